@@ -1,0 +1,89 @@
+"""From a composed config to objects: the only place that knows both."""
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mcnet_lightning.backbones import FrozenBackbone, load_backbone
+from mcnet_lightning.data import MeasurementDataModule, cache_folder
+from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.evaluation.ladder import Ladder
+from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.layer_weights import load_denoiser, load_layer
+from mcnet_lightning.mcnet import MCNet
+
+
+def build_degradation(config: DictConfig) -> Degradation:
+    return Degradation(
+        config.protocol.name, config.scale, boundary=config.operator.boundary, quantise=config.protocol.quantise
+    )
+
+
+def build_backbone(config: DictConfig) -> FrozenBackbone:
+    return load_backbone(config.backbone.name, config.scale, config.backbone.get("weights", "none"))
+
+
+def build_layer(config: DictConfig) -> EquilibriumLayer:
+    """The layer of `config.layer.weights`, or a fresh one on the denoiser of `config.denoiser`."""
+    if config.layer.weights == "none":
+        layer = EquilibriumLayer(
+            build_denoiser(config.denoiser),
+            prior_weight=config.layer.prior_weight,
+            prior_weight_floor=config.layer.prior_weight_floor,
+            penalty=config.layer.penalty,
+        )
+    else:
+        layer = load_layer(config.layer.weights, config.backbone.name, config.scale)
+    if config.beta is not None:
+        layer.set_prior_weight(config.beta, config.layer.prior_weight_floor)
+    layer.solver = instantiate(config.solver)
+    layer.backward_solver = instantiate(config.backward)
+    return layer
+
+
+def build_denoiser(settings: DictConfig) -> DnCNN:
+    """A denoiser of the given shape, with the weights named in it if any; shapes must agree."""
+    fresh = DnCNN(**{str(name): value for name, value in settings.items() if name != "weights"})
+    if settings.weights == "none":
+        return fresh
+    trained = load_denoiser(settings.weights)
+    wanted, found = fresh.hyperparameters, trained.hyperparameters
+    differing = [name for name in ("depth", "channels", "parameterisation", "averaging") if wanted[name] != found[name]]
+    if differing:
+        name = differing[0]
+        raise ConfigError(
+            f"denoiser.weights={settings.weights} has {name}={found[name]}, not denoiser.{name}={wanted[name]}; "
+            "change one of them, or start from denoiser.weights=none"
+        )
+    return trained
+
+
+def build_data(
+    config: DictConfig, degradation: Degradation, backbone: FrozenBackbone | None = None
+) -> MeasurementDataModule:
+    data = config.data
+    return MeasurementDataModule(
+        degradation,
+        train=data.train,
+        test=data.test,
+        root=data.root,
+        backbone=backbone,
+        cache=cache_folder(data.cache_dir),
+        patch_size=data.patch_size,
+        patch_stride=data.patch_stride,
+        max_patches=data.max_patches,
+        batch_size=data.batch_size,
+        validation_size=data.validation_size,
+        validation_images=data.validation_images,
+        num_workers=data.num_workers,
+        seed=config.seed,
+    )
+
+
+def build_ladder(config: DictConfig, model: MCNet, degradation: Degradation, device: str = "auto") -> Ladder:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda, but this machine has no usable GPU; use device=cpu")
+    chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    return Ladder(model, degradation, config.epsilon, config.method, torch.device(chosen))

@@ -1,0 +1,18 @@
+"""Image sets, patches, and the disk cache of frozen backbones' outputs."""
+
+from mcnet_lightning.data.cache import cache_folder, cached_prior
+from mcnet_lightning.data.datamodule import MeasurementDataModule, WholeImages
+from mcnet_lightning.data.patches import PatchSet, cut_patches, orient
+from mcnet_lightning.data.sources import NamedImage, load_images
+
+__all__ = [
+    "MeasurementDataModule",
+    "NamedImage",
+    "PatchSet",
+    "WholeImages",
+    "cache_folder",
+    "cached_prior",
+    "cut_patches",
+    "load_images",
+    "orient",
+]

@@ -1,0 +1,114 @@
+"""Loaders of patches for training and of whole images for validation and test."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mcnet_lightning.backbones.frozen import FrozenBackbone
+from mcnet_lightning.data.cache import cached_prior
+from mcnet_lightning.data.patches import PatchSet, cut_patches
+from mcnet_lightning.data.sources import NamedImage, load_images
+from mcnet_lightning.imaging import Degradation
+
+
+class WholeImages(Dataset[dict[str, Any]]):
+    """Test or validation images, degraded by protocol, one at a time. `crop`: side of a central crop in HR pixels."""
+
+    def __init__(self, images: Sequence[NamedImage], degradation: Degradation, crop: int | None = None) -> None:
+        self.images = images
+        self.degradation = degradation
+        self.crop = crop
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image = self.images[index]
+        rgb = image.rgb if self.crop is None else _central_crop(image.rgb, self.crop)
+        observation = self.degradation(self.degradation.fit(rgb)[None])
+        return {"dataset": image.dataset, "name": image.name, **vars(observation)}
+
+
+class MeasurementDataModule(pl.LightningDataModule):
+    """Patches b, w, x for training; held-out crops for validation; whole test images.
+
+    With a backbone, its outputs on the patches are computed once and cached on disk; without one (when the backbone
+    itself is trained) batches carry no `prior_image`.
+    """
+
+    def __init__(
+        self,
+        degradation: Degradation,
+        train: Sequence[str],
+        test: Sequence[str],
+        root: str | None = None,
+        backbone: FrozenBackbone | None = None,
+        cache: Path | None = None,
+        patch_size: int = 48,
+        patch_stride: int = 48,
+        max_patches: int | None = None,
+        batch_size: int = 16,
+        validation_size: int = 192,
+        validation_images: int = 4,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.degradation = degradation
+        self.train_sets, self.test_sets, self.root = tuple(train), tuple(test), root
+        self.backbone, self.cache = backbone, cache
+        self.patch_size, self.patch_stride, self.max_patches = patch_size, patch_stride, max_patches
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.validation_size, self.validation_images = validation_size, validation_images
+        self.patches: PatchSet | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        if stage not in (None, "fit") or self.patches is not None:
+            return
+        images = [image.rgb for name in self.train_sets for image in load_images(name, "train", self.root)]
+        self.patches = cut_patches(
+            images, self.degradation, self.patch_size, self.patch_stride, self.seed, self.max_patches
+        )
+        if self.backbone is not None and self.cache is not None:
+            self.patches.prior_image = cached_prior(self.backbone, self.patches, self.cache)
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        assert self.patches is not None, "setup() comes first"
+        return DataLoader(
+            self.patches,  # type: ignore[arg-type]
+            batch_size=self.batch_size,
+            shuffle=True,
+            drop_last=len(self.patches) >= self.batch_size,
+            num_workers=self.num_workers,
+            collate_fn=_already_a_batch,
+        )
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        images = [image for name in self.train_sets for image in load_images(name, "validation", self.root)]
+        step = max(1, len(images) // self.validation_images)
+        chosen = images[::step][: self.validation_images]
+        return self._whole(WholeImages(chosen, self.degradation, self.validation_size))
+
+    def test_dataloader(self) -> DataLoader[dict[str, Any]]:
+        return self._whole(self.test_images())
+
+    def test_images(self) -> WholeImages:
+        images = [image for name in self.test_sets for image in load_images(name, "test", self.root)]
+        return WholeImages(images, self.degradation)
+
+    def _whole(self, images: WholeImages) -> DataLoader[dict[str, Any]]:
+        return DataLoader(images, batch_size=None, shuffle=False, num_workers=self.num_workers)
+
+
+def _already_a_batch(batch: Any) -> Any:
+    return batch
+
+
+def _central_crop(image: Tensor, side: int) -> Tensor:
+    height, width = image.shape[-2:]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    return image[..., top : top + side, left : left + side]

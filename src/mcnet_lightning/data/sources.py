@@ -1,0 +1,55 @@
+"""Image sets by name: the photographs inside scikit-image, and folders root/train/NAME, root/test/NAME."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from mcnet_lightning.errors import DataError
+from mcnet_lightning.imaging import list_images, read_rgb
+
+Part = Literal["train", "validation", "test"]
+
+EMBEDDED = "photographs"
+# scikit-image's public-domain and CC0 pictures, shipped in its wheel; the split is fixed
+PHOTOGRAPHS: dict[Part, tuple[str, ...]] = {
+    "train": ("coffee.png", "hubble_deep_field.jpg", "ihc.png", "brick.png", "grass.png", "gravel.png", "moon.png"),
+    "validation": ("rocket.jpg", "coins.png"),
+    "test": ("astronaut.png", "camera.png", "chelsea.png"),
+}
+HOLD_OUT_EVERY = 10  # every tenth image of a training folder is kept for validation
+
+
+@dataclass(frozen=True)
+class NamedImage:
+    dataset: str
+    name: str
+    rgb: Tensor  # (3, H, W) in [0, 1]
+
+
+@cache
+def load_images(dataset: str, part: Part, root: str | None = None) -> tuple[NamedImage, ...]:
+    """All images of one part of a dataset. Folder sets are split by position in the sorted list of names.
+
+    Raises DataError if the set is unknown, its folder is missing, or a file is no picture.
+    """
+    return tuple(NamedImage(dataset, path.stem, read_rgb(path)) for path in image_paths(dataset, part, root))
+
+
+def image_paths(dataset: str, part: Part, root: str | None = None) -> list[Path]:
+    if dataset == EMBEDDED:
+        folder = files("skimage") / "data"
+        return [Path(str(folder / name)) for name in PHOTOGRAPHS[part]]
+    if root is None:
+        raise DataError(
+            f"dataset {dataset!r} is not embedded; set data.root to the folder that holds train/ and test/, "
+            f"or use data={EMBEDDED}"
+        )
+    paths = list_images(Path(root) / ("test" if part == "test" else "train") / dataset)
+    if part == "test":
+        return paths
+    held_out = set(paths[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY]) or {paths[-1]}
+    return [path for path in paths if (path in held_out) == (part == "validation")]

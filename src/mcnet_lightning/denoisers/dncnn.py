@@ -1,0 +1,127 @@
+"""DnCNN (Zhang et al., TIP 2017) without bias and batch norm, spectrally normalised: the learned prior R."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mcnet_lightning.denoisers.lipschitz import ConvolutionNorm, convolution_norm_bound
+from mcnet_lightning.equilibrium import Denoiser
+from mcnet_lightning.errors import ConfigError
+
+Parameterisation = Literal["noise_residual", "averaged", "direct"]
+Rescale = Literal["none", "per_sample"]
+KERNEL = 3
+PUBLISHED_MARGIN = 0.09375  # the published models stretch [min, max] of their input to [-m/2, 1 + m/2]
+
+
+class DnCNN(Denoiser):
+    """R(v) for images (B, C, H, W), from a chain N of `depth` 3x3 convolutions with ReLU between them.
+
+    parameterisation:
+        noise_residual: R(v) = v - N(v - c), as published; convergence is not guaranteed, so it is monitored.
+        averaged:       R(v) = (1 - a) v + a N(v - c), 0 < a <= 1/2; with N 1-Lipschitz, R is firmly non-expansive, T is
+                        averaged and Picard iteration converges.
+        direct:         R(v) = N(v - c).
+    c is a learned scalar: a bias-free ReLU network is positively homogeneous, so this offset does what rescaling by the
+    image's extremes did in the published models, without depending on them. `rescale="per_sample"` is that rescaling,
+    for loading those models.
+    """
+
+    def __init__(
+        self,
+        depth: int = 6,
+        channels: int = 64,
+        parameterisation: Parameterisation = "noise_residual",
+        averaging: float = 0.5,
+        spectral_norm: bool = True,
+        rescale: Rescale = "none",
+        image_channels: int = 1,
+    ) -> None:
+        super().__init__()
+        if parameterisation not in get_args(Parameterisation):
+            raise ConfigError(
+                f"parameterisation={parameterisation!r}: use one of {', '.join(get_args(Parameterisation))}"
+            )
+        if depth < 2 or channels < 1 or not 0 < averaging <= 0.5:
+            raise ConfigError(
+                f"depth={depth} (>= 2), channels={channels} (>= 1) or averaging={averaging} in (0, 1/2] is off"
+            )
+        self.parameterisation, self.averaging, self.rescale = parameterisation, averaging, rescale
+        widths = [image_channels, *[channels] * (depth - 1), image_channels]
+        self.weights = nn.ParameterList()
+        for wide_in, wide_out in pairwise(widths):
+            weight = torch.empty(wide_out, wide_in, KERNEL, KERNEL)
+            nn.init.kaiming_normal_(weight, nonlinearity="relu")
+            self.weights.append(weight.contiguous(memory_format=torch.channels_last))
+        self.offset = nn.Parameter(torch.zeros(()))
+        self.norms = nn.ModuleList(ConvolutionNorm(weight) for weight in self.weights) if spectral_norm else None
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """What the constructor needs to build this network again."""
+        return {
+            "depth": len(self.weights),
+            "channels": self.weights[0].shape[0],
+            "parameterisation": self.parameterisation,
+            "averaging": self.averaging,
+            "spectral_norm": self.norms is not None,
+            "rescale": self.rescale,
+            "image_channels": self.weights[0].shape[1],
+        }
+
+    def effective_weights(self) -> list[Tensor]:
+        """The convolutions that act: normalised, on the tape in training; advances the power iteration by one step."""
+        if self.norms is None:
+            return list(self.weights)
+        return [norm(weight) for norm, weight in zip(self.norms, self.weights, strict=True)]
+
+    def bind(self) -> Callable[[Tensor], Tensor]:
+        """R with its weights normalised once: a fixed map for a whole solve, however often it is evaluated."""
+        weights, offset = self.effective_weights(), self.offset
+
+        def denoise(image: Tensor) -> Tensor:
+            if self.rescale == "none":
+                return self._combine(image, _chain(image - offset, weights))
+            low, high = image.amin(dim=(1, 2, 3), keepdim=True), image.amax(dim=(1, 2, 3), keepdim=True)
+            stretch = (1 + PUBLISHED_MARGIN) / (high - low).clamp_min(1e-6)
+            scaled = (image - low) * stretch - PUBLISHED_MARGIN / 2
+            return (self._combine(scaled, _chain(scaled - offset, weights)) + PUBLISHED_MARGIN / 2) / stretch + low
+
+        return denoise
+
+    def forward(self, image: Tensor) -> Tensor:
+        """R(v), (B, C, H, W) -> (B, C, H, W)."""
+        return self.bind()(image)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Writes the normalised weights into the network and drops the norms: plain convolutions, for inference."""
+        for weight, effective in zip(self.weights, self.effective_weights(), strict=True):
+            weight.copy_(effective)
+        self.norms = None
+
+    @torch.no_grad()
+    def certificate(self) -> dict[str, Any]:
+        """Sound upper bounds of l2 norms, valid for images of every size: each layer, their product, and R itself."""
+        layers = [convolution_norm_bound(weight) for weight in self.effective_weights()]
+        chain = float(torch.tensor(layers, dtype=torch.float64).prod())
+        a = self.averaging
+        bound = {"noise_residual": 1 + chain, "averaged": 1 - a + a * chain, "direct": chain}[self.parameterisation]
+        return {"layer_norm_bounds": layers, "network_lipschitz_bound": chain, "denoiser_lipschitz_bound": bound}
+
+    def _combine(self, image: Tensor, network: Tensor) -> Tensor:
+        if self.parameterisation == "noise_residual":
+            return image - network
+        if self.parameterisation == "averaged":
+            return (1 - self.averaging) * image + self.averaging * network
+        return network
+
+
+def _chain(features: Tensor, weights: list[Tensor]) -> Tensor:
+    for weight in weights[:-1]:
+        features = F.relu(F.conv2d(features, weight, padding=KERNEL // 2), inplace=True)
+    return F.conv2d(features, weights[-1], padding=KERNEL // 2)

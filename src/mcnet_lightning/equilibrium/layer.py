@@ -1,0 +1,133 @@
+"""The deep-equilibrium layer: a denoiser, beta, and the two solvers, around the map T."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mcnet_lightning.equilibrium.fixed_point import AndersonSolver
+from mcnet_lightning.equilibrium.implicit import GMRES, AdjointSolver, Unrolled, implicit_fixed_point
+from mcnet_lightning.equilibrium.projection import MeasurementBall
+from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
+from mcnet_lightning.equilibrium.stats import SolveStats
+from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.operators import MeasurementOperator
+
+
+class Denoiser(nn.Module):
+    """What the layer asks of R, (B, C, H, W) -> (B, C, H, W). Any image-to-image module will do as a subclass."""
+
+    def bind(self) -> Callable[[Tensor], Tensor]:
+        """R as a fixed map for one solve, with whatever is needed of its weights computed once."""
+        return self
+
+    def fold(self) -> None:
+        """Makes bound weights permanent, for inference; by default there is nothing to fold."""
+
+    def certificate(self) -> dict[str, Any]:
+        """Sound bounds of R's Lipschitz constant, if there are any."""
+        return {}
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """estimate x (B, C, H, W), the fixed point y that it was projected from (without tape), and the stats."""
+
+    estimate: Tensor
+    state: Tensor
+    stats: SolveStats
+
+
+class EquilibriumLayer(nn.Module):
+    """x = X(y*), y* = T(y*): the image that agrees with b, stays near w by beta, and that the denoiser leaves alone.
+
+    prior_weight is beta = floor + softplus(raw), learned; `penalty` is rho. After a backward pass `backward_stats`
+    holds the stats of the adjoint solve.
+    """
+
+    prior_weight_floor: Tensor
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        prior_weight: float = 0.05,
+        prior_weight_floor: float = 0.0,
+        penalty: float = 1.0,
+        solver: AndersonSolver | None = None,
+        backward_solver: AdjointSolver | Unrolled | None = None,
+    ) -> None:
+        super().__init__()
+        if penalty <= 0:
+            raise ConfigError(f"penalty={penalty} must be positive")
+        self.denoiser = denoiser
+        self.penalty = penalty
+        self.solver = solver or AndersonSolver()
+        self.backward_solver = backward_solver or GMRES()
+        self.raw_prior_weight = nn.Parameter(torch.zeros(()))
+        self.register_buffer("prior_weight_floor", torch.zeros(()))
+        self.set_prior_weight(prior_weight, prior_weight_floor)
+        self.backward_stats: SolveStats | None = None
+
+    @property
+    def prior_weight(self) -> Tensor:
+        """beta, a scalar tensor on the tape."""
+        return self.prior_weight_floor + F.softplus(self.raw_prior_weight)
+
+    @torch.no_grad()
+    def set_prior_weight(self, value: float, floor: float = 0.0) -> None:
+        """Sets beta to exactly `value` >= 0 and its lower bound to `floor` (to `value` if that is smaller)."""
+        if value < 0 or floor < 0:
+            raise ConfigError(f"beta={value} and its floor {floor} must not be negative")
+        floor = min(floor, value)
+        excess = torch.tensor(value - floor, dtype=torch.float64)
+        self.raw_prior_weight.copy_(excess + torch.log(-torch.expm1(-excess)))
+        self.prior_weight_floor.fill_(floor)
+
+    def map(
+        self, prior_image: Tensor, measurement: Tensor, operator: MeasurementOperator, epsilon: float | Tensor = 0.0
+    ) -> DouglasRachfordMap:
+        """T for these samples, with the denoiser's weights bound once."""
+        ball = MeasurementBall(measurement, operator, epsilon)
+        return DouglasRachfordMap(self.denoiser.bind(), ball, prior_image, self.prior_weight, self.penalty)
+
+    def forward(
+        self,
+        prior_image: Tensor,
+        measurement: Tensor,
+        operator: MeasurementOperator,
+        epsilon: float | Tensor = 0.0,
+        initial_state: Tensor | None = None,
+    ) -> LayerResult:
+        """Solves for the fixed point and returns its consistent image.
+
+        Args:
+            prior_image: w, (B, C, H, W) in [0, 1].
+            measurement: b, (B, C, h, w).
+            operator: A, of the sizes of w and b.
+            epsilon: l2 radius per image, one number or (B,).
+            initial_state: where to start, (B, C, H, W); w by default.
+
+        Not converging is not an error here: see `stats.converged` and `stats.raise_if_failed()`.
+        """
+        fixed_point_map = self.map(prior_image, measurement, operator, epsilon)
+        start = prior_image if initial_state is None else initial_state
+        if isinstance(self.backward_solver, Unrolled) and torch.is_grad_enabled():
+            state, stats = self.backward_solver.unroll(fixed_point_map, start)
+            return LayerResult(fixed_point_map.estimate(state), state.detach(), stats)
+        with torch.no_grad():
+            state, stats = self.solver.solve(fixed_point_map, start)
+        solved = state
+        if torch.is_grad_enabled() and not isinstance(self.backward_solver, Unrolled):
+            state = implicit_fixed_point(fixed_point_map, state, self.backward_solver, self._record)
+        return LayerResult(fixed_point_map.estimate(state), solved, stats)
+
+    def fold(self) -> "EquilibriumLayer":
+        """Folds the denoiser's spectral normalisation into plain weights, for inference."""
+        self.denoiser.fold()
+        return self
+
+    def _record(self, stats: SolveStats) -> None:
+        self.backward_stats = stats

@@ -1,0 +1,31 @@
+"""Command: `python -m mcnet_lightning.evaluate` measures backbone and layer on test images and prints the ladder."""
+
+from omegaconf import DictConfig
+
+from mcnet_lightning.launch import launch
+
+
+def main() -> None:
+    launch("evaluate", run)
+
+
+def run(config: DictConfig) -> None:
+    """Writes metrics.csv, and with pictures=true one PNG per image and method, into the run's folder."""
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+
+    from mcnet_lightning.build import build_backbone, build_data, build_degradation, build_ladder, build_layer
+    from mcnet_lightning.evaluation.runs import evaluate_ladder
+    from mcnet_lightning.mcnet import MCNet
+
+    degradation = build_degradation(config)
+    model = MCNet(build_backbone(config), build_layer(config).fold(), degradation.operator)
+    images = build_data(config, degradation).test_images()
+    ladder = build_ladder(config, model, degradation, config.device)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    evaluate_ladder(ladder, images, folder, pictures=folder / "pictures" if config.pictures else None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The ladder: the same test images by every method, from bicubic to MCNet, one record per image and method."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mcnet_lightning.equilibrium import SolveStats, project_measurement_ball
+from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.evaluation.metrics import consistency, lr_psnr, psnr, ssim
+from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.mcnet import MCNet
+
+MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of metrics.csv; `image` is "mean" for the mean over a dataset. Names and order are the file's columns."""
+
+    protocol: str
+    operator: str
+    dataset: str
+    scale: int
+    backbone: str
+    method: str
+    image: str
+    psnr_y: float
+    ssim_y: float
+    consistency: float
+    lr_psnr: float
+    evaluations: float | None = None
+    residual: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one method made of one image; `seconds` from LR to this, the backbone included where it is used."""
+
+    method: str
+    image: Tensor
+    seconds: float
+    stats: SolveStats | None = None
+
+
+class Ladder:
+    """Runs `methods` on test images. One protocol and one operator: records of others do not mix with these."""
+
+    def __init__(
+        self, model: MCNet, degradation: Degradation, epsilon: float, methods: Sequence[str], device: torch.device
+    ) -> None:
+        assert model.backbone is not None
+        self.model = model.to(device).eval()
+        self.backbone = model.backbone
+        self.degradation = degradation
+        self.epsilon = epsilon
+        self.methods = methods
+        self.device = device
+        self._makers: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, SolveStats | None]]] = {
+            "bicubic": lambda b, upsampled, w: (upsampled, None),
+            "bicubic+projection": lambda b, upsampled, w: (self._project(upsampled, b), None),
+            "backbone": lambda b, upsampled, w: (w, None),
+            "backbone+projection": lambda b, upsampled, w: (self._project(w, b), None),
+            "mcnet": self._mcnet,
+        }
+        unknown = [method for method in methods if method not in self._makers]
+        if unknown:
+            raise ConfigError(f"method {unknown[0]!r} is unknown; use some of {', '.join(self._makers)}")
+
+    @torch.no_grad()
+    def estimates(self, image: dict[str, Any]) -> Iterator[Estimate]:
+        """The estimates of one degraded test image (see `WholeImages`), in the order of `methods`."""
+        b, upsampled = image["measurement"].to(self.device), image["upsampled"].to(self.device)
+        start = time.perf_counter()
+        w = self.backbone(image[self.backbone.spec.input_kind].to(self.device))
+        backbone_seconds = self._elapsed(start)
+        for method in self.methods:
+            start = time.perf_counter()
+            estimate, stats = self._makers[method](b, upsampled, w)
+            seconds = self._elapsed(start) + (0.0 if method.startswith("bicubic") else backbone_seconds)
+            yield Estimate(method, estimate, seconds, stats)
+
+    def measure(self, image: dict[str, Any], estimate: Estimate) -> Record:
+        """Quality against HR and agreement with b, by the protocol."""
+        protocol, scale = self.degradation.protocol, self.degradation.scale
+        truth, b = (image[name].to(self.device) for name in ("truth", "measurement"))
+        operator = self.degradation.operator
+        return Record(
+            protocol=self.degradation.protocol_label,
+            operator=operator.name,
+            dataset=image["dataset"],
+            scale=scale,
+            backbone=self.backbone.spec.name,
+            method=estimate.method,
+            image=image["name"],
+            psnr_y=psnr(estimate.image, truth, scale, protocol).item(),
+            ssim_y=ssim(estimate.image, truth, scale, protocol).item(),
+            consistency=consistency(estimate.image, b, operator).item(),
+            lr_psnr=lr_psnr(estimate.image, b, operator).item(),
+            evaluations=None if estimate.stats is None else float(estimate.stats.evaluations[0]),
+            residual=None if estimate.stats is None else float(estimate.stats.residual[0]),
+            seconds=estimate.seconds,
+        )
+
+    def _project(self, image: Tensor, b: Tensor) -> Tensor:
+        return project_measurement_ball(image, b, self.degradation.operator, self.epsilon)
+
+    def _mcnet(self, b: Tensor, upsampled: Tensor, w: Tensor) -> tuple[Tensor, SolveStats]:
+        result = self.model(b, self.epsilon, prior_image=w)
+        return result.estimate, result.stats
+
+    def _elapsed(self, start: float) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter() - start

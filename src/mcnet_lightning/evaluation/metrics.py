@@ -1,0 +1,81 @@
+"""Quality and consistency of a restored Y image, as torchmetrics; every figure is per image, then averaged."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from kornia.metrics import ssim as gaussian_ssim
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.functional.image import peak_signal_noise_ratio
+
+from mcnet_lightning.imaging.degradation import ProtocolName
+from mcnet_lightning.operators import MeasurementOperator
+
+
+def shave(image: Tensor, border: int) -> Tensor:
+    """Removes `border` pixels on every side."""
+    return image[..., border:-border, border:-border] if border else image
+
+
+def psnr(estimate: Tensor, truth: Tensor, border: int, protocol: ProtocolName = "paper") -> Tensor:
+    """10 log10(1 / mse) in dB, per image (B,), `border` pixels removed; `standard` clips the estimate to [0, 1]."""
+    estimate = estimate.clamp(0, 1) if protocol == "standard" else estimate
+    pairs = zip(shave(estimate, border).double(), shave(truth, border).double(), strict=True)
+    return torch.stack([peak_signal_noise_ratio(x, y, data_range=1.0) for x, y in pairs])
+
+
+def ssim(estimate: Tensor, truth: Tensor, border: int, protocol: ProtocolName = "paper") -> Tensor:
+    """Structural similarity per image (B,): `paper` as scikit-image's default, `standard` as Wang et al. 2004."""
+    estimate = estimate.clamp(0, 1) if protocol == "standard" else estimate
+    x, y = shave(estimate, border).double(), shave(truth, border).double()
+    if protocol == "paper":
+        return ssim_uniform(x, y)
+    return gaussian_ssim(x, y, 11, max_val=1.0, padding="valid").mean(dim=(1, 2, 3))
+
+
+def ssim_uniform(x: Tensor, y: Tensor, window: int = 7) -> Tensor:
+    """SSIM with a uniform window and sample covariances: equals skimage.metrics.structural_similarity(data_range=1)."""
+    mean_x, mean_y = F.avg_pool2d(x, window, 1), F.avg_pool2d(y, window, 1)
+    unbiased = window**2 / (window**2 - 1)
+    variance_x = unbiased * (F.avg_pool2d(x * x, window, 1) - mean_x**2)
+    variance_y = unbiased * (F.avg_pool2d(y * y, window, 1) - mean_y**2)
+    covariance = unbiased * (F.avg_pool2d(x * y, window, 1) - mean_x * mean_y)
+    c1, c2 = 0.01**2, 0.03**2
+    numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    denominator = (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
+    return (numerator / denominator).mean(dim=(1, 2, 3))
+
+
+def consistency(estimate: Tensor, measurement: Tensor, operator: MeasurementOperator) -> Tensor:
+    """||A x - b||_2 per image (B,), Y in [0, 1], computed in float64 so that it measures x and not the metric."""
+    return (operator(estimate.double()) - measurement.double()).flatten(1).norm(dim=1)
+
+
+def lr_psnr(estimate: Tensor, measurement: Tensor, operator: MeasurementOperator) -> Tensor:
+    """PSNR in dB of A x against b, per image (B,); infinite for a perfect match."""
+    squared_error = (operator(estimate.double()) - measurement.double()).square().flatten(1).mean(dim=1)
+    return -10 * torch.log10(squared_error)
+
+
+class ImageMeans(Metric):
+    """Means over images of named per-image figures; exact however the images are batched or sharded."""
+
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, names: tuple[str, ...], **options: Any) -> None:
+        super().__init__(**options)
+        self.names = names
+        self.add_state("total", torch.zeros(len(names), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, **figures: Tensor) -> None:
+        """One value per image, (B,), for each name."""
+        values = torch.stack([figures[name].double().reshape(-1) for name in self.names])
+        self.total += values.sum(dim=1)
+        self.count += values.shape[1]
+
+    def compute(self) -> dict[str, Tensor]:
+        return dict(zip(self.names, self.total / self.count, strict=True))

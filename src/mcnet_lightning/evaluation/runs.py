@@ -1,0 +1,36 @@
+"""A ladder over whole test sets, to metrics.csv and the screen."""
+
+import warnings
+from pathlib import Path
+
+from rich.progress import track
+
+from mcnet_lightning.data import WholeImages
+from mcnet_lightning.evaluation.ladder import Ladder, Record
+from mcnet_lightning.evaluation.tables import print_ladder, with_means, write_metrics
+from mcnet_lightning.imaging import write_png
+
+
+def evaluate_ladder(ladder: Ladder, images: WholeImages, folder: Path, pictures: Path | None = None) -> list[Record]:
+    """Measures every image by every method, writes folder/metrics.csv (means included) and prints the ladder.
+
+    Images whose fixed point was not reached are named in a warning; their rows show the residual.
+    """
+    records = []
+    for index in track(range(len(images)), description="measuring", transient=True):
+        image = images[index]
+        for estimate in ladder.estimates(image):
+            records.append(ladder.measure(image, estimate))
+            if estimate.stats is not None and not bool(estimate.stats.converged.all()):
+                warnings.warn(
+                    f"{image['name']}: fixed point not reached, residual {float(estimate.stats.residual[0]):.1e}; "
+                    "raise beta or solver.max_evaluations",
+                    stacklevel=2,
+                )
+            if pictures is not None:
+                pictures.mkdir(parents=True, exist_ok=True)
+                write_png(pictures / f"{image['dataset']}_{image['name']}_{estimate.method}.png", estimate.image[0])
+    records = with_means(records)
+    print_ladder(records, ladder.model.layer.solver.tolerance)
+    write_metrics(folder / "metrics.csv", records)
+    return records

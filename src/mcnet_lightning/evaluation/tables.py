@@ -1,0 +1,92 @@
+"""metrics.csv and the printed ladder."""
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.evaluation.ladder import MEAN, Record
+
+COLUMNS = [field.name for field in fields(Record)]
+FIGURES = ("psnr_y", "ssim_y", "consistency", "lr_psnr", "evaluations", "residual", "seconds")
+
+
+def with_means(records: Sequence[Record]) -> list[Record]:
+    """The records, and after those of each dataset and method their mean."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.dataset, record.method), []).append(record)
+    return [row for group in groups.values() for row in [*group, _mean(group)]]
+
+
+def _mean(group: list[Record]) -> Record:
+    def average(name: str) -> float | None:
+        values = [getattr(record, name) for record in group]
+        return None if None in values else math.fsum(values) / len(values)
+
+    figures: dict[str, Any] = {name: average(name) for name in FIGURES}
+    return replace(group[0], image=MEAN, **figures)
+
+
+def write_metrics(path: Path, records: Iterable[Record]) -> None:
+    """Writes the complete table under its final name in one step: a run without metrics.csv is not finished."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for record in records:
+            writer.writerow({k: f"{v:.9g}" if isinstance(v, float) else v for k, v in asdict(record).items()})
+    os.replace(temporary, path)
+
+
+def print_ladder(records: Sequence[Record], tolerance: float, console: Console | None = None) -> None:
+    """One table per dataset: means over images, best PSNR in bold. Refuses to mix protocols or operators."""
+    kinds = {(record.protocol, record.operator, record.scale, record.backbone) for record in records}
+    if len(kinds) != 1:
+        raise ConfigError(f"these records are of different protocols, operators or backbones: {sorted(kinds)}")
+    protocol, operator, scale, backbone = kinds.pop()
+    console = console or _console()
+    for dataset in dict.fromkeys(record.dataset for record in records):
+        rows = [record for record in records if record.dataset == dataset]
+        images = {record.image for record in rows if record.image != MEAN}
+        table = Table(title=f"{dataset} ({len(images)} images)  x{scale}  {backbone}  protocol {protocol}  {operator}")
+        table.add_column("method", no_wrap=True)
+        for heading in ("PSNR", "gain", "SSIM", "||Ax-b||", "LR-PSNR", "evals", "converged", "s"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        means = {record.method: record for record in rows if record.image == MEAN}
+        best = max(record.psnr_y for record in means.values())
+        for method, record in means.items():
+            singles = [r for r in rows if r.method == method and r.image != MEAN]
+            table.add_row(
+                *_cells(record, means.get("backbone"), singles, tolerance),
+                style="bold" if record.psnr_y == best else "",
+            )
+        console.print(table)
+
+
+def _console() -> Console:
+    """Standard output; wide enough for the whole table where it is a file or pipe."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
+def _cells(record: Record, backbone: Record | None, singles: list[Record], tolerance: float) -> list[str]:
+    converged = sum(single.residual is not None and single.residual <= tolerance for single in singles)
+    return [
+        record.method,
+        f"{record.psnr_y:.3f}",
+        "" if backbone is None else f"{record.psnr_y - backbone.psnr_y:+.3f}",
+        f"{record.ssim_y:.4f}",
+        f"{record.consistency:.2e}",
+        f"{record.lr_psnr:.1f}",
+        "" if record.evaluations is None else f"{record.evaluations:.1f}",
+        "" if record.residual is None else f"{converged}/{len(singles)}",
+        f"{record.seconds:.2f}",
+    ]

@@ -1,0 +1,112 @@
+"""From HR to LR by protocol: what a backbone and the layer get to see of a test image or training patch.
+
+`paper` follows the published MCNet experiments, `standard` the super-resolution literature (MATLAB's imresize).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mcnet_lightning.errors import ConfigError, DataError
+from mcnet_lightning.imaging.colour import rgb_to_luma
+from mcnet_lightning.operators.resize import BicubicDownsample, Boundary, resize_matrix, upsample_bicubic
+
+ProtocolName = Literal["paper", "standard"]
+OWN_BOUNDARY: dict[str, Boundary] = {"paper": "truncated", "standard": "symmetric"}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """An HR image (or batch of patches) and all that is measured of it. Every tensor (B, C, ., .), in [0, 1]."""
+
+    truth: Tensor  # Y of HR, (B, 1, H, W)
+    measurement: Tensor  # b: Y of LR, (B, 1, h, w)
+    lr_rgb: Tensor  # (B, 3, h, w), for backbones that take colour
+    upsampled: Tensor  # Y of LR bicubically enlarged, (B, 1, H, W): the bicubic baseline and SRCNN's input
+
+
+def floor_8bit(image: Tensor) -> Tensor:
+    return torch.floor((image * 255).clamp(0, 255)) / 255
+
+
+def round_8bit(image: Tensor) -> Tensor:
+    """Nearest of 256 levels, halves up as in MATLAB."""
+    return torch.floor((image * 255).clamp(0, 255) + 0.5) / 255
+
+
+class Degradation:
+    """HR RGB in [0, 1] -> Observation, by protocol. Works on batches; one boundary for A, LR and the enlarged LR."""
+
+    def __init__(
+        self, protocol: ProtocolName, scale: int, boundary: Boundary | None = None, quantise: bool = True
+    ) -> None:
+        if protocol not in OWN_BOUNDARY:
+            raise ConfigError(f"protocol={protocol!r} is unknown; use one of {', '.join(OWN_BOUNDARY)}")
+        self.protocol = protocol
+        self.quantise = quantise
+        self.operator = BicubicDownsample(scale, boundary or OWN_BOUNDARY[protocol])
+
+    @property
+    def scale(self) -> int:
+        return self.operator.scale
+
+    @property
+    def name(self) -> str:
+        """Identity of the whole chain, for cache keys and records."""
+        return f"{self.protocol_label}/{self.operator.name}"
+
+    @property
+    def protocol_label(self) -> str:
+        """`paper`, `standard`, or with `-float` where LR was left unquantised: a different column in every table."""
+        return self.protocol if self.quantise else f"{self.protocol}-float"
+
+    def fit(self, hr: Tensor) -> Tensor:
+        """(3, H, W) brought to a multiple of the scale: resized by PIL (`paper`) or cropped (`standard`)."""
+        height, width = (size - size % self.scale for size in hr.shape[-2:])
+        if min(height, width) < self.scale:
+            raise DataError(f"an image of {hr.shape[-2]} x {hr.shape[-1]} pixels is too small for x{self.scale}")
+        if (height, width) == tuple(hr.shape[-2:]):
+            return hr
+        if self.protocol == "standard":
+            return hr[..., :height, :width]
+        pixels = Image.fromarray(round_8bit(hr).mul(255).byte().permute(1, 2, 0).numpy())
+        resized = pixels.resize((width, height), Image.Resampling.BICUBIC)
+        return torch.from_numpy(np.array(resized)).permute(2, 0, 1).to(hr.dtype) / 255
+
+    def __call__(self, hr: Tensor) -> Observation:
+        """(B, 3, H, W), H and W multiples of the scale."""
+        lr_float, lr = self.downsample(hr)
+        boundary = self.operator.boundary
+        if self.protocol == "paper" and self.quantise:  # the published SRCNN sees the float LR enlarged, then floored
+            upsampled = rgb_to_luma(floor_8bit(upsample_bicubic(lr_float, self.scale, boundary)))
+        else:
+            upsampled = upsample_bicubic(rgb_to_luma(lr), self.scale, boundary)
+        return Observation(rgb_to_luma(hr), rgb_to_luma(lr), lr, upsampled)
+
+    def downsample(self, hr: Tensor) -> tuple[Tensor, Tensor]:
+        """LR before and after the protocol's rounding; `standard` knows only the latter."""
+        if not self.quantise:
+            return (lr := self.operator(hr)), lr
+        if self.protocol == "paper":
+            lr = self.operator(hr)
+            return lr, floor_8bit(lr)
+        levels = _two_pass_8bit(hr, self.operator)
+        lr = (levels / 255).to(hr.dtype)
+        return lr, lr
+
+
+def _two_pass_8bit(image: Tensor, operator: BicubicDownsample) -> Tensor:
+    """imresize of an 8-bit image: rows, rounding, columns, rounding; levels 0..255 in float64, where ties are ties."""
+    height, width = image.shape[-2:]
+    new_height, new_width = operator.measurement_size((height, width))
+    ratio, boundary = float(operator.scale), operator.boundary
+    vertical = resize_matrix(height, new_height, ratio, boundary).to(image.device)
+    horizontal = resize_matrix(width, new_width, ratio, boundary).to(image.device)
+    levels = torch.round(image.double() * 255)
+    for resized in (lambda x: vertical @ x, lambda x: x @ horizontal.T):
+        levels = torch.floor(resized(levels).clamp(0, 255) + 0.5)
+    return levels

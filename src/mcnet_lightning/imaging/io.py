@@ -1,0 +1,59 @@
+"""Pictures in and out: files on one side, tensors (3, H, W) in [0, 1] on the other."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from mcnet_lightning.errors import DataError
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
+
+
+def read_rgb(path: str | Path) -> Tensor:
+    """(3, H, W) float32 in [0, 1]; gray is repeated, palettes are resolved, alpha is dropped, 16 bit is kept.
+
+    Raises DataError if the file is missing or is no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            if picture.mode in SIXTEEN_BIT_MODES:
+                gray = np.asarray(picture).astype(np.float32) / 65535
+                return torch.from_numpy(np.stack([gray] * 3))
+            return rgb_tensor(np.asarray(picture.convert("RGB")))
+    except FileNotFoundError:
+        raise DataError(f"there is no image {path}; check the path") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read as an image ({error}); remove or replace it") from None
+
+
+def rgb_tensor(pixels: np.ndarray) -> Tensor:
+    """uint8 array (H, W), (H, W, 3) or (H, W, 4) -> (3, H, W) float32 in [0, 1]."""
+    if pixels.ndim == 2:
+        pixels = np.stack([pixels] * 3, axis=-1)
+    return torch.from_numpy(pixels[..., :3].copy()).permute(2, 0, 1).float() / 255
+
+
+def write_png(path: str | Path, image: Tensor) -> None:
+    """Writes (1 or 3, H, W), clipped to [0, 1] and rounded to 8 bit, under its final name only when complete."""
+    path = Path(path)
+    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    temporary = path.with_name(f".{path.name}.part")
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary, format="PNG")
+    os.replace(temporary, path)
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """Picture files of a folder, sorted by name. Raises DataError if the folder is missing or holds none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; set data.root to the folder that holds train/ and test/")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
+    if not paths:
+        raise DataError(f"{folder} holds no images ({', '.join(EXTENSIONS)})")
+    return paths

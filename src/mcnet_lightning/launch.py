@@ -1,0 +1,151 @@
+"""Starts a command: `--help`, checks before anything is written, then the task under Hydra, then an exit code.
+
+    def main() -> None:
+        launch("train", run)      # run(cfg) reads cfg.scale, cfg.backbone, ...
+
+Imports neither torch nor Lightning; a task imports them when it runs.
+"""
+
+import contextlib
+import difflib
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from mcnet_lightning.config import register_schemas
+from mcnet_lightning.errors import ConfigError, MCNetError
+from mcnet_lightning.settings.arguments import check_arguments, flags_first, help_configuration, parse_flags
+from mcnet_lightning.settings.composition import conf_dir
+from mcnet_lightning.settings.help_page import help_page
+
+Task = Callable[[DictConfig], Any]
+
+INTERRUPTED = 130  # what a shell reports after Ctrl-C
+
+
+def launch(config_name: str, task: Task) -> None:
+    """Runs `task` with the configuration that conf/`config_name`.yaml and the command line make.
+
+    A wrong command line exits with 2 and has written nothing. An MCNetError of the task becomes one line and its own
+    exit code; in a sweep it ends only its job. Any other exception is a bug and keeps its traceback (exit code 1).
+    """
+    _launch(config_name, task, sys.argv[1:], _program())
+
+
+def launch_subcommand(tasks: dict[str, tuple[str, Task]]) -> None:
+    """Like `launch`, for a command whose first word chooses: {"denoiser": ("pretrain_denoiser", run_denoiser), ...}."""
+    argv = sys.argv[1:]
+    position = next((i for i, word in enumerate(argv) if not word.startswith("-") and "=" not in word), None)
+    words = " or ".join(tasks)
+    if position is None:
+        if "-h" in argv or "--help" in argv:
+            print(f"usage: {_program()} WORD [GROUP=OPTION ...] [KEY=VALUE ...]\n\nWORD is {words}:")
+            for word in tasks:
+                print(f"  {_program()} {word} --help")
+            return
+        _fail(ConfigError(f"say what: {_program()} {words.replace(' or ', '|')} ..."))
+    word = argv.pop(position)
+    if word not in tasks:
+        close = difflib.get_close_matches(word, tasks, n=1)
+        _fail(ConfigError(f"'{word}' is not one of {words}" + (f"; did you mean '{close[0]}'?" if close else "")))
+    config_name, task = tasks[word]
+    _launch(config_name, task, argv, f"{_program()} {word}")
+
+
+def _launch(config_name: str, task: Task, argv: list[str], program: str) -> None:
+    try:
+        flags = parse_flags(argv)
+        if flags.help:
+            print(help_page(config_name, program, help_configuration(config_name, flags)))
+            return
+        if not (flags.shell_completion or flags.hydra_help or flags.experimental_rerun or flags.config_path):
+            check_arguments(config_name, flags)
+    except MCNetError as error:
+        _fail(error)
+    _run(config_name, task, flags_first(argv, flags))
+
+
+def _run(config_name: str, task: Task, argv: list[str]) -> None:
+    """Hands over to Hydra, which reads `argv`; the task itself sees the command line as it was typed."""
+    typed, failures = sys.argv, list[MCNetError]()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra would cut the traceback of a bug
+
+    @functools.wraps(task)
+    def job(cfg: DictConfig) -> Any:
+        sys.argv = typed  # Lightning repeats it to start the other processes of DDP
+        try:
+            return task(cfg)
+        except Exception as error:
+            failure = _failure_behind(error)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:  # Hydra goes on and raises the first failure at the end
+                number = HydraConfig.get().job.num
+                print(f"job {number} failed: {_line(failure)}" if failure else traceback.format_exc(), file=sys.stderr)
+                raise (failure or error) from None
+            if failure is None:
+                raise
+            failures.append(failure)
+            _remove_traces(Path(HydraConfig.get().runtime.output_dir))
+
+    register_schemas()
+    try:
+        sys.argv = [typed[0], *argv]
+        hydra.main(version_base="1.3", config_path=str(conf_dir(config_name)), config_name=config_name)(job)()
+    except MCNetError as error:  # of the first job that failed in a sweep
+        _fail(error)
+    except KeyboardInterrupt:
+        _interrupted()
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into exit code 1
+            _interrupted()
+        raise
+    finally:
+        sys.argv = typed
+    if failures:
+        _fail(failures[0])
+
+
+def _failure_behind(error: BaseException | None) -> MCNetError | None:
+    """The MCNetError that `error` is or was caused by (Hydra's `instantiate` wraps what it meets)."""
+    while error is not None and not isinstance(error, MCNetError):
+        error = error.__cause__
+    return error
+
+
+def _remove_traces(output_dir: Path) -> None:
+    """Deletes the folder of a run that failed before it wrote anything of its own."""
+    entries = {path.name for path in output_dir.iterdir()} if output_dir.is_dir() else set()
+    if entries != {".hydra"} or output_dir.resolve() == Path.cwd():
+        return
+    with contextlib.suppress(OSError):
+        for path in (output_dir / ".hydra").iterdir():
+            path.unlink()
+        (output_dir / ".hydra").rmdir()
+        output_dir.rmdir()
+
+
+def _program() -> str:
+    stem = Path(sys.argv[0]).stem
+    return stem if stem.startswith("mcnet-") else f"python -m mcnet_lightning.{stem}"
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _fail(error: MCNetError) -> NoReturn:
+    print(f"error: {_line(error)}", file=sys.stderr)
+    raise SystemExit(error.exit_code)
+
+
+def _interrupted() -> NoReturn:
+    print("interrupted", file=sys.stderr)
+    raise SystemExit(INTERRUPTED)

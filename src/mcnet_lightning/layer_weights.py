@@ -1,0 +1,98 @@
+"""Equilibrium layers from files and to files: bundled ones, own checkpoints, and the published MCNet format."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.errors import WeightsError
+from mcnet_lightning.weights import BUNDLED, WeightFile, bundled_path, read_weights, write_weights
+
+PUBLISHED_PREFIXES = ("f.dncnn.dncnn.", "dncnn.")
+PUBLISHED_BETA = "f.alpha"
+CHECKPOINT_PREFIX = "model.layer."
+
+
+def load_layer(weights: str | Path = BUNDLED, backbone: str = "srcnn", scale: int = 2) -> EquilibriumLayer:
+    """A trained layer, ready to run.
+
+    weights: "bundled" (for `backbone` and `scale`), "bundled:NAME", or a path to our safetensors, a training
+    checkpoint, or the published format. Solver settings are those of the library; `layer.solver.tolerance` is writable.
+
+    Raises WeightsError if there is none, or if it was made for another scale.
+    """
+    file = read_weights(_layer_path(str(weights), backbone, scale))
+    file.require_kind("layer")
+    file.require_scale(scale)
+    if PUBLISHED_BETA in file.tensors:
+        return EquilibriumLayer(_published_denoiser(file), prior_weight=float(file.tensors[PUBLISHED_BETA]))
+    if any(name.startswith(CHECKPOINT_PREFIX) for name in file.tensors):
+        stored = file.metadata["mcnet"]["layer"]
+        tensors = {
+            name.removeprefix(CHECKPOINT_PREFIX): tensor
+            for name, tensor in file.tensors.items()
+            if name.startswith(CHECKPOINT_PREFIX)
+        }
+    elif "layer" in file.metadata:
+        stored, tensors = json.loads(file.metadata["layer"]), file.tensors
+    else:
+        raise WeightsError(f"{file.path} holds no equilibrium layer; train one with python -m mcnet_lightning.train")
+    layer = EquilibriumLayer(DnCNN(**stored["denoiser"]), penalty=stored["penalty"])
+    file.load_into(layer, tensors)
+    return layer
+
+
+def save_layer(path: str | Path, layer: EquilibriumLayer, metadata: dict[str, Any]) -> None:
+    """Writes safetensors that `load_layer` reads; `metadata` (backbone, scale, ...) travels in the header."""
+    header = {"kind": "layer", "layer": json.dumps(describe_layer(layer)), **metadata}
+    write_weights(path, layer.state_dict(), header)
+
+
+def describe_layer(layer: EquilibriumLayer) -> dict[str, Any]:
+    """What is needed, beside the tensors, to build the layer again."""
+    if not isinstance(layer.denoiser, DnCNN):
+        raise WeightsError(f"only layers on a DnCNN can be stored, not on {type(layer.denoiser).__name__}")
+    return {"penalty": layer.penalty, "denoiser": layer.denoiser.hyperparameters}
+
+
+def load_denoiser(weights: str | Path) -> DnCNN:
+    """A trained denoiser: "bundled", "bundled:NAME", or a path (ours or the published format)."""
+    name = str(weights).removeprefix(BUNDLED).removeprefix(":") or "dncnn6"
+    path = bundled_path("denoiser", name) if str(weights).startswith(BUNDLED) else weights
+    file = read_weights(path)
+    file.require_kind("denoiser")
+    if "denoiser" not in file.metadata:
+        return _published_denoiser(file)
+    denoiser = DnCNN(**json.loads(file.metadata["denoiser"]))
+    file.load_into(denoiser)
+    return denoiser
+
+
+def save_denoiser(path: str | Path, denoiser: DnCNN, metadata: dict[str, Any]) -> None:
+    """Writes safetensors that `load_denoiser` reads."""
+    header = {"kind": "denoiser", "denoiser": json.dumps(denoiser.hyperparameters), **metadata}
+    write_weights(path, denoiser.state_dict(), header)
+
+
+def _layer_path(weights: str, backbone: str, scale: int) -> str | Path:
+    if weights == BUNDLED:
+        return bundled_path("layer", f"{backbone}_x{scale}")
+    if weights.startswith(f"{BUNDLED}:"):
+        return bundled_path("layer", f"{weights.removeprefix(BUNDLED + ':')}_x{scale}")
+    return weights
+
+
+def _published_denoiser(file: WeightFile) -> DnCNN:
+    """The published residual DnCNN: already normalised weights and rescaling of the input by its extremes."""
+    prefix = next((p for p in PUBLISHED_PREFIXES if f"{p}0.weight" in file.tensors), None)
+    if prefix is None:
+        raise WeightsError(f"{file.path} is neither ours nor the published format (no dncnn.0.weight in it)")
+    names = [name for name in file.tensors if name.startswith(prefix) and name.endswith(".weight")]
+    names.sort(key=lambda name: int(name.removeprefix(prefix).split(".")[0]))
+    weights = {f"weights.{index}": file.tensors[name] for index, name in enumerate(names)}
+    denoiser = DnCNN(len(names), len(weights["weights.0"]), spectral_norm=False, rescale="per_sample")
+    file.load_into(denoiser, {**weights, "offset": torch.zeros(())})
+    return denoiser

@@ -1,0 +1,16 @@
+"""What was measured: linear operators A with exact adjoints."""
+
+from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator
+from mcnet_lightning.operators.blur import BlurDownsample
+from mcnet_lightning.operators.mask import Mask
+from mcnet_lightning.operators.resize import BicubicDownsample, resize_bicubic, upsample_bicubic
+
+__all__ = [
+    "BicubicDownsample",
+    "BlurDownsample",
+    "DiagonalGramOperator",
+    "Mask",
+    "MeasurementOperator",
+    "resize_bicubic",
+    "upsample_bicubic",
+]

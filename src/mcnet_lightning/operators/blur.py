@@ -1,0 +1,71 @@
+"""Blur followed by decimation, circular at the border: diagonal in the Fourier basis of the measurement."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.operators.base import DiagonalGramOperator, Size
+
+
+class BlurDownsample(DiagonalGramOperator):
+    """b = every `scale`-th pixel of k * x (circular convolution), for sizes that are multiples of `scale`.
+
+    `kernel` is (k, k), odd, and centred. A A^T is a circular convolution of the measurement grid: its eigenvalues are
+    the aliased power spectrum of the kernel. Very smooth kernels make them tiny; then use epsilon > 0.
+    """
+
+    def __init__(self, kernel: Tensor, scale: int) -> None:
+        if kernel.ndim != 2 or any(size % 2 == 0 for size in kernel.shape):
+            raise ConfigError(f"a blur kernel is a matrix of odd size, got {tuple(kernel.shape)}")
+        if not isinstance(scale, int) or scale < 1:
+            raise ConfigError(f"scale={scale!r} is not a positive integer")
+        self.kernel = kernel.double()
+        self.scale = scale
+
+    @property
+    def name(self) -> str:
+        digest = hashlib.sha256(self.kernel.cpu().numpy().tobytes()).hexdigest()[:12]
+        return f"blur-x{self.scale}-{digest}"
+
+    def measurement_size(self, image_size: Size) -> Size:
+        if any(size % self.scale for size in image_size):
+            raise ConfigError(f"image size {tuple(image_size)} is no multiple of scale={self.scale}; crop it")
+        return image_size[0] // self.scale, image_size[1] // self.scale
+
+    def image_size(self, measurement_size: Size) -> Size:
+        return measurement_size[0] * self.scale, measurement_size[1] * self.scale
+
+    def __call__(self, image: Tensor) -> Tensor:
+        size = (image.shape[-2], image.shape[-1])
+        self.measurement_size(size)
+        blurred = torch.fft.ifft2(torch.fft.fft2(image) * self._spectrum(size, image)).real
+        return blurred[..., :: self.scale, :: self.scale]
+
+    def adjoint(self, measurement: Tensor, image_size: Size | None = None) -> Tensor:
+        size = image_size or self.image_size((measurement.shape[-2], measurement.shape[-1]))
+        spread = measurement.new_zeros(*measurement.shape[:-2], *size)
+        spread[..., :: self.scale, :: self.scale] = measurement
+        return torch.fft.ifft2(torch.fft.fft2(spread) * self._spectrum(size, measurement).conj()).real
+
+    def to_gram_basis(self, measurement: Tensor, image_size: Size) -> Tensor:
+        return torch.fft.fft2(measurement, norm="ortho")
+
+    def from_gram_basis(self, coefficients: Tensor, image_size: Size) -> Tensor:
+        return torch.fft.ifft2(coefficients, norm="ortho").real
+
+    def gram_eigenvalues(self, image_size: Size, like: Tensor) -> Tensor:
+        height, width = self.measurement_size(image_size)
+        power = self._spectrum(image_size, like).abs().square()
+        aliases = power.reshape(self.scale, height, self.scale, width)
+        return aliases.sum(dim=(0, 2)) / self.scale**2
+
+    def _spectrum(self, size: Size, like: Tensor) -> Tensor:
+        """Transfer function of the centred kernel on an image grid; kernels larger than the image wrap around."""
+        padded = torch.zeros(size, dtype=torch.float64)
+        rows, columns = (torch.arange(k) - k // 2 for k in self.kernel.shape)
+        index = (rows[:, None] % size[0], columns[None, :] % size[1])
+        padded.index_put_(index, self.kernel.cpu(), accumulate=True)
+        precision = torch.complex128 if like.dtype == torch.float64 else torch.complex64
+        return torch.fft.fft2(padded).to(like.device, precision)

@@ -1,0 +1,72 @@
+"""Finds the files of conf/ and composes them with the schemas, through Hydra; every failure is one sentence."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mcnet_lightning.config import register_schemas
+from mcnet_lightning.errors import ConfigError
+
+
+def conf_dir(config_name: str = "train") -> Path:
+    """The folder with `config_name`.yaml: inside an installed package, or beside src/ in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / f"{config_name}.yaml").is_file():
+            return folder
+    raise ConfigError(f"the configuration '{config_name}' is missing; install the package again")
+
+
+@contextmanager
+def composing(config_name: str) -> Iterator[None]:
+    """Within it, `composed` knows the schemas and the folder that holds `config_name`."""
+    folder = conf_dir(config_name)
+    register_schemas()
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        yield
+
+
+def composed(config_name: str, overrides: list[str]) -> DictConfig:
+    """The configuration with Hydra's own part under `hydra`."""
+    try:
+        return compose(config_name, overrides, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(sentence(error)) from error
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """A copy that holds only the command's own keys."""
+    cfg = copy.deepcopy(cfg)
+    OmegaConf.set_struct(cfg, False)
+    cfg.pop("hydra", None)
+    OmegaConf.set_struct(cfg, True)
+    return cfg
+
+
+def group_choices(cfg: DictConfig) -> dict[str, str | None]:
+    """The chosen option of each of the command's groups; `cfg` comes from `composed`."""
+    choices = cfg.hydra.runtime.choices
+    return {str(group): choices[group] for group in choices if not str(group).startswith(("hydra", "schema/"))}
+
+
+def group_options(cfg: DictConfig, group: str) -> list[str]:
+    """What `group` can be set to: the files GROUP/*.yaml in conf/ and wherever else `cfg` was composed from."""
+    folders = [Path(source.path) for source in cfg.hydra.runtime.config_sources if source.schema == "file"]
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def sentence(error: BaseException) -> str:
+    """What Hydra or OmegaConf say in several lines, and in the cause of their error, as one sentence."""
+    parts = []
+    for part in (error, error.__cause__):
+        lines = str(part).strip().splitlines() if part is not None else []
+        if len(lines) > 1 and lines[0].endswith("raised while composing config:"):  # In 'FILE': KindOfError raised ...
+            lines = [lines[0].split(":")[0] + ": " + lines[1]]
+        parts += lines[:1]
+    return ": ".join(parts) or type(error).__name__

@@ -1,0 +1,55 @@
+"""Stage 1: R as a Gaussian denoiser, before it becomes the prior of an equilibrium."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from mcnet_lightning.config import Optimiser
+from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
+from mcnet_lightning.training.optimisation import adam_with_warmup
+
+
+class DenoiserPretraining(pl.LightningModule):
+    """Mean squared error of R(x + n) against x, n white Gaussian, its level drawn per patch from `noise_level`.
+
+    Logs train/loss, val/psnr (at the middle of the range) and val/gain over the noisy image.
+    """
+
+    def __init__(self, denoiser: DnCNN, noise_level: tuple[float, float], optimiser: Optimiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.low, self.high = noise_level
+        self.settings = optimiser
+        self.means = ImageMeans(("psnr", "noisy_psnr"))
+
+    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
+        clean = batch["truth"]
+        level = torch.empty(len(clean), 1, 1, 1, device=clean.device).uniform_(self.low, self.high)
+        denoised = self.denoiser(clean + level * torch.randn_like(clean))
+        loss = ((denoised - clean) / level).square().mean()  # in units of the noise: every level counts
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], index: int) -> None:
+        self.means.update(**denoising_psnr(self.denoiser, batch["truth"], (self.low + self.high) / 2, seed=index))
+
+    def on_validation_epoch_end(self) -> None:
+        means = self.means.compute()
+        self.means.reset()
+        gain = means["psnr"] - means["noisy_psnr"]
+        self.log_dict({"val/psnr": means["psnr"].float(), "val/gain": gain.float()}, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        groups = [(self.denoiser.parameters(), self.settings.learning_rate)]
+        return adam_with_warmup(groups, self.settings, self.trainer.estimated_stepping_batches)
+
+
+@torch.no_grad()
+def denoising_psnr(denoiser: DnCNN, clean: Tensor, level: float, seed: int) -> dict[str, Tensor]:
+    """PSNR in dB before and after, per image (B,), at one noise level and a fixed draw."""
+    generator = torch.Generator().manual_seed(seed)
+    noisy = clean + level * torch.randn(clean.shape, generator=generator).to(clean)
+    return {"psnr": psnr(denoiser(noisy), clean, 0), "noisy_psnr": psnr(noisy, clean, 0)}

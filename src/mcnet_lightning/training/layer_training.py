@@ -1,0 +1,126 @@
+"""End-to-end training of the equilibrium layer: loss, logging, optimisers; the mathematics lives in the model."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from mcnet_lightning.config import Optimiser
+from mcnet_lightning.equilibrium import local_jacobian
+from mcnet_lightning.equilibrium.stats import SolveStats
+from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, psnr
+from mcnet_lightning.imaging.degradation import ProtocolName
+from mcnet_lightning.mcnet import MCNet
+from mcnet_lightning.training.optimisation import adam_with_warmup, weighted_mse
+
+VALIDATION_FIGURES = ("psnr", "gain", "gain_over_projection", "consistency", "evaluations", "residual", "not_converged")
+JACOBIAN_CROP = 48  # the local estimates need tapes and products: a central crop of the first validation image
+JACOBIAN_STEPS = 10
+
+
+class LayerTraining(pl.LightningModule):
+    """Logs of training: train/loss, psnr, gain and gain_over_projection (dB), consistency, forward and backward
+    evaluations, residuals and not_converged counts, beta. Of validation: the means of VALIDATION_FIGURES over images,
+    val/jacobian_norm and val/spectral_radius (estimates from below) and val/denoiser_lipschitz_bound.
+
+    `record` is what a checkpoint must know beside the tensors to describe and rebuild the layer.
+    """
+
+    def __init__(
+        self,
+        model: MCNet,
+        scale: int,
+        protocol: ProtocolName,
+        epsilon: float,
+        optimiser: Optimiser,
+        record: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.scale, self.protocol, self.epsilon, self.settings = scale, protocol, epsilon, optimiser
+        self.record = record
+        self.means = ImageMeans(VALIDATION_FIGURES)
+        self.last_validation_image: dict[str, Tensor] | None = None
+
+    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
+        prior, truth, measurement = batch["prior_image"], batch["truth"], batch["measurement"]
+        result = self.model(measurement, self.epsilon, prior_image=prior)
+        with torch.no_grad():
+            gains = self._gains(result.estimate.detach(), prior, measurement, truth, border=0)
+            agreement = consistency(result.estimate, measurement, self.model.operator)
+        self.log_dict({f"train/{name}": value.mean() for name, value in gains.items()})
+        self.log("train/consistency", agreement.mean())
+        self._log_solve("train/forward", result.stats)
+        self.log("train/beta", self.model.layer.prior_weight.detach())
+        loss = weighted_mse(result.estimate, truth, prior, self.settings.loss_weighting)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def on_after_backward(self) -> None:
+        stats = self.model.layer.backward_stats
+        if stats is not None:
+            self._log_solve("train/backward", stats)
+
+    def validation_step(self, batch: dict[str, Any], index: int) -> None:
+        assert self.model.backbone is not None
+        prior = self.model.backbone(batch[self.model.backbone.spec.input_kind])
+        result = self.model(batch["measurement"], self.epsilon, prior_image=prior)
+        gains = self._gains(result.estimate, prior, batch["measurement"], batch["truth"], border=self.scale)
+        self.means.update(
+            **gains,
+            consistency=consistency(result.estimate, batch["measurement"], self.model.operator),
+            evaluations=result.stats.evaluations,
+            residual=result.stats.residual,
+            not_converged=~result.stats.converged,
+        )
+        if index == 0:
+            panels = {"measurement": batch["measurement"], "prior_image": prior, "estimate": result.estimate}
+            self.last_validation_image = {name: x[0].cpu() for name, x in (panels | {"truth": batch["truth"]}).items()}
+            self._log_local_jacobian(batch["measurement"], prior, result.state)
+
+    def on_validation_epoch_end(self) -> None:
+        means = self.means.compute()
+        self.means.reset()
+        shown = ("psnr", "gain", "gain_over_projection")
+        self.log_dict({f"val/{name}": means[name].float() for name in shown}, prog_bar=True)
+        self.log_dict({f"val/{name}": value.float() for name, value in means.items() if name not in shown})
+        certificate = self.model.layer.denoiser.certificate()
+        if certificate:
+            self.log("val/denoiser_lipschitz_bound", certificate["denoiser_lipschitz_bound"])
+
+    def configure_optimizers(self) -> Any:
+        layer = self.model.layer
+        groups = [
+            (layer.denoiser.parameters(), self.settings.learning_rate),
+            ([layer.raw_prior_weight], self.settings.beta_learning_rate),
+        ]
+        return adam_with_warmup(groups, self.settings, self.trainer.estimated_stepping_batches)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["mcnet"] = {**self.record, "certificate": self.model.layer.denoiser.certificate()}
+
+    def _gains(
+        self, estimate: Tensor, prior: Tensor, measurement: Tensor, truth: Tensor, border: int
+    ) -> dict[str, Tensor]:
+        """PSNR and its gain over the backbone alone and over the backbone projected, per image."""
+        projected = self.model.layer.map(prior, measurement, self.model.operator, self.epsilon).ball.project(prior)
+        quality, of_prior, of_projected = (psnr(x, truth, border, self.protocol) for x in (estimate, prior, projected))
+        return {"psnr": quality, "gain": quality - of_prior, "gain_over_projection": quality - of_projected}
+
+    def _log_solve(self, prefix: str, stats: SolveStats) -> None:
+        self.log(f"{prefix}_evaluations", stats.evaluations.double().mean().float())
+        self.log(f"{prefix}_residual", stats.residual.mean().float())
+        self.log(f"{prefix}_not_converged", (~stats.converged).sum().float())
+
+    def _log_local_jacobian(self, measurement: Tensor, prior: Tensor, state: Tensor) -> None:
+        if prior.shape[-1] < JACOBIAN_CROP or prior.shape[-2] < JACOBIAN_CROP:
+            return
+        with torch.inference_mode(False), torch.no_grad():
+            side = JACOBIAN_CROP // self.scale * self.scale
+            crops = [tensor[..., :side, :side].clone() for tensor in (prior, state)]
+            patch = self.model.operator(crops[0])
+            fixed_point_map = self.model.layer.map(crops[0], patch, self.model.operator, self.epsilon)
+            local = local_jacobian(fixed_point_map, crops[1], JACOBIAN_STEPS)
+        self.log("val/jacobian_norm", local.norm.mean().float())
+        self.log("val/spectral_radius", local.spectral_radius.mean().float())

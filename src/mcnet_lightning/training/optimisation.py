@@ -1,0 +1,43 @@
+"""Adam with warm-up and cosine decay, and the loss that all trainings share."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from mcnet_lightning.config import Optimiser
+
+ERROR_FLOOR = 3e-5  # added to a patch's prior error: below it (45 dB) patches are no longer pushed up
+
+
+def adam_with_warmup(
+    groups: Iterable[tuple[Iterable[Parameter], float]], settings: Optimiser, total_steps: float
+) -> dict[str, Any]:
+    """Lightning's optimiser dictionary for (parameters, peak learning rate) pairs."""
+    optimiser = torch.optim.Adam([{"params": list(parameters), "lr": rate} for parameters, rate in groups])
+
+    def factor(step: int) -> float:
+        if step < settings.warmup_steps:
+            return (step + 1) / settings.warmup_steps
+        progress = (step - settings.warmup_steps) / max(1, total_steps - settings.warmup_steps)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return settings.final_fraction + (1 - settings.final_fraction) * cosine
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def weighted_mse(estimate: Tensor, truth: Tensor, prior_image: Tensor, weighting: str) -> Tensor:
+    """Mean squared error over a batch of patches (B, 1, P, P).
+
+    `prior_error` divides each patch by its prior image's own error (plus a floor), so that the loss rewards gain over
+    the prior in dB and smooth patches are not drowned by hard ones; `none` is plain MSE.
+    """
+    error = (estimate - truth).square().mean(dim=(1, 2, 3))
+    if weighting == "none":
+        return error.mean()
+    prior_error = (prior_image - truth).square().mean(dim=(1, 2, 3)).detach()
+    return (error / (prior_error + ERROR_FLOOR)).mean()

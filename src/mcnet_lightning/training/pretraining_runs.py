@@ -1,0 +1,106 @@
+"""The two pretrainings from config to artefact: weights.safetensors and MODEL_CARD.md in the run's folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from torch import Tensor
+
+from mcnet_lightning.backbones import untrained_backbone
+from mcnet_lightning.build import build_data, build_degradation
+from mcnet_lightning.data import MeasurementDataModule, WholeImages
+from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
+from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.layer_weights import load_denoiser, save_denoiser
+from mcnet_lightning.training.backbone_pretraining import BackbonePretraining
+from mcnet_lightning.training.denoiser_pretraining import DenoiserPretraining, denoising_psnr
+from mcnet_lightning.training.fit import fit
+from mcnet_lightning.training.model_card import write_model_card
+from mcnet_lightning.weights import read_weights, write_weights
+
+Measure = Callable[[dict[str, Any], int], dict[str, Tensor]]
+
+
+def pretrain_backbone(config: DictConfig) -> None:
+    """Trains `config.backbone` for one scale and protocol."""
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    network, input_kind = untrained_backbone(config.backbone.name)
+    if config.initial_weights is not None:
+        read_weights(config.initial_weights).load_into(network)
+    elif hasattr(network, "start_from_identity"):
+        network.start_from_identity()  # type: ignore[operator]
+    scale, protocol = config.scale, config.protocol.name
+    data = build_data(config, build_degradation(config))
+    test_images = data.test_images()  # read first: a missing folder must not cost a training
+    module = BackbonePretraining(network, input_kind, scale, protocol, config.optimiser)
+    name = f"{config.backbone.name}_x{scale}"
+    seconds = fit(config, module, data, folder, f"pretrain_{name}", [config.backbone.name, f"x{scale}"])
+    network.eval()
+    means = _means_by_dataset(
+        test_images,
+        lambda image, _: {
+            "before": psnr(image["upsampled"], image["truth"], scale, protocol),
+            "after": psnr(network(image[input_kind]), image["truth"], scale, protocol),
+        },
+    )
+    header = {"kind": "backbone", "name": config.backbone.name, "scale": scale, "protocol": protocol}
+    write_weights(folder / "weights.safetensors", network.state_dict(), header)
+    table = ["| test set | bicubic, dB | this network, dB |", "|---|---|---|", *_rows(means)]
+    write_model_card(folder, f"{config.backbone.name} x{scale}", config, seconds, module.trainer, table)
+
+
+def pretrain_denoiser(config: DictConfig) -> None:
+    """Trains a Gaussian denoiser for the noise levels of `config.noise_level`."""
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if config.initial_weights is not None:
+        denoiser = load_denoiser(config.initial_weights)
+    else:
+        settings = {str(name): value for name, value in config.denoiser.items() if name != "weights"}
+        denoiser = DnCNN(**settings)
+    degradation = Degradation("paper", scale=1, quantise=False)  # a denoiser sees HR alone
+    data: MeasurementDataModule = build_data(config, degradation)
+    test_images = data.test_images()
+    low, high = config.noise_level
+    module = DenoiserPretraining(denoiser, (low, high), config.optimiser)
+    seconds = fit(config, module, data, folder, f"pretrain_denoiser_{low:g}_{high:g}", ["denoiser"])
+    denoiser.eval()
+    level = (low + high) / 2
+    means = _means_by_dataset(
+        test_images,
+        lambda image, index: {
+            {"psnr": "after", "noisy_psnr": "before"}[name]: value
+            for name, value in denoising_psnr(denoiser, image["truth"], level, index).items()
+        },
+    )
+    bounds = denoiser.certificate()["layer_norm_bounds"]
+    save_denoiser(folder / "weights.safetensors", denoiser, {"noise_level": f"{low:g}..{high:g}"})
+    table = [
+        f"| test set, noise level {level:g} | noisy, dB | denoised, dB |",
+        "|---|---|---|",
+        *_rows(means),
+        "",
+        "Upper bounds of the layers' norms: " + ", ".join(f"{bound:.3f}" for bound in bounds) + ".",
+    ]
+    title = f"{config.denoiser.depth}-layer denoiser, noise {low:g} to {high:g}"
+    write_model_card(folder, title, config, seconds, module.trainer, table)
+
+
+@torch.no_grad()
+def _means_by_dataset(images: WholeImages, measure: Measure) -> dict[str, dict[str, float]]:
+    """Means of measure(image, index) -> {"before", "after"} over each test set."""
+    means: dict[str, ImageMeans] = {}
+    for index in range(len(images)):
+        image = images[index]
+        means.setdefault(image["dataset"], ImageMeans(("before", "after"))).update(**measure(image, index))
+    return {name: {key: float(value) for key, value in mean.compute().items()} for name, mean in means.items()}
+
+
+def _rows(means: dict[str, dict[str, float]]) -> list[str]:
+    return [f"| {dataset} | {mean['before']:.3f} | {mean['after']:.3f} |" for dataset, mean in means.items()]
