@@ -12,7 +12,6 @@ from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Ladder
 from mcnet_lightning.imaging import Degradation
 from mcnet_lightning.layer_weights import load_denoiser, load_layer
-from mcnet_lightning.mcnet import MCNet
 
 
 def build_degradation(config: DictConfig) -> Degradation:
@@ -82,8 +81,14 @@ def build_data(
     )
 
 
-def build_ladder(config: DictConfig, model: MCNet, degradation: Degradation, device: str = "auto") -> Ladder:
+def build_ladder(
+    config: DictConfig,
+    backbone: FrozenBackbone,
+    layer: EquilibriumLayer | None,
+    degradation: Degradation,
+    device: str = "auto",
+) -> Ladder:
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda, but this machine has no usable GPU; use device=cpu")
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    return Ladder(model, degradation, config.epsilon, config.method, torch.device(chosen))
+    return Ladder(backbone, layer, degradation, config.epsilon, config.method, torch.device(chosen))

@@ -85,7 +85,7 @@ class BicubicBackbone:
 class Layer:
     weights: str = key(
         "none",
-        "bundled, none (start from denoiser.weights) or a path: own checkpoint or published format",
+        "bundled, a path (own checkpoint or published format), or none: train starts afresh, evaluate uses no layer",
         path="file",
         words=("bundled", "none"),
     )
@@ -136,6 +136,7 @@ class GMRES:
     _target_: str = "mcnet_lightning.equilibrium.GMRES"
     tolerance: float = key(1e-2, "relative residual of the adjoint equation", minimum=0.0, exclusive=True)
     max_products: int = key(40, "vector-Jacobian products at most", minimum=1)
+    half_products: bool = key(False, "bfloat16 convolutions in the products: faster on CPUs with AMX and on GPUs")
 
 
 @dataclass
@@ -144,6 +145,7 @@ class AdjointAnderson:
     tolerance: float = key(1e-2, "relative residual of the adjoint equation", minimum=0.0, exclusive=True)
     max_products: int = key(60, "vector-Jacobian products at most", minimum=1)
     history_size: int = key(20, "past residuals that are combined", minimum=1)
+    half_products: bool = key(False, "bfloat16 convolutions in the products: faster on CPUs with AMX and on GPUs")
     ridge: float = key(1e-10, "regulariser of the normalised Gram matrix", minimum=0.0)
 
 
@@ -170,9 +172,10 @@ class Unrolled:
 @dataclass
 class Optimiser:
     learning_rate: float = key(5e-5, "Adam's step for the denoiser", minimum=0.0)
-    beta_learning_rate: float = key(1e-3, "Adam's step for beta's raw parameter", minimum=0.0)
+    beta_learning_rate: float = key(1e-2, "Adam's step for beta's raw parameter", minimum=0.0)
     warmup_steps: int = key(20, "steps of linear warm-up; cosine decay afterwards", minimum=0)
     final_fraction: float = key(0.1, "learning rate at the end, as a fraction of its peak", minimum=0.0, maximum=1.0)
+    warm_start: bool = key(True, "start the fixed point of a patch from where its last visit ended")
     weight_average: float = key(
         0.98, "decay of the exponential moving average of the weights; 0 turns it off", minimum=0.0, maximum=1.0
     )
@@ -181,7 +184,6 @@ class Optimiser:
         "prior_error: patches weighted by 1 / (mse of w + 3e-5), so that smooth patches count; none: plain MSE",
         choices=("prior_error", "none"),
     )
-    gradient_clip: float | None = key(None, "largest gradient norm; null: no clipping", minimum=0.0, exclusive=True)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from mcnet_lightning.weights import BUNDLED, WeightFile, bundled_path, read_weig
 
 PUBLISHED_PREFIXES = ("f.dncnn.dncnn.", "dncnn.")
 PUBLISHED_BETA = "f.alpha"
-CHECKPOINT_PREFIX = "model.layer."
+CHECKPOINT_PREFIX = "model.layer."  # the LightningModule's name of the layer; its frozen backbone is in no checkpoint
 
 
 def load_layer(weights: str | Path = BUNDLED, backbone: str = "srcnn", scale: int = 2) -> EquilibriumLayer:
@@ -27,22 +27,7 @@ def load_layer(weights: str | Path = BUNDLED, backbone: str = "srcnn", scale: in
     file = read_weights(_layer_path(str(weights), backbone, scale))
     file.require_kind("layer")
     file.require_scale(scale)
-    if PUBLISHED_BETA in file.tensors:
-        return EquilibriumLayer(_published_denoiser(file), prior_weight=float(file.tensors[PUBLISHED_BETA]))
-    if any(name.startswith(CHECKPOINT_PREFIX) for name in file.tensors):
-        stored = file.metadata["mcnet"]["layer"]
-        tensors = {
-            name.removeprefix(CHECKPOINT_PREFIX): tensor
-            for name, tensor in file.tensors.items()
-            if name.startswith(CHECKPOINT_PREFIX)
-        }
-    elif "layer" in file.metadata:
-        stored, tensors = json.loads(file.metadata["layer"]), file.tensors
-    else:
-        raise WeightsError(f"{file.path} holds no equilibrium layer; train one with python -m mcnet_lightning.train")
-    layer = EquilibriumLayer(DnCNN(**stored["denoiser"]), penalty=stored["penalty"])
-    file.load_into(layer, tensors)
-    return layer
+    return _layer_of(file)
 
 
 def save_layer(path: str | Path, layer: EquilibriumLayer, metadata: dict[str, Any]) -> None:
@@ -59,10 +44,14 @@ def describe_layer(layer: EquilibriumLayer) -> dict[str, Any]:
 
 
 def load_denoiser(weights: str | Path) -> DnCNN:
-    """A trained denoiser: "bundled", "bundled:NAME", or a path (ours or the published format)."""
+    """A trained denoiser: "bundled", "bundled:NAME", or a path: ours, the published format, or any layer's file."""
     name = str(weights).removeprefix(BUNDLED).removeprefix(":") or "dncnn6"
     path = bundled_path("denoiser", name) if str(weights).startswith(BUNDLED) else weights
     file = read_weights(path)
+    if file.metadata.get("kind") == "layer" or PUBLISHED_BETA in file.tensors:
+        denoiser = _layer_of(file).denoiser
+        assert isinstance(denoiser, DnCNN)
+        return denoiser
     file.require_kind("denoiser")
     if "denoiser" not in file.metadata:
         return _published_denoiser(file)
@@ -75,6 +64,21 @@ def save_denoiser(path: str | Path, denoiser: DnCNN, metadata: dict[str, Any]) -
     """Writes safetensors that `load_denoiser` reads."""
     header = {"kind": "denoiser", "denoiser": json.dumps(denoiser.hyperparameters), **metadata}
     write_weights(path, denoiser.state_dict(), header)
+
+
+def _layer_of(file: WeightFile) -> EquilibriumLayer:
+    if PUBLISHED_BETA in file.tensors:
+        return EquilibriumLayer(_published_denoiser(file), prior_weight=float(file.tensors[PUBLISHED_BETA]))
+    if "layer" not in file.metadata:
+        raise WeightsError(f"{file.path} holds no equilibrium layer; train one with python -m mcnet_lightning.train")
+    stored = file.metadata["layer"]
+    stored = json.loads(stored) if isinstance(stored, str) else stored
+    of_checkpoint = {
+        k.removeprefix(CHECKPOINT_PREFIX): v for k, v in file.tensors.items() if k.startswith(CHECKPOINT_PREFIX)
+    }
+    layer = EquilibriumLayer(DnCNN(**stored["denoiser"]), penalty=stored["penalty"])
+    file.load_into(layer, of_checkpoint or file.tensors)
+    return layer
 
 
 def _layer_path(weights: str, backbone: str, scale: int) -> str | Path:

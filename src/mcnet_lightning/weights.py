@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -26,7 +26,7 @@ class WeightFile:
     path: Path
     sha256: str
     tensors: dict[str, Tensor]
-    metadata: dict[str, Any]  # what the file says of itself; of a checkpoint: everything beside the tensors
+    metadata: dict[str, Any]  # what the file says of itself; empty for foreign files
 
     def require_scale(self, scale: int) -> None:
         """Raises WeightsError if the file says, or is named, for another scale. Tensors of SRCNN look alike at all."""
@@ -89,15 +89,17 @@ def read_weights(path: str | Path) -> WeightFile:
                 )
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise WeightsError(f"{path} holds more than tensors and will not be run; save its state_dict alone") from None
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"{path} is no weight file, or holds more than tensors, which will not be run; save its state_dict alone"
+        ) from None
+    except Exception as error:  # a damaged pickle fails in every way there is
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is damaged or no weight file ({reason}); get it again") from None
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors; save its state_dict")
     wrapper = next((name for name in WRAPPERS if isinstance(content.get(name), dict)), None)
     tensors = content[wrapper] if wrapper else content
-    metadata = {name: value for name, value in content.items() if name != wrapper} if wrapper else {}
+    metadata = content.get("mcnet", {})  # our checkpoints describe themselves there
     return WeightFile(path, digest, {k: v for k, v in tensors.items() if isinstance(v, Tensor)}, metadata)
 
 

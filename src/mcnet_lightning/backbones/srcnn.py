@@ -19,7 +19,7 @@ class SRCNN(nn.Module):
 
     def forward(self, upsampled: Tensor) -> Tensor:
         with torch.autocast(upsampled.device.type, enabled=False):  # 1/255 is lost in half precision
-            features = torch.relu(self.conv1(upsampled.float() if torch.is_autocast_enabled() else upsampled))
+            features = torch.relu(self.conv1(upsampled))
         features = torch.relu(self.conv2(features))
         with torch.autocast(upsampled.device.type, enabled=False):
             return self.conv3(features.to(self.conv3.weight.dtype))

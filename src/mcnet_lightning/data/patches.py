@@ -30,7 +30,8 @@ class PatchSet:
         return {name: value[index] for name, value in self._tensors()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        return {name: value[indices] for name, value in self._tensors()}
+        batch = {name: value[indices] for name, value in self._tensors()}
+        return {**batch, "index": torch.tensor(indices)}
 
     def digest(self) -> str:
         """SHA-256 of what a backbone sees: the content key of everything computed from it."""

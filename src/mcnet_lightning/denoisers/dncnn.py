@@ -46,6 +46,8 @@ class DnCNN(Denoiser):
             raise ConfigError(
                 f"parameterisation={parameterisation!r}: use one of {', '.join(get_args(Parameterisation))}"
             )
+        if rescale not in get_args(Rescale):
+            raise ConfigError(f"rescale={rescale!r}: use one of {', '.join(get_args(Rescale))}")
         if depth < 2 or channels < 1 or not 0 < averaging <= 0.5:
             raise ConfigError(
                 f"depth={depth} (>= 2), channels={channels} (>= 1) or averaging={averaging} in (0, 1/2] is off"
@@ -77,7 +79,8 @@ class DnCNN(Denoiser):
         """The convolutions that act: normalised, on the tape in training; advances the power iteration by one step."""
         if self.norms is None:
             return list(self.weights)
-        return [norm(weight) for norm, weight in zip(self.norms, self.weights, strict=True)]
+        with torch.autocast(self.offset.device.type, enabled=False):
+            return [norm(weight) for norm, weight in zip(self.norms, self.weights, strict=True)]
 
     def bind(self) -> Callable[[Tensor], Tensor]:
         """R with its weights normalised once: a fixed map for a whole solve, however often it is evaluated."""
@@ -122,6 +125,11 @@ class DnCNN(Denoiser):
 
 
 def _chain(features: Tensor, weights: list[Tensor]) -> Tensor:
-    for weight in weights[:-1]:
-        features = F.relu(F.conv2d(features, weight, padding=KERNEL // 2), inplace=True)
-    return F.conv2d(features, weights[-1], padding=KERNEL // 2)
+    """N. Under autocast the first and last convolutions stay in full precision: 1/255 is lost in half."""
+    kind, padding = features.device.type, KERNEL // 2
+    with torch.autocast(kind, enabled=False):
+        features = F.relu(F.conv2d(features, weights[0], padding=padding), inplace=True)
+    for weight in weights[1:-1]:
+        features = F.relu(F.conv2d(features, weight, padding=padding), inplace=True)
+    with torch.autocast(kind, enabled=False):
+        return F.conv2d(features.to(weights[-1].dtype), weights[-1], padding=padding)

@@ -20,7 +20,13 @@ Vjp = Callable[[Tensor], Tensor]
 
 
 class AdjointSolver(Protocol):
-    """Solves v = J^T v + g per sample, given v -> J^T v and g = (B, ...)."""
+    """Solves v = J^T v + g per sample, given v -> J^T v and g = (B, ...).
+
+    half_products: whether the products may be computed under bfloat16 autocast (the equation and the gradient of the
+    parameters stay in full precision).
+    """
+
+    half_products: bool
 
     def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]: ...
 
@@ -39,28 +45,32 @@ def implicit_fixed_point(
     with torch.enable_grad():
         leaf = state.detach().requires_grad_()
         applied = fixed_point_map(leaf)
-    return _ImplicitGradient.apply(applied, leaf, solver, record)
+        with torch.autocast(leaf.device.type, torch.bfloat16, enabled=solver.half_products):
+            for_products = fixed_point_map(leaf) if solver.half_products else applied
+    return _ImplicitGradient.apply(applied, for_products, leaf, solver, record)
 
 
 class _ImplicitGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, applied: Tensor, leaf: Tensor, solver: AdjointSolver, record: Any) -> Tensor:
-        ctx.save_for_backward(applied, leaf)
+    def forward(
+        ctx: Any, applied: Tensor, for_products: Tensor, leaf: Tensor, solver: AdjointSolver, record: Any
+    ) -> Tensor:
+        ctx.save_for_backward(for_products, leaf)
         ctx.solver, ctx.record = solver, record
         return applied.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        applied, leaf = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        for_products, leaf = ctx.saved_tensors
 
         def vjp(vector: Tensor) -> Tensor:
-            return torch.autograd.grad(applied, leaf, vector, retain_graph=True)[0]
+            return torch.autograd.grad(for_products, leaf, vector, retain_graph=True)[0]
 
         adjoint, stats = ctx.solver.solve_adjoint(vjp, gradient)
         if ctx.record is not None:
             ctx.record(stats)
-        return adjoint, None, None, None  # autograd carries v on through `applied` to weights, w, b and beta
+        return adjoint, None, None, None, None  # autograd carries v on through `applied` to weights, w, b and beta
 
 
 @dataclass
@@ -73,6 +83,7 @@ class GMRES:
 
     tolerance: float = 1e-2
     max_products: int = 40
+    half_products: bool = False
 
     def __post_init__(self) -> None:
         if self.tolerance <= 0 or self.max_products < 1:
@@ -141,6 +152,7 @@ class AdjointAnderson:
     max_products: int = 60
     history_size: int = 20
     ridge: float = 1e-10
+    half_products: bool = False
 
     def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]:
         solver = AndersonSolver(self.tolerance, self.max_products, self.history_size, ridge=self.ridge)
@@ -152,6 +164,7 @@ class Neumann:
     """v = sum_{i <= terms} (J^T)^i g: the series cut off. Error on the published layer: 58 % at 10, 4 % at 80 terms."""
 
     terms: int = 10
+    half_products: bool = False
 
     @torch.no_grad()
     def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]:
@@ -165,6 +178,8 @@ class Neumann:
 @dataclass
 class JacobianFree:
     """v = g: no product at all (Fung et al., AAAI 2022). Error of the gradient on the published layer: 95 %."""
+
+    half_products: bool = False
 
     def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]:
         return gradient, direct_stats(len(gradient), 0)

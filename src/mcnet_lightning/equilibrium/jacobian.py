@@ -54,6 +54,7 @@ def _largest_singular_value(
 
 def _spectral_radius(vjp: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
     """Largest Ritz value of J^T, which has the eigenvalues of J, on a Krylov space of `steps` dimensions."""
+    steps = min(steps, start.shape[1])
     basis = [start / start.norm(dim=1, keepdim=True)]
     hessenberg = torch.zeros(len(start), steps + 1, steps, dtype=torch.float64)
     for k in range(steps):
@@ -66,4 +67,7 @@ def _spectral_radius(vjp: Callable[[Tensor], Tensor], start: Tensor, steps: int)
         length = image.norm(dim=1, keepdim=True)
         hessenberg[:, k + 1, k] = length.squeeze(1).double().cpu()
         basis.append(image / length.clamp_min(torch.finfo(image.dtype).tiny))
-    return torch.linalg.eigvals(hessenberg[:, :-1]).abs().amax(dim=1)
+    square = hessenberg[:, :-1]
+    finite = torch.isfinite(square).flatten(1).all(dim=1)  # LAPACK's eigenvalues of NaN can end the process
+    radius = torch.linalg.eigvals(square.where(finite[:, None, None], 0.0)).abs().amax(dim=1)
+    return radius.where(finite, torch.nan)

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator, Size
@@ -63,6 +62,11 @@ class MeasurementBall:
         return MeasurementBall(self.measurement[index], self.operator, self.radius[index])
 
     def project(self, image: Tensor) -> Tensor:
+        """The projection of images (B, C, H, W); never under autocast, which would destroy its exactness."""
+        with torch.autocast(image.device.type, enabled=False):
+            return self._project(image)
+
+    def _project(self, image: Tensor) -> Tensor:
         size = (image.shape[-2], image.shape[-1])
         expected = (*image.shape[:2], *self.operator.measurement_size(size))
         if tuple(self.measurement.shape) != expected:
@@ -202,10 +206,11 @@ class _ShiftedSolve(torch.autograd.Function):
         return solution
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         shift, solution = ctx.saved_tensors
-        adjoint = _ShiftedSolve.solve(gradient, shift, ctx.operator, ctx.size)
+        adjoint = _ShiftedSolve.apply(
+            gradient, shift, ctx.operator, ctx.size
+        )  # on the tape: J v is the derivative of J^T v
         return adjoint, -(adjoint * solution).flatten(1).sum(1), None, None
 
     @staticmethod

@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium import SolveStats, project_measurement_ball
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.backbones import FrozenBackbone
+from mcnet_lightning.equilibrium import EquilibriumLayer, SolveStats, project_measurement_ball
 from mcnet_lightning.evaluation.metrics import consistency, lr_psnr, psnr, ssim
 from mcnet_lightning.imaging import Degradation
-from mcnet_lightning.mcnet import MCNet
 
 MEAN = "mean"
 
@@ -48,28 +47,30 @@ class Estimate:
 
 
 class Ladder:
-    """Runs `methods` on test images. One protocol and one operator: records of others do not mix with these."""
+    """Runs `methods` on test images; without a layer there is no "mcnet". One protocol and one operator throughout."""
 
     def __init__(
-        self, model: MCNet, degradation: Degradation, epsilon: float, methods: Sequence[str], device: torch.device
+        self,
+        backbone: FrozenBackbone,
+        layer: EquilibriumLayer | None,
+        degradation: Degradation,
+        epsilon: float,
+        methods: Sequence[str],
+        device: torch.device,
     ) -> None:
-        assert model.backbone is not None
-        self.model = model.to(device).eval()
-        self.backbone = model.backbone
+        self.backbone = backbone.to(device)
+        self.layer = None if layer is None else layer.to(device).eval()
         self.degradation = degradation
         self.epsilon = epsilon
-        self.methods = methods
+        self.methods = [method for method in methods if layer is not None or method != "mcnet"]
         self.device = device
         self._makers: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, SolveStats | None]]] = {
             "bicubic": lambda b, upsampled, w: (upsampled, None),
             "bicubic+projection": lambda b, upsampled, w: (self._project(upsampled, b), None),
             "backbone": lambda b, upsampled, w: (w, None),
             "backbone+projection": lambda b, upsampled, w: (self._project(w, b), None),
-            "mcnet": self._mcnet,
+            "mcnet": lambda b, upsampled, w: self._mcnet(w, b),
         }
-        unknown = [method for method in methods if method not in self._makers]
-        if unknown:
-            raise ConfigError(f"method {unknown[0]!r} is unknown; use some of {', '.join(self._makers)}")
 
     @torch.no_grad()
     def estimates(self, image: dict[str, Any]) -> Iterator[Estimate]:
@@ -109,8 +110,9 @@ class Ladder:
     def _project(self, image: Tensor, b: Tensor) -> Tensor:
         return project_measurement_ball(image, b, self.degradation.operator, self.epsilon)
 
-    def _mcnet(self, b: Tensor, upsampled: Tensor, w: Tensor) -> tuple[Tensor, SolveStats]:
-        result = self.model(b, self.epsilon, prior_image=w)
+    def _mcnet(self, w: Tensor, b: Tensor) -> tuple[Tensor, SolveStats]:
+        assert self.layer is not None
+        result = self.layer(w, b, self.degradation.operator, self.epsilon)
         return result.estimate, result.stats
 
     def _elapsed(self, start: float) -> float:

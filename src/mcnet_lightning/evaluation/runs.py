@@ -31,6 +31,6 @@ def evaluate_ladder(ladder: Ladder, images: WholeImages, folder: Path, pictures:
                 pictures.mkdir(parents=True, exist_ok=True)
                 write_png(pictures / f"{image['dataset']}_{image['name']}_{estimate.method}.png", estimate.image[0])
     records = with_means(records)
-    print_ladder(records, ladder.model.layer.solver.tolerance)
+    print_ladder(records)
     write_metrics(folder / "metrics.csv", records)
     return records

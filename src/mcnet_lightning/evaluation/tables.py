@@ -46,8 +46,11 @@ def write_metrics(path: Path, records: Iterable[Record]) -> None:
     os.replace(temporary, path)
 
 
-def print_ladder(records: Sequence[Record], tolerance: float, console: Console | None = None) -> None:
-    """One table per dataset: means over images, best PSNR in bold. Refuses to mix protocols or operators."""
+def print_ladder(records: Sequence[Record], console: Console | None = None) -> None:
+    """One table per dataset: means over images (residual: the worst), best PSNR in bold.
+
+    Raises ConfigError rather than mix protocols, operators or backbones.
+    """
     kinds = {(record.protocol, record.operator, record.scale, record.backbone) for record in records}
     if len(kinds) != 1:
         raise ConfigError(f"these records are of different protocols, operators or backbones: {sorted(kinds)}")
@@ -58,14 +61,14 @@ def print_ladder(records: Sequence[Record], tolerance: float, console: Console |
         images = {record.image for record in rows if record.image != MEAN}
         table = Table(title=f"{dataset} ({len(images)} images)  x{scale}  {backbone}  protocol {protocol}  {operator}")
         table.add_column("method", no_wrap=True)
-        for heading in ("PSNR", "gain", "SSIM", "||Ax-b||", "LR-PSNR", "evals", "converged", "s"):
+        for heading in ("PSNR", "gain", "SSIM", "||Ax-b||", "LR-PSNR", "evals", "residual", "s"):
             table.add_column(heading, justify="right", no_wrap=True)
         means = {record.method: record for record in rows if record.image == MEAN}
         best = max(record.psnr_y for record in means.values())
         for method, record in means.items():
-            singles = [r for r in rows if r.method == method and r.image != MEAN]
+            worst = max((r.residual for r in rows if r.method == method and r.residual is not None), default=None)
             table.add_row(
-                *_cells(record, means.get("backbone"), singles, tolerance),
+                *_cells(record, means.get("backbone"), worst),
                 style="bold" if record.psnr_y == best else "",
             )
         console.print(table)
@@ -77,8 +80,7 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=120)
 
 
-def _cells(record: Record, backbone: Record | None, singles: list[Record], tolerance: float) -> list[str]:
-    converged = sum(single.residual is not None and single.residual <= tolerance for single in singles)
+def _cells(record: Record, backbone: Record | None, worst: float | None) -> list[str]:
     return [
         record.method,
         f"{record.psnr_y:.3f}",
@@ -87,6 +89,6 @@ def _cells(record: Record, backbone: Record | None, singles: list[Record], toler
         f"{record.consistency:.2e}",
         f"{record.lr_psnr:.1f}",
         "" if record.evaluations is None else f"{record.evaluations:.1f}",
-        "" if record.residual is None else f"{converged}/{len(singles)}",
+        "" if worst is None else f"{worst:.0e}",
         f"{record.seconds:.2f}",
     ]

@@ -16,6 +16,7 @@ from mcnet_lightning.imaging.colour import rgb_to_luma
 from mcnet_lightning.operators.resize import BicubicDownsample, Boundary, resize_matrix, upsample_bicubic
 
 ProtocolName = Literal["paper", "standard"]
+ROUNDING = 1e-6  # of a level
 OWN_BOUNDARY: dict[str, Boundary] = {"paper": "truncated", "standard": "symmetric"}
 
 
@@ -30,7 +31,8 @@ class Observation:
 
 
 def floor_8bit(image: Tensor) -> Tensor:
-    return torch.floor((image * 255).clamp(0, 255)) / 255
+    """The level below, of float64 images: an exact level must not fall to the one below by rounding."""
+    return torch.floor((image * 255).clamp(0, 255) + ROUNDING) / 255
 
 
 def round_8bit(image: Tensor) -> Tensor:
@@ -82,7 +84,7 @@ class Degradation:
         lr_float, lr = self.downsample(hr)
         boundary = self.operator.boundary
         if self.protocol == "paper" and self.quantise:  # the published SRCNN sees the float LR enlarged, then floored
-            upsampled = rgb_to_luma(floor_8bit(upsample_bicubic(lr_float, self.scale, boundary)))
+            upsampled = rgb_to_luma(floor_8bit(upsample_bicubic(lr_float, self.scale, boundary)).to(hr.dtype))
         else:
             upsampled = upsample_bicubic(rgb_to_luma(lr), self.scale, boundary)
         return Observation(rgb_to_luma(hr), rgb_to_luma(lr), lr, upsampled)
@@ -92,8 +94,9 @@ class Degradation:
         if not self.quantise:
             return (lr := self.operator(hr)), lr
         if self.protocol == "paper":
-            lr = self.operator(hr)
-            return lr, floor_8bit(lr)
+            # float64: in flat regions float32 would put several per cent of the pixels one level too low
+            lr = self.operator(torch.round(hr.double() * 255) / 255)
+            return lr, floor_8bit(lr).to(hr.dtype)
         levels = _two_pass_8bit(hr, self.operator)
         lr = (levels / 255).to(hr.dtype)
         return lr, lr

@@ -9,7 +9,7 @@ from mcnet_lightning.backbones.frozen import InputKind
 from mcnet_lightning.config import Optimiser
 from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
 from mcnet_lightning.imaging.degradation import ProtocolName
-from mcnet_lightning.training.optimisation import adam_with_warmup, weighted_mse
+from mcnet_lightning.training.optimisation import adam_with_warmup, finite, weighted_mse
 
 
 class BackbonePretraining(pl.LightningModule):
@@ -26,6 +26,7 @@ class BackbonePretraining(pl.LightningModule):
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         estimate = self.network(batch[self.input_kind])
         loss = weighted_mse(estimate, batch["truth"], batch["upsampled"], self.settings.loss_weighting)
+        loss = finite(loss, self.global_step)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from mcnet_lightning.config import Optimiser
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
-from mcnet_lightning.training.optimisation import adam_with_warmup
+from mcnet_lightning.training.optimisation import adam_with_warmup, finite
 
 
 class DenoiserPretraining(pl.LightningModule):
@@ -29,7 +29,8 @@ class DenoiserPretraining(pl.LightningModule):
         clean = batch["truth"]
         level = torch.empty(len(clean), 1, 1, 1, device=clean.device).uniform_(self.low, self.high)
         denoised = self.denoiser(clean + level * torch.randn_like(clean))
-        loss = ((denoised - clean) / level).square().mean()  # in units of the noise: every level counts
+        # in units of the noise: every level counts
+        loss = finite(((denoised - clean) / level).square().mean(), self.global_step)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 

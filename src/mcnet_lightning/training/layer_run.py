@@ -1,5 +1,6 @@
 """One training of the equilibrium layer, from config to artefacts and the ladder."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,10 @@ def train_layer(config: DictConfig) -> None:
         trained = load_layer(best, backbone.spec.name, config.scale)
         model.layer.load_state_dict(trained.state_dict())
     model.eval()
-    save_layer(folder / "layer.safetensors", model.layer, record)
-    ladder = build_ladder(config, model, degradation, "cpu" if config.trainer.accelerator == "cpu" else "auto")
+    save_layer(folder / "layer.safetensors", model.layer, {**record, "certificate": json.dumps(module.certificate())})
+    ladder = build_ladder(
+        config, backbone, model.layer, degradation, "cpu" if config.trainer.accelerator == "cpu" else "auto"
+    )
     records = evaluate_ladder(ladder, test_images, folder)
     means = [row for row in records if row.image == MEAN]
     write_model_card(folder, f"equilibrium layer {name}", config, seconds, module.trainer, _card(model, means))

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.config import Optimiser
-from mcnet_lightning.equilibrium import local_jacobian
+from mcnet_lightning.equilibrium import local_jacobian, project_measurement_ball
 from mcnet_lightning.equilibrium.stats import SolveStats
 from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, psnr
 from mcnet_lightning.imaging.degradation import ProtocolName
 from mcnet_lightning.mcnet import MCNet
-from mcnet_lightning.training.optimisation import adam_with_warmup, weighted_mse
+from mcnet_lightning.training.optimisation import adam_with_warmup, finite, weighted_mse
 
 VALIDATION_FIGURES = ("psnr", "gain", "gain_over_projection", "consistency", "evaluations", "residual", "not_converged")
 JACOBIAN_CROP = 48  # the local estimates need tapes and products: a central crop of the first validation image
@@ -42,10 +42,14 @@ class LayerTraining(pl.LightningModule):
         self.record = record
         self.means = ImageMeans(VALIDATION_FIGURES)
         self.last_validation_image: dict[str, Tensor] | None = None
+        self.local_estimates: dict[str, float] = {}
+        self._states: dict[int, Tensor] = {}  # fixed points by patch, for warm starts
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         prior, truth, measurement = batch["prior_image"], batch["truth"], batch["measurement"]
-        result = self.model(measurement, self.epsilon, prior_image=prior)
+        result = self.model(measurement, self.epsilon, prior_image=prior, initial_state=self._warm_start(batch))
+        if self.settings.warm_start:
+            self._remember(batch["index"], result.state)
         with torch.no_grad():
             gains = self._gains(result.estimate.detach(), prior, measurement, truth, border=0)
             agreement = consistency(result.estimate, measurement, self.model.operator)
@@ -53,7 +57,7 @@ class LayerTraining(pl.LightningModule):
         self.log("train/consistency", agreement.mean())
         self._log_solve("train/forward", result.stats)
         self.log("train/beta", self.model.layer.prior_weight.detach())
-        loss = weighted_mse(result.estimate, truth, prior, self.settings.loss_weighting)
+        loss = finite(weighted_mse(result.estimate, truth, prior, self.settings.loss_weighting), self.global_step)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
@@ -98,13 +102,27 @@ class LayerTraining(pl.LightningModule):
         return adam_with_warmup(groups, self.settings, self.trainer.estimated_stepping_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["mcnet"] = {**self.record, "certificate": self.model.layer.denoiser.certificate()}
+        checkpoint["mcnet"] = {**self.record, "certificate": self.certificate()}
+
+    def certificate(self) -> dict[str, Any]:
+        """Sound upper bounds of the denoiser, and the local estimates (from below) of the last validation."""
+        return {**self.model.layer.denoiser.certificate(), **self.local_estimates}
+
+    def _warm_start(self, batch: dict[str, Tensor]) -> Tensor:
+        """The states that these patches ended in at their last visit; w where there was none."""
+        if not self._states:
+            return batch["prior_image"]
+        visits = zip(batch["index"].tolist(), batch["prior_image"], strict=True)
+        return torch.stack([self._states.get(index, prior).to(prior) for index, prior in visits])
+
+    def _remember(self, index: Tensor, states: Tensor) -> None:
+        self._states.update(zip(index.tolist(), states.cpu(), strict=True))
 
     def _gains(
         self, estimate: Tensor, prior: Tensor, measurement: Tensor, truth: Tensor, border: int
     ) -> dict[str, Tensor]:
         """PSNR and its gain over the backbone alone and over the backbone projected, per image."""
-        projected = self.model.layer.map(prior, measurement, self.model.operator, self.epsilon).ball.project(prior)
+        projected = project_measurement_ball(prior, measurement, self.model.operator, self.epsilon)
         quality, of_prior, of_projected = (psnr(x, truth, border, self.protocol) for x in (estimate, prior, projected))
         return {"psnr": quality, "gain": quality - of_prior, "gain_over_projection": quality - of_projected}
 
@@ -124,3 +142,7 @@ class LayerTraining(pl.LightningModule):
             local = local_jacobian(fixed_point_map, crops[1], JACOBIAN_STEPS)
         self.log("val/jacobian_norm", local.norm.mean().float())
         self.log("val/spectral_radius", local.spectral_radius.mean().float())
+        self.local_estimates = {
+            "local_jacobian_norm_estimate": float(local.norm.max()),
+            "local_spectral_radius_estimate": float(local.spectral_radius.max()),
+        }

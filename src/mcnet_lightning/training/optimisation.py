@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from mcnet_lightning.config import Optimiser
+from mcnet_lightning.errors import ConvergenceError
 
 ERROR_FLOOR = 3e-5  # added to a patch's prior error: below it (45 dB) patches are no longer pushed up
 
@@ -41,3 +42,10 @@ def weighted_mse(estimate: Tensor, truth: Tensor, prior_image: Tensor, weighting
         return error.mean()
     prior_error = (prior_image - truth).square().mean(dim=(1, 2, 3)).detach()
     return (error / (prior_error + ERROR_FLOOR)).mean()
+
+
+def finite(loss: Tensor, step: int) -> Tensor:
+    """The loss itself. Raises ConvergenceError if training has diverged."""
+    if not bool(torch.isfinite(loss)):
+        raise ConvergenceError(f"the loss is {loss.item()} at step {step}; lower optimiser.learning_rate")
+    return loss

@@ -1,0 +1,31 @@
+"""Copies a finished run into the package: weights, model card, and the validation rows of its curve.
+
+    python experiments/bundled_weights/bundle.py RUN KIND NAME      # KIND: backbone, denoiser, layer
+"""
+
+import csv
+import shutil
+import sys
+from pathlib import Path
+
+from mcnet_lightning.weights import ASSETS, read_weights
+
+
+def bundle(run: Path, kind: str, name: str) -> None:
+    folder = ASSETS / f"{kind}s"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = run / ("layer.safetensors" if kind == "layer" else "weights.safetensors")
+    read_weights(source).require_kind(kind)
+    shutil.copyfile(source, folder / f"{name}.safetensors")
+    shutil.copyfile(run / "MODEL_CARD.md", folder / f"{name}.md")
+    with (run / "history.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["val/psnr"]]
+    columns = [column for column in rows[0] if column in ("epoch", "step") or column.startswith("val/")]
+    with (folder / f"{name}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    bundle(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
