@@ -171,7 +171,7 @@ class Unrolled:
 
 @dataclass
 class Optimiser:
-    learning_rate: float = key(5e-5, "Adam's step for the denoiser", minimum=0.0)
+    learning_rate: float = key(2e-4, "Adam's largest step", minimum=0.0)
     beta_learning_rate: float = key(1e-2, "Adam's step for beta's raw parameter", minimum=0.0)
     warmup_steps: int = key(20, "steps of linear warm-up; cosine decay afterwards", minimum=0)
     final_fraction: float = key(0.1, "learning rate at the end, as a fraction of its peak", minimum=0.0, maximum=1.0)

@@ -208,9 +208,7 @@ class _ShiftedSolve(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         shift, solution = ctx.saved_tensors
-        adjoint = _ShiftedSolve.apply(
-            gradient, shift, ctx.operator, ctx.size
-        )  # on the tape: J v is the derivative of J^T v
+        adjoint = _ShiftedSolve.apply(gradient, shift, ctx.operator, ctx.size)  # on the tape, for J v out of J^T v
         return adjoint, -(adjoint * solution).flatten(1).sum(1), None, None
 
     @staticmethod

@@ -1,0 +1,75 @@
+"""Loaders: batches for training, whole images for validation and test."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mcnet_lightning.backbones import load_backbone
+from mcnet_lightning.data import MeasurementDataModule, NamedImage, WholeImages
+from mcnet_lightning.imaging import Degradation, write_png
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    for part, count, size in (("train", 12, 30), ("test", 2, 21)):
+        (tmp_path / part / "own").mkdir(parents=True)
+        for index in range(count):
+            write_png(tmp_path / part / "own" / f"{index:02}.png", torch.rand(3, size, size + 2))
+    return str(tmp_path)
+
+
+def module(root: str, **options: object) -> MeasurementDataModule:
+    settings = {"patch_size": 12, "patch_stride": 12, "batch_size": 8, "validation_size": 16, **options}
+    data = MeasurementDataModule(Degradation("standard", 2), ["own"], ["own"], root, **settings)  # type: ignore[arg-type]
+    data.setup("fit")
+    return data
+
+
+def test_training_batches_hold_matching_sizes(root: str) -> None:
+    batch = next(iter(module(root).train_dataloader()))
+    assert batch["truth"].shape == batch["upsampled"].shape == (8, 1, 12, 12)
+    assert batch["measurement"].shape == (8, 1, 6, 6)
+    assert batch["lr_rgb"].shape == (8, 3, 6, 6)
+    assert "prior_image" not in batch
+
+
+def test_backbone_outputs_come_with_the_batch(root: str, tmp_path: Path) -> None:
+    data = module(root, backbone=load_backbone("bicubic", 2), cache=tmp_path / "cache")
+    batch = next(iter(data.train_dataloader()))
+    assert torch.equal(batch["prior_image"], batch["upsampled"])
+
+
+def test_every_patch_is_seen_once_per_epoch(root: str) -> None:
+    data = module(root, batch_size=4)
+    seen = torch.cat([batch["truth"] for batch in data.train_dataloader()]).mean(dim=(1, 2, 3))
+    assert torch.equal(seen.sort().values, data.patches.truth.mean(dim=(1, 2, 3)).sort().values)
+
+
+def test_fewer_patches_than_a_batch_still_train(root: str) -> None:
+    assert len(list(module(root, max_patches=3).train_dataloader())) == 1
+
+
+def test_validation_crops_are_central_and_held_out(root: str) -> None:
+    data = module(root)
+    (batch,) = data.val_dataloader()  # one image in ten
+    assert (batch["name"], batch["truth"].shape) == ("09", (1, 1, 16, 16))
+
+
+def test_test_images_are_whole_and_named(root: str) -> None:
+    batches = list(module(root).test_dataloader())
+    assert [(batch["dataset"], batch["name"]) for batch in batches] == [("own", "00"), ("own", "01")]
+    assert all(batch["truth"].shape == (1, 1, 20, 22) for batch in batches)  # 21 x 23 cropped to multiples of 2
+
+
+def test_test_stage_cuts_no_patches(root: str) -> None:
+    data = MeasurementDataModule(Degradation("paper", 2), ["nowhere"], ["own"], root)
+    data.setup("test")
+    assert data.patches is None
+
+
+@pytest.mark.parametrize("crop", [None, 10, 100])
+def test_crop_larger_than_the_image_keeps_it_whole(crop: int | None) -> None:
+    image = NamedImage("own", "one", torch.rand(3, 14, 18))
+    truth = WholeImages([image], Degradation("standard", 2), crop)[0]["truth"]
+    assert truth.shape == ((1, 1, 10, 10) if crop == 10 else (1, 1, 14, 18))

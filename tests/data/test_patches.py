@@ -1,0 +1,128 @@
+"""Training patches: turned first, degraded then, the same for the same seed."""
+
+import pytest
+import torch
+from references import relative_error, uniform
+from torch import Tensor
+
+from mcnet_lightning.data import PatchSet, cut_patches, orient
+from mcnet_lightning.errors import DataError
+from mcnet_lightning.imaging import Degradation, rgb_to_luma
+
+FIELDS = ("truth", "measurement", "lr_rgb", "upsampled")
+
+
+def images() -> list[Tensor]:
+    return [uniform(3, 30, 42), uniform(3, 26, 24), uniform(3, 10, 40)]  # the last one is too small
+
+
+def cut(seed: int = 0, **options: object) -> PatchSet:
+    torch.manual_seed(0)
+    settings = {"degradation": Degradation("standard", 2, quantise=False), "size": 12, "stride": 12, **options}
+    return cut_patches(images(), seed=seed, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_same_seed_gives_the_same_patches(name: str) -> None:
+    assert torch.equal(getattr(cut(seed=5), name), getattr(cut(seed=5), name))
+    assert not torch.equal(getattr(cut(seed=5), name), getattr(cut(seed=6), name))
+
+
+def test_seed_of_the_patches_is_not_the_global_one() -> None:
+    torch.manual_seed(0)
+    pictures, degradation = images(), Degradation("standard", 2)
+    first = cut_patches(pictures, degradation, 12, 12, seed=5)
+    torch.manual_seed(99)
+    assert torch.equal(cut_patches(pictures, degradation, 12, 12, seed=5).truth, first.truth)
+
+
+@pytest.mark.parametrize("boundary", ["truncated", "symmetric"])
+@pytest.mark.parametrize("protocol", ["paper", "standard"])
+def test_every_measurement_belongs_to_its_own_patch(protocol: str, boundary: str) -> None:
+    """b = A x holds patch by patch, so degradation came after cutting and turning."""
+    degradation = Degradation(protocol, 2, boundary, quantise=False)
+    patches = cut(degradation=degradation)
+    assert relative_error(patches.measurement, degradation.operator(patches.truth)) <= 1e-14
+
+
+def test_quantised_patches_are_degraded_after_turning() -> None:
+    """Two passes of rounding do not commute with a quarter turn."""
+    torch.manual_seed(0)
+    picture, degradation = torch.randint(0, 256, (3, 48, 48)) / 255, Degradation("standard", 2)
+    patches = cut_patches([picture], degradation, 48, 48, seed=1)
+    turned = [orient(picture, orientation)[None] for orientation in range(8)]
+    (own,) = [hr for hr in turned if torch.equal(rgb_to_luma(hr), patches.truth)]
+    assert torch.equal(degradation(own).measurement, patches.measurement)
+    assert not torch.equal(own[0], picture)
+
+
+def test_all_patches_of_the_grid_are_cut_once() -> None:
+    patches = cut()
+    assert len(patches) == 2 * 3 + 2 * 2
+    means = patches.truth.mean(dim=(1, 2, 3))
+    expected = [
+        rgb_to_luma(image[:, row : row + 12, column : column + 12]).mean()
+        for image in (torch.manual_seed(0), *images())[1:3]
+        for row in range(0, image.shape[1] - 11, 12)
+        for column in range(0, image.shape[2] - 11, 12)
+    ]
+    torch.testing.assert_close(means.sort().values, torch.stack(expected).sort().values, rtol=1e-12, atol=0)
+
+
+def test_limit_keeps_a_random_subset() -> None:
+    everything, some = cut(), cut(limit=4)
+    assert len(some) == 4
+    assert torch.isin(
+        some.truth.mean(dim=(1, 2, 3)).round(decimals=10), everything.truth.mean(dim=(1, 2, 3)).round(decimals=10)
+    ).all()
+
+
+def test_overlapping_stride_gives_more() -> None:
+    assert len(cut(stride=6)) > 3 * len(cut())
+
+
+def test_every_orientation_occurs() -> None:
+    """A patch that looks different in all eight, many times over."""
+    tile = uniform(3, 4, 4)
+    patches = cut_patches([tile.repeat(1, 20, 20)], Degradation("standard", 2, quantise=False), 4, 4, seed=0)
+    assert len(patches.truth.flatten(1).unique(dim=0)) == 8
+
+
+def test_orientations_are_the_symmetries_of_the_square() -> None:
+    tile = torch.arange(9.0).view(1, 3, 3)
+    group = [orient(tile, index) for index in range(8)]
+    assert torch.equal(group[0], tile)
+    assert len({tuple(image.flatten().tolist()) for image in group}) == 8
+    for image in group:  # closed under composition
+        for index in range(8):
+            assert any(torch.equal(orient(image, index), other) for other in group)
+
+
+def test_indexing_with_a_list_gives_a_batch() -> None:
+    patches = cut()
+    batch = patches.__getitems__([3, 1])
+    assert all(torch.equal(batch[name], getattr(patches, name)[[3, 1]]) for name in FIELDS)
+    assert batch["index"].tolist() == [3, 1]
+    assert "prior_image" not in batch
+    patches.prior_image = patches.upsampled
+    assert torch.equal(patches.__getitems__([3, 1])["prior_image"], patches.upsampled[[3, 1]])
+
+
+def test_digest_follows_what_a_backbone_sees() -> None:
+    assert cut(seed=1).digest() == cut(seed=1).digest() != cut(seed=2).digest()
+    altered = cut(seed=1)
+    altered.lr_rgb[0, 0, 0, 0] += 1e-9
+    assert altered.digest() != cut(seed=1).digest()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 13}, r"patch_size=13 is no multiple of scale=2; use 12"),
+        ({"size": 100}, r"no training image is as large as data\.patch_size=100"),
+    ],
+    ids=str,
+)
+def test_impossible_geometry_is_refused(options: dict[str, int], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        cut(**options)

@@ -1,0 +1,153 @@
+"""From HR to LR: the published LR files bit for bit, and what each protocol means."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from references import relative_error
+from torch import Tensor
+
+from mcnet_lightning.errors import ConfigError, DataError
+from mcnet_lightning.imaging import Degradation, list_images, read_rgb, rgb_to_luma
+from mcnet_lightning.imaging.degradation import floor_8bit, round_8bit
+
+scales = pytest.mark.parametrize("scale", [2, 3, 4])
+protocols = pytest.mark.parametrize("protocol", ["paper", "standard"])
+
+
+def picture(height: int, width: int) -> Tensor:
+    """Random 8-bit RGB, (3, H, W)."""
+    return torch.randint(0, 256, (3, height, width)) / 255
+
+
+def differing_pixels(hr: Tensor, published: Path, scale: int, boundary: str) -> int:
+    degradation = Degradation("standard", scale, boundary=boundary)
+    _, lr = degradation.downsample(degradation.fit(hr)[None])
+    expected = read_rgb(published)
+    assert lr[0].shape == expected.shape
+    return int((torch.round(lr[0] * 255) != torch.round(expected * 255)).sum())
+
+
+@scales
+def test_replicate_makes_the_published_set5_files_bit_for_bit(shared: Path, scale: int) -> None:
+    for hr in list_images(shared / f"sr_results/HR/Set5/x{scale}"):
+        published = shared / f"sr_results/LRBI/Set5/x{scale}" / hr.name.replace("_HR_", "_LRBI_")
+        assert differing_pixels(read_rgb(hr), published, scale, "replicate") == 0, hr.name
+
+
+@scales
+def test_symmetric_makes_the_published_set14_files_bit_for_bit(shared: Path, scale: int) -> None:
+    for hr in list_images(shared / "data/test/Set14"):
+        published = shared / f"sr_results/LRBI/Set14/x{scale}/{hr.stem}x{scale}.png"
+        assert differing_pixels(read_rgb(hr), published, scale, "symmetric") == 0, hr.name
+
+
+def test_standard_fit_crops_the_remainder() -> None:
+    hr = picture(13, 11)
+    assert torch.equal(Degradation("standard", 4).fit(hr), hr[:, :12, :8])
+
+
+def test_paper_fit_resizes_as_pil_does() -> None:
+    hr = picture(13, 11)
+    pixels = Image.fromarray((hr * 255).round().byte().permute(1, 2, 0).numpy())
+    expected = np.asarray(pixels.resize((8, 12), Image.Resampling.BICUBIC)) / 255
+    np.testing.assert_allclose(Degradation("paper", 4).fit(hr).permute(1, 2, 0).numpy(), expected, atol=1e-6)
+
+
+@protocols
+def test_fit_leaves_a_multiple_alone(protocol: str) -> None:
+    hr = picture(12, 9)
+    assert torch.equal(Degradation(protocol, 3).fit(hr), hr)
+
+
+@protocols
+def test_fit_refuses_what_is_too_small(protocol: str) -> None:
+    with pytest.raises(DataError, match="3 x 9 pixels is too small for x4"):
+        Degradation(protocol, 4).fit(picture(3, 9))
+
+
+@scales
+def test_paper_lr_is_torch_bicubic_floored(scale: int) -> None:
+    hr = picture(6 * scale, 5 * scale)[None]
+    expected = F.interpolate(hr.double(), scale_factor=1 / scale, mode="bicubic", antialias=True).clamp(0, 1)
+    lr = Degradation("paper", scale)(hr.double()).lr_rgb
+    assert torch.equal((lr * 255).round(), torch.floor(expected * 255 + 1e-6))  # random pixels hit exact levels too
+
+
+@scales
+@protocols
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_flat_images_keep_their_level(protocol: str, scale: int, dtype: torch.dtype) -> None:
+    """Every level is exact; rounding must not floor it to the one below."""
+    levels = torch.arange(256, dtype=dtype).view(256, 1, 1, 1)
+    flat = (levels / 255).expand(256, 3, 4 * scale, 4 * scale)
+    observation = Degradation(protocol, scale)(flat)
+    assert torch.equal((observation.lr_rgb * 255).round(), levels.expand_as(observation.lr_rgb))
+    torch.testing.assert_close(
+        observation.upsampled, observation.truth, rtol=0, atol=1e-6 if dtype == torch.float32 else 1e-12
+    )
+
+
+def test_paper_input_of_srcnn_comes_from_the_unrounded_lr() -> None:
+    hr = picture(12, 10)[None].double()
+    lr = F.interpolate(hr, scale_factor=1 / 2, mode="bicubic", antialias=True)
+    enlarged = F.interpolate(lr, scale_factor=2, mode="bicubic", antialias=True)
+    expected = rgb_to_luma(torch.floor(enlarged.clamp(0, 1) * 255 + 1e-6) / 255)
+    assert relative_error(Degradation("paper", 2)(hr).upsampled, expected) <= 1e-12
+
+
+@protocols
+@pytest.mark.parametrize("quantise", [True, False])
+def test_measurement_is_the_luma_of_lr(protocol: str, quantise: bool) -> None:
+    observation = Degradation(protocol, 2, quantise=quantise)(picture(12, 10)[None])
+    assert torch.equal(observation.measurement, rgb_to_luma(observation.lr_rgb))
+
+
+@protocols
+@scales
+def test_unquantised_measurement_is_the_operator_on_the_truth(protocol: str, scale: int) -> None:
+    degradation = Degradation(protocol, scale, quantise=False)
+    observation = degradation(picture(6 * scale, 5 * scale)[None].double())
+    assert relative_error(observation.measurement, degradation.operator(observation.truth)) <= 1e-14
+
+
+@protocols
+def test_quantised_lr_has_256_levels(protocol: str) -> None:
+    levels = Degradation(protocol, 2)(picture(12, 10)[None].double()).lr_rgb * 255
+    torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-12)
+
+
+@protocols
+def test_batches_are_degraded_image_by_image(protocol: str) -> None:
+    images = torch.stack([picture(12, 10) for _ in range(3)])
+    degradation = Degradation(protocol, 2)
+    together = degradation(images)
+    for index in range(3):
+        alone = degradation(images[[index]])
+        for name, tensor in vars(alone).items():
+            torch.testing.assert_close(getattr(together, name)[[index]], tensor, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("rounding", "expected"), [(floor_8bit, [0, 1, 1, 2, 255]), (round_8bit, [0, 1, 2, 3, 255])])
+def test_rounding_to_8_bit(rounding, expected: list[int]) -> None:  # type: ignore[no-untyped-def]
+    values = torch.tensor([-3.0, 1.2, 1.5, 2.5, 300.0], dtype=torch.float64) / 255
+    assert (rounding(values) * 255).round().tolist() == expected
+
+
+def test_name_tells_every_chain_apart() -> None:
+    chains = [
+        Degradation("paper", 2),
+        Degradation("standard", 2),
+        Degradation("standard", 3),
+        Degradation("standard", 2, boundary="replicate"),
+        Degradation("standard", 2, quantise=False),
+    ]
+    assert len({chain.name for chain in chains}) == len(chains)
+
+
+def test_unknown_protocol_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="use one of paper, standard"):
+        Degradation("matlab", 2)

@@ -1,0 +1,143 @@
+"""Layers and denoisers from files: ours, training checkpoints, and the published format."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from references import relative_error, tiny_layer, uniform
+
+from mcnet_lightning.equilibrium import AndersonSolver, EquilibriumLayer
+from mcnet_lightning.errors import WeightsError
+from mcnet_lightning.layer_weights import describe_layer, load_denoiser, load_layer, save_denoiser, save_layer
+from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.weights import write_weights
+
+A = BicubicDownsample(2)
+VARIANTS = [
+    {},
+    {"parameterisation": "averaged", "averaging": 0.25},
+    {"spectral_norm": False, "rescale": "per_sample"},
+]
+
+
+def estimate(layer: EquilibriumLayer) -> torch.Tensor:
+    torch.manual_seed(3)
+    w = torch.rand(1, 1, 8, 8)
+    layer.solver = AndersonSolver(max_evaluations=5)
+    with torch.no_grad():
+        return layer.eval()(w, A(torch.rand(1, 1, 8, 8)), A).estimate
+
+
+def own_layer(**denoiser: object) -> EquilibriumLayer:
+    layer = tiny_layer(tolerance=1e-5, **denoiser).float()
+    layer.set_prior_weight(0.3, floor=0.015)
+    return layer
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_layer_round_trip(tmp_path: Path, variant: dict[str, object]) -> None:
+    original = own_layer(**variant)
+    save_layer(tmp_path / "layer.safetensors", original, {"backbone": "srcnn", "scale": 2})
+    loaded = load_layer(tmp_path / "layer.safetensors", scale=2)
+    assert torch.equal(estimate(loaded), estimate(original))
+    assert describe_layer(loaded) == describe_layer(original)
+    assert torch.equal(loaded.prior_weight_floor, original.prior_weight_floor)
+
+
+def test_folded_layer_round_trip(tmp_path: Path) -> None:
+    original = own_layer().fold()
+    save_layer(tmp_path / "layer.safetensors", original, {"scale": 2})
+    assert torch.equal(estimate(load_layer(tmp_path / "layer.safetensors")), estimate(original))
+
+
+def test_checkpoint_of_a_training_run_holds_a_layer(tmp_path: Path) -> None:
+    original = own_layer()
+    state = {f"model.layer.{name}": tensor for name, tensor in original.state_dict().items()}
+    checkpoint = {"state_dict": {**state, "means.total": torch.zeros(2)}, "mcnet": {"layer": describe_layer(original)}}
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    assert torch.equal(estimate(load_layer(tmp_path / "last.ckpt")), estimate(original))
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_denoiser_round_trip(tmp_path: Path, variant: dict[str, object]) -> None:
+    original = own_layer(**variant).denoiser
+    save_denoiser(tmp_path / "denoiser.safetensors", original, {"noise": 0.05})
+    loaded, v = load_denoiser(tmp_path / "denoiser.safetensors").eval(), torch.rand(1, 1, 8, 8)
+    assert torch.equal(loaded(v), original(v))
+
+
+def test_layer_for_another_scale_is_refused(tmp_path: Path) -> None:
+    save_layer(tmp_path / "layer.safetensors", own_layer(), {"scale": 2})
+    with pytest.raises(WeightsError, match="made for scale=2, not scale=3"):
+        load_layer(tmp_path / "layer.safetensors", scale=3)
+
+
+def test_denoiser_is_no_layer(tmp_path: Path) -> None:
+    save_denoiser(tmp_path / "denoiser.safetensors", own_layer().denoiser, {})
+    with pytest.raises(WeightsError, match="holds a denoiser, not a layer"):
+        load_layer(tmp_path / "denoiser.safetensors")
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "ckpt"])
+def test_layer_lends_its_denoiser(tmp_path: Path, suffix: str) -> None:
+    original, path = own_layer(), tmp_path / f"layer.{suffix}"
+    if suffix == "ckpt":
+        state = {f"model.layer.{name}": tensor for name, tensor in original.state_dict().items()}
+        record = {"kind": "layer", "scale": 2, "layer": describe_layer(original)}
+        torch.save({"state_dict": state, "mcnet": record}, path)
+    else:
+        save_layer(path, original, {"scale": 2})
+    loaded, v = load_denoiser(path).eval(), torch.rand(1, 1, 8, 8)
+    assert torch.equal(loaded(v), original.denoiser(v))
+
+
+@pytest.mark.parametrize("load", [load_layer, load_denoiser])
+def test_foreign_file_is_refused(tmp_path: Path, load) -> None:  # type: ignore[no-untyped-def]
+    write_weights(tmp_path / "other.safetensors", {"conv.weight": torch.ones(2)}, {})
+    with pytest.raises(WeightsError, match=r"holds no equilibrium layer|neither ours nor the published"):
+        load(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("weights", ["bundled:nonsense", "nowhere.safetensors"])
+def test_missing_layer_is_named(weights: str) -> None:
+    with pytest.raises(WeightsError, match=weights.removeprefix("bundled:")):
+        load_layer(weights)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_published_layer_loads_its_own_convolutions_and_beta(shared: Path, scale: int) -> None:
+    path = shared / f"weights/mcnet_published/mcnet_srcnn_x{scale}.pth"
+    layer, stored = load_layer(path, scale=scale), torch.load(path, map_location="cpu", weights_only=True)
+    for index, weight in enumerate(layer.denoiser.effective_weights()):
+        assert torch.equal(weight, stored[f"f.dncnn.dncnn.{2 * index}.weight"])
+    assert len(layer.denoiser.weights) == 6
+    assert float(layer.prior_weight.detach()) == pytest.approx(float(stored["f.alpha"]), rel=1e-6)
+    assert layer.penalty == 1
+
+
+def test_published_denoiser_loads_its_own_convolutions(shared: Path) -> None:
+    path = shared / "weights/dncnn6_published/dncnn6_sigma_0.0625_0.1250.pth"
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    weights = load_denoiser(path).effective_weights()
+    published = [tensor for name, tensor in stored.items() if name.endswith(".weight")]
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(weights, published, strict=True))
+
+
+def test_published_denoiser_removes_noise(shared: Path) -> None:
+    denoise = load_denoiser(shared / "weights/dncnn6_published/dncnn6_sigma_0.0625_0.1250.pth").double()
+    clean = torch.linspace(0, 1, 40, dtype=torch.float64).view(1, 1, 1, 40).expand(1, 1, 40, 40)
+    noisy = clean + 0.1 * torch.randn_like(clean)
+    with torch.no_grad():
+        assert relative_error(denoise(noisy), clean) < 0.4 * relative_error(noisy, clean)
+
+
+def test_published_layer_of_another_scale_is_known_by_its_name(shared: Path) -> None:
+    with pytest.raises(WeightsError, match="made for scale=4, not scale=2"):
+        load_layer(shared / "weights/mcnet_published/mcnet_srcnn_x4.pth", scale=2)
+
+
+def test_solver_settings_are_writable() -> None:
+    layer = own_layer()
+    layer.solver.tolerance = 0.5
+    w = uniform(1, 1, 8, 8).float()
+    assert layer(w, A(w), A).stats.evaluations.tolist() == [1]

@@ -1,0 +1,175 @@
+"""Weight files: what is wrong is said in one sentence, and nothing in them is run."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mcnet_lightning.errors import WeightsError
+from mcnet_lightning.weights import WeightFile, bundled_path, read_weights, write_weights
+
+TENSORS = {"weight": torch.arange(6.0).view(2, 3), "bias": torch.tensor([0.1, -0.2])}
+
+
+def file(tensors: dict[str, torch.Tensor] | None = None, name: str = "file.pth", **metadata: object) -> WeightFile:
+    return WeightFile(Path(name), "", TENSORS if tensors is None else tensors, metadata)
+
+
+def one_sentence(error: pytest.ExceptionInfo[WeightsError]) -> bool:
+    return "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_round_trip(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"file.{suffix}"
+    write_weights(path, TENSORS, {}) if suffix == "safetensors" else torch.save(TENSORS, path)
+    read = read_weights(path).tensors
+    assert set(read) == set(TENSORS)
+    assert all(torch.equal(read[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_metadata_travels_in_the_header(tmp_path: Path) -> None:
+    write_weights(tmp_path / "file.safetensors", TENSORS, {"kind": "layer", "scale": 2})
+    assert read_weights(tmp_path / "file.safetensors").metadata == {"kind": "layer", "scale": "2"}
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "params_ema", "params", "model"])
+def test_checkpoints_are_unwrapped(tmp_path: Path, wrapper: str) -> None:
+    torch.save({wrapper: TENSORS, "epoch": 3, "mcnet": {"kind": "layer", "scale": 2}}, tmp_path / "file.pth")
+    read = read_weights(tmp_path / "file.pth")
+    assert torch.equal(read.tensors["weight"], TENSORS["weight"])
+    assert read.metadata == {"kind": "layer", "scale": 2}  # what our own checkpoints say of themselves
+
+
+def test_identity_follows_the_content(tmp_path: Path) -> None:
+    for name, factor in (("a", 1), ("b", 1), ("c", 2)):
+        write_weights(tmp_path / f"{name}.safetensors", {k: factor * v for k, v in TENSORS.items()}, {})
+    a, b, c = (read_weights(tmp_path / f"{name}.safetensors").sha256 for name in "abc")
+    assert a == b != c
+    assert len(a) == 64
+
+
+def test_file_appears_only_when_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file.safetensors"
+    write_weights(path, TENSORS, {})
+    before = path.read_bytes()
+
+    def die_half_way(_: object, target: Path, __: object) -> None:
+        target.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mcnet_lightning.weights.save_file", die_half_way)
+    with pytest.raises(KeyboardInterrupt):
+        write_weights(path, TENSORS, {})
+    assert path.read_bytes() == before
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"no weight file .*nowhere\.pth"):
+        read_weights(tmp_path / "nowhere.pth")
+
+
+class Code:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("pwned",)
+
+
+def test_code_in_a_pickle_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": Code()}, tmp_path / "file.pth")
+    with pytest.raises(WeightsError, match="more than tensors, which will not be run") as error:
+        read_weights(tmp_path / "file.pth")
+    assert one_sentence(error)
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+@pytest.mark.parametrize("content", [b"", b"plain text, no weights\n", b'{"json": 1}', bytes(100), b"PK\x03\x04"])
+def test_other_files_are_refused(tmp_path: Path, suffix: str, content: bytes) -> None:
+    (tmp_path / f"file.{suffix}").write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"file\.{suffix} is (damaged|no weight file)") as error:
+        read_weights(tmp_path / f"file.{suffix}")
+    assert one_sentence(error)
+
+
+def test_something_else_than_a_dictionary_is_refused(tmp_path: Path) -> None:
+    torch.save(torch.ones(3), tmp_path / "file.pth")
+    with pytest.raises(WeightsError, match="holds a Tensor, not a dictionary"):
+        read_weights(tmp_path / "file.pth")
+
+
+@pytest.mark.parametrize("form", ["safetensors", "zip", "legacy"])
+def test_truncated_and_damaged_files_are_refused_in_one_sentence(tmp_path: Path, form: str) -> None:
+    path = tmp_path / ("file.safetensors" if form == "safetensors" else "file.pth")
+    if form == "safetensors":
+        write_weights(path, TENSORS, {})
+    else:
+        torch.save(TENSORS, path, _use_new_zipfile_serialization=form == "zip")
+    good, chance = path.read_bytes(), random.Random(0)
+    for length in sorted(chance.sample(range(len(good) - 1), 40)):
+        path.write_bytes(good[:length])
+        with pytest.raises(WeightsError, match=path.name) as error:
+            read_weights(path)
+        assert one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"weight": TENSORS["weight"]}, "does not fit Linear: bias is missing$"),
+        ({**TENSORS, "scale": torch.ones(1)}, "scale is unexpected$"),
+        ({**TENSORS, "weight": torch.ones(3, 2)}, r"weight has shape \(3, 2\), not \(2, 3\)$"),
+        ({"gain": torch.ones(1)}, "weight is missing and 2 more differences$"),
+    ],
+)
+def test_loading_is_strict_and_names_the_first_difference(tensors: dict[str, torch.Tensor], message: str) -> None:
+    module = nn.Linear(3, 2)
+    before = module.weight.clone()
+    with pytest.raises(WeightsError, match=message):
+        file(tensors).load_into(module)
+    assert torch.equal(module.weight, before)
+
+
+def test_loading_fills_every_tensor() -> None:
+    module = nn.Linear(3, 2)
+    file().load_into(module)
+    assert torch.equal(module.weight, TENSORS["weight"])
+    assert torch.equal(module.bias, TENSORS["bias"])
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata"),
+    [
+        ("srcnn_x4.pth", {}),
+        ("x4.pth", {}),
+        ("RCAN-X4-div2k.pth", {}),
+        ("own.safetensors", {"scale": "4"}),
+        ("srcnn_x2.safetensors", {"scale": 4}),  # what the file says counts for more than its name
+    ],
+    ids=str,
+)
+def test_file_for_another_scale_is_refused(name: str, metadata: dict[str, object]) -> None:
+    with pytest.raises(WeightsError, match="made for scale=4, not scale=2; use"):
+        file(name=name, **metadata).require_scale(2)
+    file(name=name, **metadata).require_scale(4)
+
+
+@pytest.mark.parametrize("name", ["srcnn.pth", "box4.pth", "max2.pth", "run_x16.pth", "model-3.pth"])
+def test_name_without_a_scale_fits_every_scale(name: str) -> None:
+    for scale in (2, 3, 4):
+        file(name=name).require_scale(scale)
+
+
+def test_file_of_another_kind_is_refused() -> None:
+    with pytest.raises(WeightsError, match=r"holds a denoiser, not a layer; give it to denoiser\.weights"):
+        file(kind="denoiser").require_kind("layer")
+    file(kind="layer").require_kind("layer")
+    file().require_kind("layer")  # a foreign file says nothing
+
+
+def test_what_is_not_bundled_is_refused_with_what_is() -> None:
+    with pytest.raises(WeightsError, match=r"no layer 'nonsense_x2' is bundled \(bundled: .*layer\.weights"):
+        bundled_path("layer", "nonsense_x2")
