@@ -143,7 +143,8 @@ def test_a_layer_for_another_scale_is_refused_in_one_sentence(finished: Path) ->
     words = ("scale=2", f"layer.weights={finished / 'layer.safetensors'}", "hydra.run.dir=refused")
     done = command(finished.parent, "evaluate", *words)
     assert done.returncode == 4
-    assert done.stderr.count("\n") == 1 and "was made for scale=3, not scale=2" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "was made for scale=3, not scale=2" in done.stderr
     assert not (finished.parent / "refused" / "metrics.csv").exists()
 
 
@@ -153,5 +154,6 @@ def test_an_image_that_is_none_is_named_before_anything_is_computed(tmp_path: Pa
     (broken / "photo.png").write_bytes(b"no picture")
     done = command(tmp_path, "evaluate", "data.root=data", "data.test=[Mine]", "hydra.run.dir=run")
     assert done.returncode == 3
-    assert done.stderr.count("\n") == 1 and "photo.png cannot be read as an image" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "photo.png cannot be read as an image" in done.stderr
     assert not (tmp_path / "run" / "metrics.csv").exists()

@@ -72,3 +72,8 @@ def test_broken_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "test" / "own" / "broken.png").write_text("no picture")
     with pytest.raises(DataError, match=r"broken\.png cannot be read"):
         load_images("own", "test", root)
+
+
+def test_a_training_folder_of_one_image_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least two"):
+        image_paths("own", "train", folder(tmp_path, "train", 1))

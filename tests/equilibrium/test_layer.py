@@ -255,3 +255,11 @@ def test_cuda_equals_cpu(epsilon: float) -> None:
         results.append((estimate.cpu(), gradient.cpu()))
     for cpu, cuda in zip(*results, strict=True):
         assert relative_error(cuda, cpu) <= 1e-9
+
+
+def test_beta_set_below_its_floor_is_exact_and_can_still_be_learned() -> None:
+    layer = EquilibriumLayer(DnCNN(2, 2))
+    layer.set_prior_weight(0.01, floor=0.015)
+    layer.prior_weight.backward()
+    assert layer.prior_weight.item() == pytest.approx(0.01, rel=1e-4)
+    assert layer.raw_prior_weight.grad > 0

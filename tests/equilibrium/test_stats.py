@@ -28,3 +28,9 @@ def test_failure_names_the_sample_its_residual_and_the_remedy(outcome: Outcome, 
     message = rf"^2 of 3 .*sample 1 ended as {outcome.name} with residual 3\.00e-01 after 8 evaluations; .*{remedy}"
     with pytest.raises(ConvergenceError, match=message):
         stats(Outcome.CONVERGED, outcome, outcome).raise_if_failed()
+
+
+def test_a_method_that_measures_no_residual_has_not_failed() -> None:
+    unmeasured = stats(Outcome.UNMEASURED)
+    assert not unmeasured.converged.any()
+    unmeasured.raise_if_failed()

@@ -149,3 +149,9 @@ def test_missing_folder_says_what_to_set(tmp_path: Path) -> None:
 def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no images"):
         list_images(tmp_path)
+
+
+def test_thirty_two_bit_pixels_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(DataError, match="32-bit"):
+        read_rgb(tmp_path / "float.tiff")

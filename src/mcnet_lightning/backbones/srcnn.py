@@ -26,11 +26,12 @@ class SRCNN(nn.Module):
 
     @torch.no_grad()
     def start_from_identity(self) -> None:
-        """Random weights, scaled down, plus one channel that passes the image through: training starts at bicubic."""
+        """Random features beside one channel that passes the image through, which alone is read out at first: training
+        starts at bicubic.
+        """
         for conv in (self.conv1, self.conv2, self.conv3):
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             conv.bias.zero_()  # type: ignore[union-attr]
-        self.conv3.weight.mul_(0.01)
         for conv in (self.conv1, self.conv2, self.conv3):
             centre = conv.kernel_size[0] // 2
             conv.weight[0] = 0.0

@@ -51,5 +51,7 @@ def image_paths(dataset: str, part: Part, root: str | None = None) -> list[Path]
     paths = list_images(Path(root) / ("test" if part == "test" else "train") / dataset)
     if part == "test":
         return paths
+    if len(paths) < 2:
+        raise DataError(f"training set {dataset!r} holds one image; at least two are needed, one is held out")
     held_out = set(paths[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY]) or {paths[-1]}
     return [path for path in paths if (path in held_out) == (part == "validation")]

@@ -1,5 +1,6 @@
 """DnCNN (Zhang et al., TIP 2017) without bias and batch norm, spectrally normalised: the learned prior R."""
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Literal, get_args
@@ -109,11 +110,15 @@ class DnCNN(Denoiser):
 
     @torch.no_grad()
     def certificate(self) -> dict[str, Any]:
-        """Sound upper bounds of l2 norms, valid for images of every size: each layer, their product, and R itself."""
+        """Sound upper bounds of l2 norms, valid for images of every size: each layer, their product, and R itself.
+
+        Rescaling by the image's extremes has no such bound: R's is then infinite.
+        """
         layers = [convolution_norm_bound(weight) for weight in self.effective_weights()]
         chain = float(torch.tensor(layers, dtype=torch.float64).prod())
         a = self.averaging
-        bound = {"noise_residual": 1 + chain, "averaged": 1 - a + a * chain, "direct": chain}[self.parameterisation]
+        bounds = {"noise_residual": 1 + chain, "averaged": 1 - a + a * chain, "direct": chain}
+        bound = bounds[self.parameterisation] if self.rescale == "none" else math.inf
         return {"layer_norm_bounds": layers, "network_lipschitz_bound": chain, "denoiser_lipschitz_bound": bound}
 
     def _combine(self, image: Tensor, network: Tensor) -> Tensor:

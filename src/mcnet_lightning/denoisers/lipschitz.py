@@ -22,7 +22,7 @@ class ConvolutionNorm(nn.Module):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        vector = torch.randn(1, weight.shape[1], STATE_SIZE, STATE_SIZE)
+        vector = torch.randn(1, weight.shape[1], STATE_SIZE, STATE_SIZE, dtype=weight.dtype, device=weight.device)
         self.register_buffer("vector", vector / vector.norm())
         self._iterate(weight.detach(), START_ITERATIONS)
 

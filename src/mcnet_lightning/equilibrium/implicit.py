@@ -166,6 +166,10 @@ class Neumann:
     terms: int = 10
     half_products: bool = False
 
+    def __post_init__(self) -> None:
+        if self.terms < 1:
+            raise ConfigError(f"{self}: terms >= 1 are needed")
+
     @torch.no_grad()
     def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]:
         term = total = gradient
@@ -190,6 +194,10 @@ class Unrolled:
     """Backpropagation through taped Picard steps from the start: for comparison; memory grows with every step."""
 
     max_evaluations: int = 50
+
+    def __post_init__(self) -> None:
+        if self.max_evaluations < 1:
+            raise ConfigError(f"{self}: max_evaluations >= 1 are needed")
 
     def unroll(self, fixed_point_map: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, SolveStats]:
         state = start

@@ -78,10 +78,13 @@ class EquilibriumLayer(nn.Module):
 
     @torch.no_grad()
     def set_prior_weight(self, value: float, floor: float = 0.0) -> None:
-        """Sets beta to exactly `value` >= 0 and its lower bound to `floor` (to `value` if that is smaller)."""
+        """Sets beta to exactly `value` >= 0, and the bound below which training cannot push it.
+
+        A value at or below `floor` brings the floor down with it, to 90 % of the value; beta = 0 stays 0.
+        """
         if value < 0 or floor < 0:
             raise ConfigError(f"beta={value} and its floor {floor} must not be negative")
-        floor = min(floor, value)
+        floor = floor if floor < value else 0.9 * value
         excess = torch.tensor(value - floor, dtype=torch.float64)
         self.raw_prior_weight.copy_(excess + torch.log(-torch.expm1(-excess)))
         self.prior_weight_floor.fill_(floor)

@@ -15,6 +15,7 @@ class Outcome(IntEnum):
     CONVERGED = 0
     MAX_EVALUATIONS = 1
     NON_FINITE = 2
+    UNMEASURED = 3
 
     @property
     def remedy(self) -> str:
@@ -22,6 +23,7 @@ class Outcome(IntEnum):
             Outcome.CONVERGED: "nothing to do",
             Outcome.MAX_EVALUATIONS: "raise beta or solver.max_evaluations, or loosen solver.tolerance",
             Outcome.NON_FINITE: "check the image and the denoiser's weights for NaN and Inf",
+            Outcome.UNMEASURED: "this method does a fixed amount of work and measures no residual",
         }[self]
 
 
@@ -45,9 +47,14 @@ class SolveStats:
         """(B,) bool."""
         return self.outcome == Outcome.CONVERGED
 
+    @property
+    def failed(self) -> Tensor:
+        """(B,) bool: measured, and not within tolerance."""
+        return (self.outcome == Outcome.MAX_EVALUATIONS) | (self.outcome == Outcome.NON_FINITE)
+
     def raise_if_failed(self) -> None:
         """Raises ConvergenceError that names the first failed sample, its residual and the remedy."""
-        failed = (~self.converged).nonzero().flatten().tolist()
+        failed = self.failed.nonzero().flatten().tolist()
         if failed:
             outcome = Outcome(int(self.outcome[failed[0]]))
             raise ConvergenceError(
@@ -60,5 +67,5 @@ class SolveStats:
 def direct_stats(batch: int, evaluations: int) -> SolveStats:
     """Stats of a method that does a fixed amount of work and measures no residual (NaN)."""
     unknown = torch.full((batch,), torch.nan, dtype=torch.float64)
-    ended = torch.full((batch,), int(Outcome.MAX_EVALUATIONS))
+    ended = torch.full((batch,), int(Outcome.UNMEASURED))
     return SolveStats(torch.full((batch,), evaluations), unknown, ended, unknown[None])

@@ -11,13 +11,15 @@ from torch import Tensor
 from mcnet_lightning.errors import DataError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
+SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L")
+THIRTY_TWO_BIT_MODES = ("I", "F")
 
 
 def read_rgb(path: str | Path) -> Tensor:
-    """(3, H, W) float32 in [0, 1]; gray is repeated, palettes are resolved, alpha is dropped, 16 bit is kept.
+    """(3, H, W) float32 in [0, 1]; gray is repeated, palettes are resolved, alpha is dropped.
 
-    Raises DataError if the file is missing or is no picture.
+    16-bit gray keeps its depth, 16-bit colour is read at 8 bit. Raises DataError if the file is missing, is no picture,
+    or holds 32-bit pixels, whose range nothing tells.
     """
     try:
         with Image.open(path) as picture:
@@ -25,6 +27,8 @@ def read_rgb(path: str | Path) -> Tensor:
             if picture.mode in SIXTEEN_BIT_MODES:
                 gray = np.asarray(picture).astype(np.float32) / 65535
                 return torch.from_numpy(np.stack([gray] * 3))
+            if picture.mode in THIRTY_TWO_BIT_MODES:
+                raise DataError(f"{path} holds 32-bit pixels, whose range is unknown; save it with 8 or 16 bit")
             return rgb_tensor(np.asarray(picture.convert("RGB")))
     except FileNotFoundError:
         raise DataError(f"there is no image {path}; check the path") from None

@@ -15,7 +15,7 @@ from mcnet_lightning.mcnet import MCNet
 from mcnet_lightning.training.optimisation import adam_with_warmup, finite, weighted_mse
 
 VALIDATION_FIGURES = ("psnr", "gain", "gain_over_projection", "consistency", "evaluations", "residual", "not_converged")
-JACOBIAN_CROP = 48  # the local estimates need tapes and products: a central crop of the first validation image
+JACOBIAN_CROP = 48  # the local estimates need tapes and products: a crop of the first validation image will do
 JACOBIAN_STEPS = 10
 
 
@@ -76,12 +76,12 @@ class LayerTraining(pl.LightningModule):
             consistency=consistency(result.estimate, batch["measurement"], self.model.operator),
             evaluations=result.stats.evaluations,
             residual=result.stats.residual,
-            not_converged=~result.stats.converged,
+            not_converged=result.stats.failed,
         )
         if index == 0:
             panels = {"measurement": batch["measurement"], "prior_image": prior, "estimate": result.estimate}
             self.last_validation_image = {name: x[0].cpu() for name, x in (panels | {"truth": batch["truth"]}).items()}
-            self._log_local_jacobian(batch["measurement"], prior, result.state)
+            self._log_local_jacobian(prior)
 
     def on_validation_epoch_end(self) -> None:
         means = self.means.compute()
@@ -129,17 +129,17 @@ class LayerTraining(pl.LightningModule):
     def _log_solve(self, prefix: str, stats: SolveStats) -> None:
         self.log(f"{prefix}_evaluations", stats.evaluations.double().mean().float())
         self.log(f"{prefix}_residual", stats.residual.mean().float())
-        self.log(f"{prefix}_not_converged", (~stats.converged).sum().float())
+        self.log(f"{prefix}_not_converged", stats.failed.sum().float())
 
-    def _log_local_jacobian(self, measurement: Tensor, prior: Tensor, state: Tensor) -> None:
-        if prior.shape[-1] < JACOBIAN_CROP or prior.shape[-2] < JACOBIAN_CROP:
-            return
+    def _log_local_jacobian(self, prior: Tensor) -> None:
+        """Estimates at the fixed point of a small problem of its own, cut from the corner of a validation image."""
+        side = JACOBIAN_CROP // self.scale * self.scale
         with torch.inference_mode(False), torch.no_grad():
-            side = JACOBIAN_CROP // self.scale * self.scale
-            crops = [tensor[..., :side, :side].clone() for tensor in (prior, state)]
-            patch = self.model.operator(crops[0])
-            fixed_point_map = self.model.layer.map(crops[0], patch, self.model.operator, self.epsilon)
-            local = local_jacobian(fixed_point_map, crops[1], JACOBIAN_STEPS)
+            crop = prior[..., :side, :side].clone()
+            patch = self.model.operator(crop)
+            state = self.model.layer(crop, patch, self.model.operator, self.epsilon).state
+            fixed_point_map = self.model.layer.map(crop, patch, self.model.operator, self.epsilon)
+            local = local_jacobian(fixed_point_map, state, JACOBIAN_STEPS)
         self.log("val/jacobian_norm", local.norm.mean().float())
         self.log("val/spectral_radius", local.spectral_radius.mean().float())
         self.local_estimates = {
