@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from mcnet_lightning import load_layer
+from mcnet_lightning.data import load_images
 from mcnet_lightning.evaluation.tables import COLUMNS
+from mcnet_lightning.imaging import write_png
 
 HISTORY = {
     "train/loss",
@@ -54,10 +56,16 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+TEST_SET = ("data.root=data", "data.test=[Small]")  # corners of photographs: whole ones would take minutes
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("elsewhere")
-    words = ("scale=3", "epsilon=0.1", "experiment=tiny", "data.test=[photographs]", "hydra.run.dir=run")
+    (folder / "data" / "test" / "Small").mkdir(parents=True)
+    for image in load_images("photographs", "test"):
+        write_png(folder / "data" / "test" / "Small" / f"{image.name}.png", image.rgb[:, :120, :90])
+    words = ("scale=3", "epsilon=0.1", "experiment=tiny", *TEST_SET, "hydra.run.dir=run")
     done = command(folder, "train", *words, "trainer.log_every_n_steps=1")
     assert done.returncode == 0, done.stderr
     (folder / "stdout").write_text(done.stdout)
@@ -83,7 +91,7 @@ def test_every_projected_output_keeps_its_epsilon(finished: Path) -> None:
 
 def test_ladder_is_printed(finished: Path) -> None:
     printed = (finished.parent / "stdout").read_text()
-    assert "photographs (3 images)  x3  srcnn  protocol paper" in printed
+    assert "Small (3 images)  x3  srcnn  protocol paper" in printed
     assert "backbone+projection" in printed
 
 
@@ -122,7 +130,7 @@ def test_resume_goes_on_where_the_checkpoint_stopped(finished: Path) -> None:
     last = finished / "checkpoints" / "last.ckpt"
     steps = torch.load(last, weights_only=True)["global_step"]
     words = ("scale=3", "epsilon=0.1", "experiment=tiny", "logger=csv", "trainer.max_epochs=2", "method=[mcnet]")
-    done = command(finished.parent, "train", *words, f"resume={last}", "hydra.run.dir=resumed")
+    done = command(finished.parent, "train", *words, *TEST_SET, f"resume={last}", "hydra.run.dir=resumed")
     assert done.returncode == 0, done.stderr
     resumed = torch.load(finished.parent / "resumed" / "checkpoints" / "last.ckpt", weights_only=True)
     assert resumed["global_step"] == 2 * steps
@@ -130,7 +138,7 @@ def test_resume_goes_on_where_the_checkpoint_stopped(finished: Path) -> None:
 
 def test_evaluate_reports_what_train_reported(finished: Path) -> None:
     words = ("scale=3", "epsilon=0.1", f"layer.weights={finished / 'layer.safetensors'}", "hydra.run.dir=again")
-    done = command(finished.parent, "evaluate", *words, "method=[mcnet]", "pictures=true")
+    done = command(finished.parent, "evaluate", *words, *TEST_SET, "method=[mcnet]", "pictures=true")
     assert done.returncode == 0, done.stderr
     trained = [row for row in rows(finished / "metrics.csv") if row["method"] == "mcnet"]
     evaluated = rows(finished.parent / "again" / "metrics.csv")

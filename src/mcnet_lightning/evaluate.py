@@ -17,13 +17,16 @@ def run(config: DictConfig) -> None:
 
     from mcnet_lightning.build import build_backbone, build_data, build_degradation, build_ladder, build_layer
     from mcnet_lightning.evaluation.runs import evaluate_ladder
+    from mcnet_lightning.evaluation.tables import write_metrics
 
     degradation = build_degradation(config)
     layer = None if config.layer.weights == "none" else build_layer(config).fold()
     images = build_data(config, degradation).test_images()
     ladder = build_ladder(config, build_backbone(config), layer, degradation, config.device)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    evaluate_ladder(ladder, images, folder, pictures=folder / "pictures" if config.pictures else None)
+    records = evaluate_ladder(ladder, images, pictures=folder / "pictures" if config.pictures else None)
+    write_metrics(folder / "metrics.csv", records)
+    print(f"wrote {folder}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A ladder over whole test sets, to metrics.csv and the screen."""
+"""A ladder over whole test sets."""
 
 import warnings
 from pathlib import Path
@@ -7,12 +7,12 @@ from rich.progress import track
 
 from mcnet_lightning.data import WholeImages
 from mcnet_lightning.evaluation.ladder import Ladder, Record
-from mcnet_lightning.evaluation.tables import print_ladder, with_means, write_metrics
+from mcnet_lightning.evaluation.tables import print_ladder, with_means
 from mcnet_lightning.imaging import write_png
 
 
-def evaluate_ladder(ladder: Ladder, images: WholeImages, folder: Path, pictures: Path | None = None) -> list[Record]:
-    """Measures every image by every method, writes folder/metrics.csv (means included) and prints the ladder.
+def evaluate_ladder(ladder: Ladder, images: WholeImages, pictures: Path | None = None) -> list[Record]:
+    """Measures every image by every method, prints the ladder and returns its records, means included.
 
     Images whose fixed point was not reached are named in a warning; their rows show the residual.
     """
@@ -32,5 +32,4 @@ def evaluate_ladder(ladder: Ladder, images: WholeImages, folder: Path, pictures:
                 write_png(pictures / f"{image['dataset']}_{image['name']}_{estimate.method}.png", estimate.image[0])
     records = with_means(records)
     print_ladder(records)
-    write_metrics(folder / "metrics.csv", records)
     return records

@@ -35,11 +35,6 @@ def floor_8bit(image: Tensor) -> Tensor:
     return torch.floor((image * 255).clamp(0, 255) + ROUNDING) / 255
 
 
-def round_8bit(image: Tensor) -> Tensor:
-    """Nearest of 256 levels, halves up as in MATLAB."""
-    return torch.floor((image * 255).clamp(0, 255) + 0.5) / 255
-
-
 class Degradation:
     """HR RGB in [0, 1] -> Observation, by protocol. Works on batches; one boundary for A, LR and the enlarged LR."""
 
@@ -75,7 +70,7 @@ class Degradation:
             return hr
         if self.protocol == "standard":
             return hr[..., :height, :width]
-        pixels = Image.fromarray(round_8bit(hr).mul(255).byte().permute(1, 2, 0).numpy())
+        pixels = Image.fromarray(torch.round(hr * 255).clamp(0, 255).byte().permute(1, 2, 0).numpy())
         resized = pixels.resize((width, height), Image.Resampling.BICUBIC)
         return torch.from_numpy(np.array(resized)).permute(2, 0, 1).to(hr.dtype) / 255
 

@@ -12,13 +12,14 @@ from pytorch_lightning.loggers import WandbLogger
 from mcnet_lightning.build import build_backbone, build_data, build_degradation, build_ladder, build_layer
 from mcnet_lightning.evaluation.ladder import MEAN, Record
 from mcnet_lightning.evaluation.runs import evaluate_ladder
-from mcnet_lightning.evaluation.tables import COLUMNS
+from mcnet_lightning.evaluation.tables import COLUMNS, write_metrics
 from mcnet_lightning.layer_weights import describe_layer, load_layer, save_layer
 from mcnet_lightning.mcnet import MCNet
 from mcnet_lightning.training.callbacks import ComparisonPictures
 from mcnet_lightning.training.fit import fit, plain
 from mcnet_lightning.training.layer_training import LayerTraining
 from mcnet_lightning.training.model_card import write_model_card
+from mcnet_lightning.weights import BUNDLED
 
 
 def train_layer(config: DictConfig) -> None:
@@ -56,10 +57,27 @@ def train_layer(config: DictConfig) -> None:
     ladder = build_ladder(
         config, backbone, model.layer, degradation, "cpu" if config.trainer.accelerator == "cpu" else "auto"
     )
-    records = evaluate_ladder(ladder, test_images, folder)
+    records = evaluate_ladder(ladder, test_images)
     means = [row for row in records if row.image == MEAN]
-    write_model_card(folder, f"equilibrium layer {name}", config, seconds, module.trainer, _card(model, means))
+    title = f"equilibrium layer {name}"
+    write_model_card(folder, title, config, _start(config), seconds, module.trainer, _card(model, means))
     _log_results(module.loggers, records)
+    write_metrics(folder / "metrics.csv", records)
+    print(f"wrote {folder}")
+
+
+def _start(config: DictConfig) -> str:
+    """What the layer was before, in words."""
+    layer, denoiser = config.layer.weights, config.denoiser.weights
+    if layer != "none":
+        return "the bundled layer" if layer == BUNDLED else f"layer {Path(layer).parent.name}/{Path(layer).name}"
+    if denoiser == "none":
+        return "random weights"
+    return (
+        "the bundled denoiser"
+        if denoiser == BUNDLED
+        else f"denoiser {Path(denoiser).parent.name}/{Path(denoiser).name}"
+    )
 
 
 def _card(model: MCNet, means: list[Record]) -> list[str]:

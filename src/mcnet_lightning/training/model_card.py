@@ -21,14 +21,13 @@ def command_line() -> str:
 
 
 def write_model_card(
-    folder: Path, title: str, config: DictConfig, seconds: float, trainer: pl.Trainer, results: list[str]
+    folder: Path, title: str, config: DictConfig, start: str, seconds: float, trainer: pl.Trainer, results: list[str]
 ) -> None:
-    """MODEL_CARD.md: command, seed, data, length, machine, results (Markdown lines)."""
-    start = config.get("initial_weights")
+    """MODEL_CARD.md: command, seed, data, length, machine, results (Markdown lines). `start`: weights begun with."""
     lines = [
         f"# {title}",
         "",
-        f"Trained with mcnet_lightning from {'random weights' if start is None else Path(start).name}, "
+        f"Trained with mcnet_lightning from {start}, "
         f"seed {config.seed}, on {', '.join(config.data.train)} (every tenth image held out).",
         "",
         f"    {command_line()}",
@@ -42,5 +41,3 @@ def write_model_card(
         "",
     ]
     (folder / "MODEL_CARD.md").write_text("\n".join(lines))
-    print("\n".join(results))
-    print(f"wrote {folder}")

@@ -52,7 +52,8 @@ def pretrain_backbone(config: DictConfig) -> None:
     header = {"kind": "backbone", "name": config.backbone.name, "scale": scale, "protocol": protocol}
     write_weights(folder / "weights.safetensors", network.state_dict(), header)
     table = ["| test set | bicubic, dB | this network, dB |", "|---|---|---|", *_rows(means)]
-    write_model_card(folder, f"{config.backbone.name} x{scale}", config, seconds, module.trainer, table)
+    write_model_card(folder, f"{config.backbone.name} x{scale}", config, _start(config), seconds, module.trainer, table)
+    _report(folder, table)
 
 
 def pretrain_denoiser(config: DictConfig) -> None:
@@ -89,7 +90,16 @@ def pretrain_denoiser(config: DictConfig) -> None:
         "Upper bounds of the layers' norms: " + ", ".join(f"{bound:.3f}" for bound in bounds) + ".",
     ]
     title = f"{config.denoiser.depth}-layer denoiser, noise {low:g} to {high:g}"
-    write_model_card(folder, title, config, seconds, module.trainer, table)
+    write_model_card(folder, title, config, _start(config), seconds, module.trainer, table)
+    _report(folder, table)
+
+
+def _start(config: DictConfig) -> str:
+    return "random weights" if config.initial_weights is None else Path(config.initial_weights).name
+
+
+def _report(folder: Path, table: list[str]) -> None:
+    print("\n".join([*table, f"wrote {folder}"]))
 
 
 @torch.no_grad()

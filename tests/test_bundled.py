@@ -1,0 +1,82 @@
+"""What the package ships: complete, small, documented, and as good as its cards say."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mcnet_lightning import AndersonSolver, BicubicDownsample, MCNet, load_backbone, load_layer
+from mcnet_lightning.data import WholeImages, cut_patches, load_images
+from mcnet_lightning.evaluation.metrics import consistency, psnr
+from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.weights import ASSETS
+
+PUBLISHED_SRCNN_SET5 = {2: 36.65, 3: 33.36, 4: 30.33}
+FILES = sorted(ASSETS.rglob("*.safetensors"))
+
+
+def bundled_model(scale: int) -> MCNet:
+    return MCNet(load_backbone("srcnn", scale), load_layer("bundled", "srcnn", scale), BicubicDownsample(scale))
+
+
+def photograph(scale: int, side: int) -> dict[str, torch.Tensor]:
+    return WholeImages(load_images("photographs", "test"), Degradation("paper", scale), side)[0]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_backbone_and_layer_are_there_for_every_scale(scale: int) -> None:
+    assert {f"backbones/srcnn_x{scale}", f"layers/srcnn_x{scale}"} <= {f"{p.parent.name}/{p.stem}" for p in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_file_is_small_and_has_card_and_curve(path: Path) -> None:
+    assert path.stat().st_size < 4 * 2**20
+    card = path.with_suffix(".md").read_text()
+    assert "python -m mcnet_lightning." in card
+    assert "seed 0" in card
+    assert path.with_suffix(".csv").read_text().startswith("epoch,step,val/")
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_bundled_srcnn_reaches_the_published_figure(shared: Path, scale: int) -> None:
+    backbone = load_backbone("srcnn", scale)
+    images = WholeImages(load_images("Set5", "test", str(shared / "data")), Degradation("paper", scale))
+    figures = [psnr(backbone(image["upsampled"]), image["truth"], scale) for image in (images[i] for i in range(5))]
+    assert torch.cat(figures).mean() >= PUBLISHED_SRCNN_SET5[scale] - 0.1
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@torch.no_grad()
+def test_bundled_layer_beats_backbone_and_projection_on_a_held_out_photograph(scale: int) -> None:
+    image, model = photograph(scale, 144), bundled_model(scale)
+    result = model(image["measurement"], backbone_input=image["upsampled"])
+    assert result.stats.converged.all()
+    assert consistency(result.estimate, image["measurement"], model.operator) <= 5e-5
+    assert psnr(result.estimate, image["truth"], scale) > psnr(result.prior_image, image["truth"], scale)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@torch.no_grad()
+def test_psnr_stands_still_between_tolerance_1e5_and_1e7(scale: int) -> None:
+    image, model = photograph(scale, 96), bundled_model(scale)
+    model = model.double()
+    figures = []
+    for tolerance in (1e-5, 1e-7):
+        model.layer.solver = AndersonSolver(tolerance, max_evaluations=300)
+        result = model(image["measurement"].double(), backbone_input=image["upsampled"].double())
+        assert result.stats.converged.all()
+        figures.append(psnr(result.estimate, image["truth"], scale))
+    assert abs(figures[0] - figures[1]) < 0.02
+
+
+@torch.no_grad()
+def test_a_sample_keeps_its_psnr_in_any_batch_in_single_precision() -> None:
+    model = bundled_model(2)
+    model.layer.solver.tolerance = 1e-6
+    images = [image.rgb for image in load_images("photographs", "test")]
+    patches = cut_patches(images, Degradation("paper", 2), size=48, stride=96, seed=0, limit=6)
+    together = model(patches.measurement, backbone_input=patches.upsampled)
+    for i in range(len(patches)):
+        alone = model(patches.measurement[i : i + 1], backbone_input=patches.upsampled[i : i + 1])
+        truth = patches.truth[i : i + 1]
+        assert abs(psnr(alone.estimate, truth, 2) - psnr(together.estimate[i : i + 1], truth, 2)) <= 1e-3
