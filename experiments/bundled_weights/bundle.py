@@ -1,6 +1,6 @@
 """Copies a finished run into the package: weights, model card, and the validation rows of its curve.
 
-    python experiments/bundled_weights/bundle.py RUN KIND NAME      # KIND: backbone, denoiser, layer
+python experiments/bundled_weights/bundle.py RUN KIND NAME      # KIND: backbone, denoiser, layer
 """
 
 import csv
@@ -17,7 +17,8 @@ def bundle(run: Path, kind: str, name: str) -> None:
     source = run / ("layer.safetensors" if kind == "layer" else "weights.safetensors")
     read_weights(source).require_kind(kind)
     shutil.copyfile(source, folder / f"{name}.safetensors")
-    shutil.copyfile(run / "MODEL_CARD.md", folder / f"{name}.md")
+    card = (run / "MODEL_CARD.md").read_text()
+    (folder / f"{name}.md").write_text(f"{card}\nThe whole chain of commands: experiments/bundled_weights/README.md.\n")
     with (run / "history.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["val/psnr"]]
     columns = [column for column in rows[0] if column in ("epoch", "step") or column.startswith("val/")]
