@@ -23,7 +23,8 @@ def step(method: str, cap: int) -> float:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     backward = Unrolled(cap) if method == "unrolled" else GMRES(tolerance=1e-2, max_products=10)
-    layer = EquilibriumLayer(DnCNN(), solver=AndersonSolver(tolerance=1e-30, max_evaluations=cap), backward_solver=backward)
+    solver = AndersonSolver(tolerance=1e-30, max_evaluations=cap)
+    layer = EquilibriumLayer(DnCNN(), solver=solver, backward_solver=backward)
     operator = BicubicDownsample(2)
     truth = torch.rand(BATCH, 1, SIDE, SIDE)
     with torch.no_grad():  # first use: caches and thread pools
