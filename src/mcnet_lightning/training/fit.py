@@ -64,7 +64,7 @@ def fit(
     start = time.perf_counter()
     trainer.fit(module, data, ckpt_path=config.resume, weights_only=True)
     if arguments.enable_checkpointing:
-        trainer.save_checkpoint(checkpoints / "last.ckpt")
+        trainer.save_checkpoint(checkpoints / "last.ckpt", weights_only=False)
     return time.perf_counter() - start
 
 
