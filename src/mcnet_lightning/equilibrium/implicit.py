@@ -167,8 +167,8 @@ class Neumann:
     half_products: bool = False
 
     def __post_init__(self) -> None:
-        if self.terms < 1:
-            raise ConfigError(f"{self}: terms >= 1 are needed")
+        if self.terms < 0:
+            raise ConfigError(f"{self}: terms >= 0 are needed")
 
     @torch.no_grad()
     def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]:
