@@ -32,7 +32,6 @@ def key(default: Any, meaning: str, **limits: Any) -> Any:
 
 @dataclass
 class BicubicOperator:
-    _target_: str = "mcnet_lightning.operators.BicubicDownsample"
     boundary: str | None = key(
         None,
         "how the kernel meets the border; null takes the protocol's own (paper: truncated, standard: symmetric)",
@@ -68,7 +67,6 @@ class Data:
 
 @dataclass
 class SRCNNBackbone:
-    _target_: str = "mcnet_lightning.backbones.load_backbone"
     name: str = "srcnn"
     weights: str = key(
         "bundled", "bundled (ours, in the package) or the path of a weight file", path="file", words=("bundled",)
@@ -77,7 +75,6 @@ class SRCNNBackbone:
 
 @dataclass
 class BicubicBackbone:
-    _target_: str = "mcnet_lightning.backbones.load_backbone"
     name: str = "bicubic"
 
 

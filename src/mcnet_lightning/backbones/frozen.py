@@ -1,7 +1,7 @@
 """The door through which every backbone enters: frozen, declared, and out of the checkpoint."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,6 @@ class BackboneSpec:
     input_kind: InputKind  # "upsampled": bicubic Y (B, 1, H, W); "lr_rgb": (B, 3, h, w)
     weights: str = "none"  # path or "bundled"
     sha256: str = ""  # of the weight file: identity for caches and checkpoints
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
