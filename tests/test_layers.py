@@ -14,6 +14,7 @@ COMMANDS = ("train", "pretrain", "search_beta", "evaluate", "report", "restore",
 ROOMS = (  # from the top of the house downwards; those on one line may import each other
     ("errors",),
     ("config",),
+    ("downloads",),
     ("weights",),
     ("operators",),
     ("imaging",),

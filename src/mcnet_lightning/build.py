@@ -5,8 +5,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mcnet_lightning.backbones import FrozenBackbone, load_backbone
-from mcnet_lightning.data import MeasurementDataModule, cache_folder
+from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.downloads import cache_folder
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Ladder
@@ -21,7 +22,15 @@ def build_degradation(config: DictConfig) -> Degradation:
 
 
 def build_backbone(config: DictConfig) -> FrozenBackbone:
-    return load_backbone(config.backbone.name, config.scale, config.backbone.get("weights", "none"))
+    backbone = config.backbone
+    source = backbone.root if backbone.name == "precomputed" else backbone.get("weights", "none")
+    precision = backbone.get("precision", "float32")
+    return load_backbone(backbone.name, config.scale, source, backbone_hyperparameters(config), precision)
+
+
+def backbone_hyperparameters(config: DictConfig) -> dict[str, int]:
+    """What the config says of the network's size; the rest is null there."""
+    return {str(key): value for key, value in config.backbone.items() if isinstance(value, int)}
 
 
 def build_layer(config: DictConfig) -> EquilibriumLayer:
@@ -63,6 +72,10 @@ def build_data(
     config: DictConfig, degradation: Degradation, backbone: FrozenBackbone | None = None
 ) -> MeasurementDataModule:
     data = config.data
+    if backbone is not None and backbone.spec.input_kind == "picture":
+        raise ConfigError(
+            f"backbone={backbone.spec.name} has pictures of whole test images only; train on the network that made them"
+        )
     return MeasurementDataModule(
         degradation,
         train=data.train,
@@ -78,6 +91,8 @@ def build_data(
         validation_images=data.validation_images,
         num_workers=data.num_workers,
         seed=config.seed,
+        hr_folder=data.hr,
+        lr_folder=data.lr,
     )
 
 

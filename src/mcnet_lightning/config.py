@@ -48,10 +48,16 @@ class Protocol:
 @dataclass
 class Data:
     root: str | None = key(
-        MISSING, "folder that holds train/NAME and test/NAME; null: only the embedded photographs", path="folder"
+        MISSING,
+        "folder that holds train/NAME and test/NAME; null: the embedded photographs, and T91, Set5, Set14 by download",
+        path="folder",
     )
     train: list[str] = key(MISSING, "training sets by name; every tenth image is held out for validation")
     test: list[str] = key(MISSING, "test sets by name")
+    hr: str | None = key(None, "folder of HR test images of your own, in place of root/test/NAME", path="folder")
+    lr: str | None = key(
+        None, "folder of their measured LR images, matched by name; null: the protocol makes LR from HR", path="folder"
+    )
     patch_size: int = key(48, "side of a training patch in HR pixels; a multiple of the scale", minimum=12)
     patch_stride: int = key(48, "distance between patches in HR pixels", minimum=4)
     max_patches: int | None = key(None, "use at most this many patches, drawn with the seed; null: all", minimum=1)
@@ -66,11 +72,56 @@ class Data:
 
 
 @dataclass
-class SRCNNBackbone:
-    name: str = "srcnn"
+class Network:
+    """A frozen network with weights."""
+
+    name: str = MISSING
     weights: str = key(
-        "bundled", "bundled (ours, in the package) or the path of a weight file", path="file", words=("bundled",)
+        "bundled",
+        "bundled (ours, in the package), official (the authors', downloaded once) or the path of a weight file",
+        path="file",
+        words=("bundled", "official"),
     )
+    precision: str = key(
+        "float32",
+        "of the backbone's convolutions; the layer stays in float32",
+        choices=("float32", "bfloat16", "float16"),
+    )
+
+
+@dataclass
+class SRCNNBackbone(Network):
+    name: str = "srcnn"
+
+
+@dataclass
+class RCANBackbone(Network):
+    name: str = "rcan"
+    groups: int | None = key(None, "residual groups; null: as in the weight file, else 3 (published: 10)", minimum=1)
+    blocks: int | None = key(None, "blocks per group; null: as in the weight file, else 4 (published: 20)", minimum=1)
+    features: int | None = key(None, "channels; null: as in the weight file, else 64", minimum=3)
+    reduction: int | None = key(None, "channels per squeezed one; null: as in the weight file, else 16", minimum=1)
+
+
+@dataclass
+class RDNBackbone(Network):
+    name: str = "rdn"
+    blocks: int | None = key(None, "D, dense blocks; null: as in the weight file, else 4 (published: 16)", minimum=1)
+    layers: int | None = key(None, "C, layers per block; null: as in the weight file, else 4 (published: 8)", minimum=1)
+    growth: int | None = key(None, "G, channels per layer; null: as in the weight file, else 32 (64)", minimum=1)
+    features: int | None = key(None, "G0, channels; null: as in the weight file, else 64", minimum=3)
+
+
+@dataclass
+class SpandrelBackbone(Network):
+    name: str = "spandrel"
+    weights: str = key(MISSING, "a weight file of any network that spandrel detects", path="file")
+
+
+@dataclass
+class PrecomputedBackbone:
+    name: str = "precomputed"
+    root: str = key(MISSING, "folder of super-resolved pictures, matched by name to the test images", path="folder")
 
 
 @dataclass
@@ -176,6 +227,7 @@ class Optimiser:
     weight_average: float = key(
         0.98, "decay of the exponential moving average of the weights; 0 turns it off", minimum=0.0, maximum=1.0
     )
+    loss: str = key("mse", "mean squared or mean absolute error", choices=("mse", "l1"))
     loss_weighting: str = key(
         "prior_error",
         "prior_error: patches weighted by 1 / (mse of w + 3e-5), so that smooth patches count; none: plain MSE",
@@ -321,7 +373,14 @@ def register_schemas() -> None:
         store.store(name=f"{name}_schema", node=node)
     variants: dict[str, dict[str, type]] = {
         "operator": {"bicubic": BicubicOperator},
-        "backbone": {"srcnn": SRCNNBackbone, "bicubic": BicubicBackbone},
+        "backbone": {
+            "srcnn": SRCNNBackbone,
+            "rcan": RCANBackbone,
+            "rdn": RDNBackbone,
+            "spandrel": SpandrelBackbone,
+            "precomputed": PrecomputedBackbone,
+            "bicubic": BicubicBackbone,
+        },
         "solver": {"anderson": Anderson, "picard": Picard},
         "backward": {
             "gmres": GMRES,

@@ -60,6 +60,8 @@ class MCNet(nn.Module):
     def _prior_image(self, measurement: Tensor, backbone_input: Tensor | None) -> Tensor:
         if self.backbone is None:
             raise ConfigError("this MCNet has no backbone; give prior_image=w")
+        if backbone_input is None and self.backbone.spec.input_kind == "measurement":
+            backbone_input = measurement
         if backbone_input is None:
             if self.backbone.spec.input_kind != "upsampled" or not isinstance(self.operator, BicubicDownsample):
                 raise ConfigError(f"{self.backbone.spec.name} cannot be fed from b alone; give backbone_input")

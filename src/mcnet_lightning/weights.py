@@ -28,9 +28,11 @@ class WeightFile:
     tensors: dict[str, Tensor]
     metadata: dict[str, Any]  # what the file says of itself; empty for foreign files
 
-    def require_scale(self, scale: int) -> None:
-        """Raises WeightsError if the file says, or is named, for another scale. Tensors of SRCNN look alike at all."""
-        said = self.metadata.get("scale")
+    def require_scale(self, scale: int, found: int | None = None) -> None:
+        """Raises WeightsError if the file is for another scale: as `found` in its tensors (SRCNN's look alike at all),
+        else as it says, else as it is named.
+        """
+        said = self.metadata.get("scale") if found is None else found
         if said is None and (match := SCALE_IN_NAME.search(self.path.stem)):
             said = match.group(1)
         if said is not None and int(said) != scale:

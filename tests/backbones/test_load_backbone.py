@@ -12,7 +12,7 @@ from mcnet_lightning.weights import write_weights
 
 @pytest.fixture
 def srcnn_file(tmp_path: Path) -> Path:
-    network, _ = untrained_backbone("srcnn")
+    network, _ = untrained_backbone("srcnn", 2)
     write_weights(tmp_path / "own.safetensors", network.state_dict(), {"kind": "backbone", "scale": 2})
     return tmp_path / "own.safetensors"
 
@@ -42,7 +42,7 @@ def test_weights_for_another_scale_are_refused(srcnn_file: Path) -> None:
 
 
 def test_weights_of_another_kind_are_refused(tmp_path: Path) -> None:
-    network, _ = untrained_backbone("srcnn")
+    network, _ = untrained_backbone("srcnn", 2)
     write_weights(tmp_path / "layer.safetensors", network.state_dict(), {"kind": "layer", "scale": 2})
     with pytest.raises(WeightsError, match="holds a layer, not a backbone"):
         load_backbone("srcnn", 2, str(tmp_path / "layer.safetensors"))

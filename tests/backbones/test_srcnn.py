@@ -22,16 +22,16 @@ def test_size_of_the_published_network() -> None:
     assert shapes == [(64, 1, 9, 9), (64,), (32, 64, 5, 5), (32,), (1, 32, 5, 5), (1,)]
 
 
-def test_start_from_identity_is_near_its_input() -> None:
+def test_start_from_interpolation_is_near_its_input() -> None:
     network, y = SRCNN(), torch.rand(1, 1, 32, 32)
-    network.start_from_identity()
+    network.start_from_interpolation()
     assert relative_error(network(y), y) < 0.05
 
 
 def test_half_precision_autocast_keeps_the_levels_of_an_image() -> None:
     """1/255 is lost when an image is rounded to bfloat16 at the door; it must only be rounded inside."""
     network, y = SRCNN(), torch.rand(1, 1, 16, 16)
-    network.start_from_identity()
+    network.start_from_interpolation()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = network(y)
     assert half.dtype == torch.float32

@@ -62,9 +62,10 @@ def test_missing_folder_is_named(tmp_path: Path, part: str) -> None:
         load_images("nowhere", part, str(tmp_path))
 
 
-def test_folder_set_without_a_root_says_what_to_set() -> None:
-    with pytest.raises(DataError, match=r"'Set5' is not embedded; set data\.root"):
-        load_images("Set5", "test")
+def test_unknown_set_without_a_root_says_which_there_are() -> None:
+    message = r"'set5' is neither embedded \(photographs\) nor downloadable \(T91, Set5, Set14\); .* set data\.root"
+    with pytest.raises(DataError, match=message):
+        load_images("set5", "test")
 
 
 def test_broken_picture_is_named(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """The door through which every backbone enters: frozen, declared, and out of the checkpoint."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.errors import DataError
+from mcnet_lightning.imaging import rgb_to_luma
 
-InputKind = Literal["upsampled", "lr_rgb"]
+InputKind = Literal["upsampled", "measurement", "lr_rgb", "picture"]
+HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -17,13 +20,22 @@ class BackboneSpec:
 
     name: str
     scale: int
-    input_kind: InputKind  # "upsampled": bicubic Y (B, 1, H, W); "lr_rgb": (B, 3, h, w)
-    weights: str = "none"  # path or "bundled"
+    # "upsampled": bicubic Y (B, 1, H, W); "measurement": Y (B, 1, h, w); "lr_rgb": (B, 3, h, w); "picture": none
+    input_kind: InputKind
+    weights: str = "none"  # path, "bundled" or "official"
     sha256: str = ""  # of the weight file: identity for caches and checkpoints
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    size_multiple: int = 1  # of the height and width it works on; other sizes are padded and cropped inside
+    precision: str = "float32"  # of its convolutions; float16 and bfloat16 run under autocast
+
+    @property
+    def channels(self) -> int:
+        return 3 if self.input_kind == "lr_rgb" else 1
 
     @property
     def identity(self) -> str:
-        return f"{self.name}-x{self.scale}-{self.sha256[:16] or 'no-weights'}"
+        precision = "" if self.precision == "float32" else f"-{self.precision}"
+        return f"{self.name}-x{self.scale}-{self.sha256[:16] or 'no-weights'}{precision}"
 
 
 class FrozenBackbone(nn.Module):
@@ -46,11 +58,23 @@ class FrozenBackbone(nn.Module):
 
     @torch.no_grad()
     def forward(self, backbone_input: Tensor) -> Tensor:
-        """The prior image w, (B, 1, H, W); the input is left untouched."""
-        channels = 3 if self.spec.input_kind == "lr_rgb" else 1
-        if backbone_input.ndim != 4 or backbone_input.shape[1] != channels:
+        """The prior image w, (B, 1, H, W) in the input's precision; the input is left untouched."""
+        spec = self.spec
+        if backbone_input.ndim != 4 or backbone_input.shape[1] != spec.channels:
             raise DataError(
-                f"{self.spec.name} takes {self.spec.input_kind} images (B, {channels}, H, W), "
+                f"{spec.name} takes {spec.input_kind} images (B, {spec.channels}, H, W), "
                 f"got {tuple(backbone_input.shape)}"
             )
-        return self.network(backbone_input.clone())
+        half = HALF.get(spec.precision)
+        with torch.autocast(backbone_input.device.type, dtype=half, enabled=half is not None):
+            made = self.network(backbone_input.clone())
+        return as_luma(made.to(backbone_input.dtype))
+
+    def prior_image(self, image: Mapping[str, Any], device: torch.device | str = "cpu") -> Tensor:
+        """w of one degraded test image (a dict of tensors and its `dataset` and `name`), (1, 1, H, W)."""
+        return self(image[self.spec.input_kind].to(device))
+
+
+def as_luma(image: Tensor) -> Tensor:
+    """Y of what a network made: (B, 3, H, W) -> (B, 1, H, W); Y itself passes."""
+    return rgb_to_luma(image) if image.shape[1] == 3 else image

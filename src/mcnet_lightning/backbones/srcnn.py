@@ -25,7 +25,7 @@ class SRCNN(nn.Module):
             return self.conv3(features.to(self.conv3.weight.dtype))
 
     @torch.no_grad()
-    def start_from_identity(self) -> None:
+    def start_from_interpolation(self) -> None:
         """Random features beside one channel that passes the image through, which alone is read out at first: training
         starts at bicubic.
         """

@@ -1,6 +1,6 @@
 """Image sets, patches, and the disk cache of frozen backbones' outputs."""
 
-from mcnet_lightning.data.cache import cache_folder, cached_prior
+from mcnet_lightning.data.cache import cached_prior
 from mcnet_lightning.data.datamodule import MeasurementDataModule, WholeImages
 from mcnet_lightning.data.patches import PatchSet, cut_patches, orient
 from mcnet_lightning.data.sources import NamedImage, load_images
@@ -10,7 +10,6 @@ __all__ = [
     "NamedImage",
     "PatchSet",
     "WholeImages",
-    "cache_folder",
     "cached_prior",
     "cut_patches",
     "load_images",

@@ -7,18 +7,12 @@ import hashlib
 import os
 from pathlib import Path
 
-import platformdirs
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mcnet_lightning.backbones.frozen import FrozenBackbone
 from mcnet_lightning.data.patches import PatchSet
-
-
-def cache_folder(override: str | None = None) -> Path:
-    """`override`, else $MCNET_CACHE, else the platform's cache folder."""
-    return Path(override or os.environ.get("MCNET_CACHE") or platformdirs.user_cache_dir("mcnet_lightning"))
 
 
 def cached_prior(backbone: FrozenBackbone, patches: PatchSet, folder: Path, batch_size: int = 64) -> Tensor:

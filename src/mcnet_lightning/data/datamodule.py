@@ -12,16 +12,27 @@ from mcnet_lightning.backbones.frozen import FrozenBackbone
 from mcnet_lightning.data.cache import cached_prior
 from mcnet_lightning.data.patches import PatchSet, cut_patches
 from mcnet_lightning.data.sources import NamedImage, load_images
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.imaging import Degradation, find_picture, list_images, read_rgb
 
 
 class WholeImages(Dataset[dict[str, Any]]):
-    """Test or validation images, degraded by protocol, one at a time. `crop`: side of a central crop in HR pixels."""
+    """Test or validation images, degraded by protocol, one at a time.
 
-    def __init__(self, images: Sequence[NamedImage], degradation: Degradation, crop: int | None = None) -> None:
+    crop: side of a central crop in HR pixels. lr_pictures: files of LR that were measured, found by name; without
+    them LR is made from HR.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[NamedImage],
+        degradation: Degradation,
+        crop: int | None = None,
+        lr_pictures: Sequence[Path] | None = None,
+    ) -> None:
         self.images = images
         self.degradation = degradation
         self.crop = crop
+        self.lr_pictures = lr_pictures
 
     def __len__(self) -> int:
         return len(self.images)
@@ -29,7 +40,12 @@ class WholeImages(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         image = self.images[index]
         rgb = image.rgb if self.crop is None else _central_crop(image.rgb, self.crop)
-        observation = self.degradation(self.degradation.fit(rgb)[None])
+        hr = self.degradation.fit(rgb)[None]
+        if self.lr_pictures is None:
+            observation = self.degradation(hr)
+        else:
+            lr = read_rgb(find_picture(self.lr_pictures, image.name, self.degradation.scale))
+            observation = self.degradation.measured(hr, lr[None])
         return {"dataset": image.dataset, "name": image.name, **vars(observation)}
 
 
@@ -56,6 +72,8 @@ class MeasurementDataModule(pl.LightningDataModule):
         validation_images: int = 4,
         num_workers: int = 0,
         seed: int = 0,
+        hr_folder: str | None = None,
+        lr_folder: str | None = None,
     ) -> None:
         super().__init__()
         self.degradation = degradation
@@ -64,6 +82,7 @@ class MeasurementDataModule(pl.LightningDataModule):
         self.patch_size, self.patch_stride, self.max_patches = patch_size, patch_stride, max_patches
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.validation_size, self.validation_images = validation_size, validation_images
+        self.hr_folder, self.lr_folder = hr_folder, lr_folder
         self.patches: PatchSet | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -97,8 +116,13 @@ class MeasurementDataModule(pl.LightningDataModule):
         return self._whole(self.test_images())
 
     def test_images(self) -> WholeImages:
-        images = [image for name in self.test_sets for image in load_images(name, "test", self.root)]
-        return WholeImages(images, self.degradation)
+        lr_pictures = None if self.lr_folder is None else list_images(self.lr_folder)
+        if self.hr_folder is not None:
+            name = self.test_sets[0] if self.test_sets else Path(self.hr_folder).name
+            images = [NamedImage(name, path.stem, read_rgb(path)) for path in list_images(self.hr_folder)]
+        else:
+            images = [image for name in self.test_sets for image in load_images(name, "test", self.root)]
+        return WholeImages(images, self.degradation, lr_pictures=lr_pictures)
 
     def _whole(self, images: WholeImages) -> DataLoader[dict[str, Any]]:
         return DataLoader(images, batch_size=None, shuffle=False, num_workers=self.num_workers)

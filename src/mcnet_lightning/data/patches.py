@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.imaging import Degradation, Observation
 
 CHUNK = 1024  # patches degraded at once
 
@@ -18,6 +18,7 @@ class PatchSet:
     """N patches in memory. Indexing with a list of positions gives a batch (a dict of tensors)."""
 
     truth: Tensor  # (N, 1, P, P) Y of HR
+    truth_rgb: Tensor  # (N, 3, P, P)
     measurement: Tensor  # (N, 1, p, p) Y of LR
     lr_rgb: Tensor  # (N, 3, p, p)
     upsampled: Tensor  # (N, 1, P, P)
@@ -69,7 +70,7 @@ def cut_patches(
         patches[chosen] = orient(patches[chosen], orientation)
     observed = [degradation(chunk) for chunk in patches.split(CHUNK)]
     return PatchSet(
-        *(torch.cat([getattr(o, name) for o in observed]) for name in ("truth", "measurement", "lr_rgb", "upsampled"))
+        **{field.name: torch.cat([getattr(each, field.name) for each in observed]) for field in fields(Observation)}
     )
 
 

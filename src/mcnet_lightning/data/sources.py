@@ -1,4 +1,4 @@
-"""Image sets by name: the photographs inside scikit-image, and folders root/train/NAME, root/test/NAME."""
+"""Image sets by name: the photographs inside scikit-image, folders root/train/NAME and root/test/NAME, downloads."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from mcnet_lightning.data.registry import DATASETS, fetch_dataset
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.imaging import list_images, read_rgb
 
@@ -34,7 +35,8 @@ class NamedImage:
 def load_images(dataset: str, part: Part, root: str | None = None) -> tuple[NamedImage, ...]:
     """All images of one part of a dataset. Folder sets are split by position in the sorted list of names.
 
-    Raises DataError if the set is unknown, its folder is missing, or a file is no picture.
+    Without a root, the sets of the registry are downloaded once. Raises DataError if the set is unknown, its folder is
+    missing, a download fails, or a file is no picture.
     """
     return tuple(NamedImage(dataset, path.stem, read_rgb(path)) for path in image_paths(dataset, part, root))
 
@@ -43,12 +45,15 @@ def image_paths(dataset: str, part: Part, root: str | None = None) -> list[Path]
     if dataset == EMBEDDED:
         folder = files("skimage") / "data"
         return [Path(str(folder / name)) for name in PHOTOGRAPHS[part]]
-    if root is None:
+    if root is not None:
+        paths = list_images(Path(root) / ("test" if part == "test" else "train") / dataset)
+    elif dataset in DATASETS:
+        paths = fetch_dataset(dataset)
+    else:
         raise DataError(
-            f"dataset {dataset!r} is not embedded; set data.root to the folder that holds train/ and test/, "
-            f"or use data={EMBEDDED}"
+            f"dataset {dataset!r} is neither embedded ({EMBEDDED}) nor downloadable ({', '.join(DATASETS)}); "
+            "use one of these, or set data.root to the folder that holds train/ and test/"
         )
-    paths = list_images(Path(root) / ("test" if part == "test" else "train") / dataset)
     if part == "test":
         return paths
     if len(paths) < 2:

@@ -77,7 +77,7 @@ class Ladder:
         """The estimates of one degraded test image (see `WholeImages`), in the order of `methods`."""
         b, upsampled = image["measurement"].to(self.device), image["upsampled"].to(self.device)
         start = time.perf_counter()
-        w = self.backbone(image[self.backbone.spec.input_kind].to(self.device))
+        w = self.backbone.prior_image(image, self.device)
         backbone_seconds = self._elapsed(start)
         for method in self.methods:
             start = time.perf_counter()

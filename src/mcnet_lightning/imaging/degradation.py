@@ -25,6 +25,7 @@ class Observation:
     """An HR image (or batch of patches) and all that is measured of it. Every tensor (B, C, ., .), in [0, 1]."""
 
     truth: Tensor  # Y of HR, (B, 1, H, W)
+    truth_rgb: Tensor  # HR, (B, 3, H, W)
     measurement: Tensor  # b: Y of LR, (B, 1, h, w)
     lr_rgb: Tensor  # (B, 3, h, w), for backbones that take colour
     upsampled: Tensor  # Y of LR bicubically enlarged, (B, 1, H, W): the bicubic baseline and SRCNN's input
@@ -77,12 +78,22 @@ class Degradation:
     def __call__(self, hr: Tensor) -> Observation:
         """(B, 3, H, W), H and W multiples of the scale."""
         lr_float, lr = self.downsample(hr)
-        boundary = self.operator.boundary
-        if self.protocol == "paper" and self.quantise:  # the published SRCNN sees the float LR enlarged, then floored
-            upsampled = rgb_to_luma(floor_8bit(upsample_bicubic(lr_float, self.scale, boundary)).to(hr.dtype))
-        else:
-            upsampled = upsample_bicubic(rgb_to_luma(lr), self.scale, boundary)
-        return Observation(rgb_to_luma(hr), rgb_to_luma(lr), lr, upsampled)
+        if not (self.protocol == "paper" and self.quantise):
+            return self.measured(hr, lr)
+        # the published SRCNN sees the float LR enlarged, then floored
+        upsampled = rgb_to_luma(floor_8bit(upsample_bicubic(lr_float, self.scale, self.operator.boundary)).to(hr.dtype))
+        return Observation(rgb_to_luma(hr), hr, rgb_to_luma(lr), lr, upsampled)
+
+    def measured(self, hr: Tensor, lr: Tensor) -> Observation:
+        """The same where LR, (B, 3, H/s, W/s), was measured and not made here. Raises DataError for another size."""
+        expected = self.operator.measurement_size((hr.shape[-2], hr.shape[-1]))
+        if expected != tuple(lr.shape[-2:]):
+            raise DataError(
+                f"an HR image of {hr.shape[-2]} x {hr.shape[-1]} pixels has an LR of {expected[0]} x {expected[1]} at "
+                f"x{self.scale}, not {lr.shape[-2]} x {lr.shape[-1]}; check scale and the pairs"
+            )
+        b = rgb_to_luma(lr)
+        return Observation(rgb_to_luma(hr), hr, b, lr, upsample_bicubic(b, self.scale, self.operator.boundary))
 
     def downsample(self, hr: Tensor) -> tuple[Tensor, Tensor]:
         """LR before and after the protocol's rounding; `standard` knows only the latter."""

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from kornia_rs.io import read_image_png_u16
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from mcnet_lightning.errors import DataError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+SIXTEEN_BIT_COLOUR = ("RGB;16B", "RGBA;16B")  # how Pillow calls what it would cut to 8 bit
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L")
 THIRTY_TWO_BIT_MODES = ("I", "F")
 
@@ -18,11 +20,14 @@ THIRTY_TWO_BIT_MODES = ("I", "F")
 def read_rgb(path: str | Path) -> Tensor:
     """(3, H, W) float32 in [0, 1]; gray is repeated, palettes are resolved, alpha is dropped.
 
-    16-bit gray keeps its depth, 16-bit colour is read at 8 bit. Raises DataError if the file is missing, is no picture,
+    16-bit gray and PNG colour keep their depth. Raises DataError if the file is missing, is no picture,
     or holds 32-bit pixels, whose range nothing tells.
     """
     try:
         with Image.open(path) as picture:
+            if picture.format == "PNG" and picture.tile and picture.tile[0].args in SIXTEEN_BIT_COLOUR:
+                pixels = read_image_png_u16(str(path), mode=picture.mode.lower())
+                return torch.from_numpy(np.asarray(pixels)[..., :3].astype(np.float32) / 65535).permute(2, 0, 1)
             picture.load()
             if picture.mode in SIXTEEN_BIT_MODES:
                 gray = np.asarray(picture).astype(np.float32) / 65535

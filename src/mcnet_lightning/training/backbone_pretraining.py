@@ -3,17 +3,19 @@
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor, nn
 
-from mcnet_lightning.backbones.frozen import InputKind
+from mcnet_lightning.backbones import InputKind, as_luma
 from mcnet_lightning.config import Optimiser
+from mcnet_lightning.data import orient
 from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
 from mcnet_lightning.imaging.degradation import ProtocolName
-from mcnet_lightning.training.optimisation import adam_with_warmup, finite, weighted_mse
+from mcnet_lightning.training.optimisation import adam_with_warmup, finite, training_loss
 
 
 class BackbonePretraining(pl.LightningModule):
-    """Mean squared error on Y; logs train/loss, val/psnr and val/gain (over bicubic)."""
+    """Error on Y, or on RGB for a network that makes RGB; logs train/loss, val/psnr and val/gain (over bicubic)."""
 
     def __init__(
         self, network: nn.Module, input_kind: InputKind, scale: int, protocol: ProtocolName, optimiser: Optimiser
@@ -24,14 +26,17 @@ class BackbonePretraining(pl.LightningModule):
         self.means = ImageMeans(("psnr", "bicubic_psnr"))
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
-        estimate = self.network(batch[self.input_kind])
-        loss = weighted_mse(estimate, batch["truth"], batch["upsampled"], self.settings.loss_weighting)
+        turn = int(torch.randint(8, ()))
+        batch = {name: value if value.ndim < 4 else orient(value, turn) for name, value in batch.items()}
+        estimate, truth = self.network(batch[self.input_kind]), batch["truth"]
+        target = batch["truth_rgb"] if estimate.shape[1] == 3 else truth
+        loss = training_loss(estimate, target, batch["upsampled"], truth, self.settings)
         loss = finite(loss, self.global_step)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def validation_step(self, batch: dict[str, Any], _: int) -> None:
-        estimate = self.network(batch[self.input_kind])
+        estimate = as_luma(self.network(batch[self.input_kind])).float()
         self.means.update(
             psnr=psnr(estimate, batch["truth"], self.scale, self.protocol),
             bicubic_psnr=psnr(batch["upsampled"], batch["truth"], self.scale, self.protocol),

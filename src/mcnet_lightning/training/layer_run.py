@@ -39,6 +39,7 @@ def train_layer(config: DictConfig) -> None:
         "operator": degradation.operator.name,
         "backbone": backbone.spec.name,
         "backbone_sha256": backbone.spec.sha256,
+        "backbone_hyperparameters": json.dumps(dict(backbone.spec.hyperparameters)),
     }
     checkpoint_record = {**record, "layer": describe_layer(model.layer), "config": plain(config)}
     module = LayerTraining(

@@ -12,7 +12,7 @@ from mcnet_lightning.equilibrium.stats import SolveStats
 from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, psnr
 from mcnet_lightning.imaging.degradation import ProtocolName
 from mcnet_lightning.mcnet import MCNet
-from mcnet_lightning.training.optimisation import adam_with_warmup, finite, weighted_mse
+from mcnet_lightning.training.optimisation import adam_with_warmup, finite, training_loss
 
 VALIDATION_FIGURES = ("psnr", "gain", "gain_over_projection", "consistency", "evaluations", "residual", "not_converged")
 JACOBIAN_CROP = 48  # the local estimates need tapes and products: a crop of the first validation image will do
@@ -57,7 +57,7 @@ class LayerTraining(pl.LightningModule):
         self.log("train/consistency", agreement.mean())
         self._log_solve("train/forward", result.stats)
         self.log("train/beta", self.model.layer.prior_weight.detach())
-        loss = finite(weighted_mse(result.estimate, truth, prior, self.settings.loss_weighting), self.global_step)
+        loss = finite(training_loss(result.estimate, truth, prior, truth, self.settings), self.global_step)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
@@ -68,7 +68,7 @@ class LayerTraining(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], index: int) -> None:
         assert self.model.backbone is not None
-        prior = self.model.backbone(batch[self.model.backbone.spec.input_kind])
+        prior = self.model.backbone.prior_image(batch, self.device)
         result = self.model(batch["measurement"], self.epsilon, prior_image=prior)
         gains = self._gains(result.estimate, prior, batch["measurement"], batch["truth"], border=self.scale)
         self.means.update(

@@ -11,7 +11,8 @@ from torch.nn import Parameter
 from mcnet_lightning.config import Optimiser
 from mcnet_lightning.errors import ConvergenceError
 
-ERROR_FLOOR = 3e-5  # added to a patch's prior error: below it (45 dB) patches are no longer pushed up
+# added to a patch's prior error: below it (45 dB) patches are no longer pushed up
+ERROR_FLOOR = {"mse": 3e-5, "l1": 5e-3}
 
 
 def adam_with_warmup(
@@ -31,17 +32,22 @@ def adam_with_warmup(
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def weighted_mse(estimate: Tensor, truth: Tensor, prior_image: Tensor, weighting: str) -> Tensor:
-    """Mean squared error over a batch of patches (B, 1, P, P).
+def training_loss(estimate: Tensor, target: Tensor, prior_image: Tensor, truth: Tensor, settings: Optimiser) -> Tensor:
+    """Mean error of a batch of patches, (B, C, P, P), by `settings.loss`.
 
-    `prior_error` divides each patch by its prior image's own error (plus a floor), so that the loss rewards gain over
-    the prior in dB and smooth patches are not drowned by hard ones; `none` is plain MSE.
+    `loss_weighting=prior_error` divides each patch by its prior image's own error, ||prior_image - truth|| (plus a
+    floor), so that the loss rewards gain over the prior in dB and smooth patches are not drowned by hard ones.
     """
-    error = (estimate - truth).square().mean(dim=(1, 2, 3))
-    if weighting == "none":
+    error = _patch_errors(estimate, target, settings.loss)
+    if settings.loss_weighting == "none":
         return error.mean()
-    prior_error = (prior_image - truth).square().mean(dim=(1, 2, 3)).detach()
-    return (error / (prior_error + ERROR_FLOOR)).mean()
+    prior_error = _patch_errors(prior_image, truth, settings.loss).detach()
+    return (error / (prior_error + ERROR_FLOOR[settings.loss])).mean()
+
+
+def _patch_errors(estimate: Tensor, target: Tensor, loss: str) -> Tensor:
+    difference = estimate - target
+    return (difference.square() if loss == "mse" else difference.abs()).mean(dim=(1, 2, 3))
 
 
 def finite(loss: Tensor, step: int) -> Tensor:

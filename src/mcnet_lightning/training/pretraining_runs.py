@@ -10,8 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor
 
-from mcnet_lightning.backbones import untrained_backbone
-from mcnet_lightning.build import build_data, build_degradation
+from mcnet_lightning.backbones import as_luma, load_trunk, untrained_backbone
+from mcnet_lightning.build import backbone_hyperparameters, build_data, build_degradation
 from mcnet_lightning.data import MeasurementDataModule, WholeImages
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
@@ -30,11 +30,11 @@ def pretrain_backbone(config: DictConfig) -> None:
     """Trains `config.backbone` for one scale and protocol."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    network, input_kind = untrained_backbone(config.backbone.name)
+    network, input_kind = untrained_backbone(config.backbone.name, config.scale, backbone_hyperparameters(config))
+    if hasattr(network, "start_from_interpolation"):
+        network.start_from_interpolation()  # type: ignore[operator]
     if config.initial_weights is not None:
-        read_weights(config.initial_weights).load_into(network)
-    elif hasattr(network, "start_from_identity"):
-        network.start_from_identity()  # type: ignore[operator]
+        load_trunk(network, read_weights(config.initial_weights))
     scale, protocol = config.scale, config.protocol.name
     data = build_data(config, build_degradation(config))
     test_images = data.test_images()  # read first: a missing folder must not cost a training
@@ -46,7 +46,7 @@ def pretrain_backbone(config: DictConfig) -> None:
         test_images,
         lambda image, _: {
             "before": psnr(image["upsampled"], image["truth"], scale, protocol),
-            "after": psnr(network(image[input_kind]), image["truth"], scale, protocol),
+            "after": psnr(as_luma(network(image[input_kind])), image["truth"], scale, protocol),
         },
     )
     header = {"kind": "backbone", "name": config.backbone.name, "scale": scale, "protocol": protocol}
