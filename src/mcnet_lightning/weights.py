@@ -112,4 +112,5 @@ def write_weights(path: str | Path, tensors: dict[str, Tensor], metadata: dict[s
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(stored, temporary, {name: str(value) for name, value in metadata.items()})
+    temporary.chmod(0o644)  # safetensors would leave it to its owner alone
     os.replace(temporary, path)
