@@ -69,7 +69,7 @@ def test_dctlsa_reaches_its_published_figure(shared: Path, scale: int) -> None:
 
 @torch.no_grad()
 def test_projection_and_layer_on_dctlsa(shared: Path) -> None:
-    """A crop of butterfly x4, b exact: HR is consistent, so that projecting w can only bring it nearer (all of it, unclipped)."""
+    """A crop of butterfly x4, b exact: HR is consistent, so projecting w can only bring all of it nearer, unclipped."""
     images, backbone = exact_images(shared, 4), dctlsa(shared, 4)
     images.crop = 128
     image: dict[str, Any] = images[2]

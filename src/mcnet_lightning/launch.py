@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 
 from mcnet_lightning.config import register_schemas
 from mcnet_lightning.errors import ConfigError, MCNetError
+from mcnet_lightning.process import tune_process
 from mcnet_lightning.settings.arguments import check_arguments, flags_first, help_configuration, parse_flags
 from mcnet_lightning.settings.composition import conf_dir
 from mcnet_lightning.settings.help_page import help_page
@@ -71,6 +72,7 @@ def _launch(config_name: str, task: Task, argv: list[str], program: str) -> None
             check_arguments(config_name, flags)
     except MCNetError as error:
         _fail(error)
+    tune_process()
     _run(config_name, task, flags_first(argv, flags))
 
 

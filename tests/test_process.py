@@ -1,0 +1,28 @@
+"""Settings before torch: made once, and never against what the user said."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SAY = (
+    "import os; from mcnet_lightning.process import tune_process; tune_process(); "
+    "print(os.environ.get('GOMP_SPINCOUNT'))"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_the_users_own_settings_stand(said: dict[str, str], expected: str) -> None:
+    rest = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", SAY], env={**rest, **said}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
+
+
+def test_importing_it_does_not_import_torch() -> None:
+    code = "import sys, mcnet_lightning.process; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
