@@ -45,6 +45,27 @@ def test_bundled_srcnn_reaches_the_published_figure(shared: Path, scale: int) ->
     assert torch.cat(figures).mean() >= PUBLISHED_SRCNN_SET5[scale] - 0.1
 
 
+@pytest.mark.parametrize(
+    ("name", "scale", "least"),
+    [("rcan", 2, 37.34), ("rdn", 2, 37.34), ("rcan", 3, 34.3), ("rdn", 3, 34.1), ("rcan", 4, 30.9), ("rdn", 4, 30.9)],
+)
+def test_compact_networks_are_well_above_srcnn(shared: Path, name: str, scale: int, least: float) -> None:
+    backbone = load_backbone(name, scale)
+    images = WholeImages(load_images("Set5", "test", str(shared / "data")), Degradation("paper", scale))
+    figures = [psnr(backbone.prior_image(image), image["truth"], scale) for image in (images[i] for i in range(5))]
+    assert torch.cat(figures).mean() >= least
+
+
+@pytest.mark.parametrize("name", ["rcan", "rdn"])
+def test_a_backbone_in_half_precision_keeps_its_psnr(name: str) -> None:
+    image = photograph(4, 128)
+    figures = [
+        psnr(load_backbone(name, 4, precision=precision).prior_image(image), image["truth"], 4)
+        for precision in ("float32", "bfloat16")
+    ]
+    assert abs(figures[0] - figures[1]) < 0.02
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @torch.no_grad()
 def test_bundled_layer_beats_backbone_and_projection_on_a_held_out_photograph(scale: int) -> None:

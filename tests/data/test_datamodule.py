@@ -73,3 +73,17 @@ def test_crop_larger_than_the_image_keeps_it_whole(crop: int | None) -> None:
     image = NamedImage("own", "one", torch.rand(3, 14, 18))
     truth = WholeImages([image], Degradation("standard", 2), crop)[0]["truth"]
     assert truth.shape == ((1, 1, 10, 10) if crop == 10 else (1, 1, 14, 18))
+
+
+def test_measured_pairs_are_matched_by_name(tmp_path: Path) -> None:
+    hr, lr = torch.randint(256, (3, 12, 16)) / 255, torch.randint(256, (3, 6, 8)) / 255
+    for folder, name, image in (("hr", "a_HR_x2", hr), ("lr", "a_LRBI_x2", lr)):
+        (tmp_path / folder).mkdir()
+        write_png(tmp_path / folder / f"{name}.png", image)
+    module = MeasurementDataModule(
+        Degradation("standard", 2), [], ["own"], hr_folder=str(tmp_path / "hr"), lr_folder=str(tmp_path / "lr")
+    )
+    (image,) = list(module.test_dataloader())
+    assert (image["dataset"], image["name"]) == ("own", "a_HR_x2")
+    assert torch.allclose(image["lr_rgb"][0], lr, atol=1e-6)
+    assert torch.allclose(image["truth_rgb"][0], hr, atol=1e-6)

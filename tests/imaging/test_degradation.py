@@ -150,3 +150,17 @@ def test_name_tells_every_chain_apart() -> None:
 def test_unknown_protocol_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="use one of paper, standard"):
         Degradation("matlab", 2)
+
+
+def test_a_measured_lr_is_taken_as_it_is() -> None:
+    degradation, hr, lr = Degradation("standard", 2), torch.rand(1, 3, 12, 16), torch.rand(1, 3, 6, 8)
+    seen = degradation.measured(hr, lr)
+    assert torch.equal(seen.measurement, rgb_to_luma(lr))
+    assert torch.equal(seen.lr_rgb, lr)
+    assert torch.equal(seen.truth, rgb_to_luma(hr))
+    assert seen.upsampled.shape == seen.truth.shape
+
+
+def test_a_measured_lr_of_another_size_is_refused() -> None:
+    with pytest.raises(DataError, match="has an LR of 6 x 8 at x2, not 6 x 7"):
+        Degradation("standard", 2).measured(torch.rand(1, 3, 12, 16), torch.rand(1, 3, 6, 7))

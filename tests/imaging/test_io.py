@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kornia_rs.io import write_image_png_u16
 from PIL import Image
 
 from mcnet_lightning.errors import DataError
@@ -155,3 +156,11 @@ def test_thirty_two_bit_pixels_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)).save(tmp_path / "float.tiff")
     with pytest.raises(DataError, match="32-bit"):
         read_rgb(tmp_path / "float.tiff")
+
+
+@pytest.mark.parametrize("mode", ["rgb", "rgba"])
+def test_16_bit_colour_keeps_its_depth(tmp_path: Path, mode: str) -> None:
+    colours = (np.arange(5 * 7 * len(mode)).reshape(5, 7, len(mode)) * 467 + 1).astype(np.uint16)
+    write_image_png_u16(str(tmp_path / "deep.png"), colours, mode=mode)
+    read = read_rgb(tmp_path / "deep.png").double() * 65535
+    assert np.abs(read.permute(1, 2, 0).numpy() - colours[..., :3]).max() < 0.01
