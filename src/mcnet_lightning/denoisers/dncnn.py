@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcnet_lightning.denoisers.linearised import LinearisedChain
 from mcnet_lightning.denoisers.lipschitz import ConvolutionNorm, convolution_norm_bound
 from mcnet_lightning.equilibrium import Denoiser
 from mcnet_lightning.errors import ConfigError
@@ -83,19 +84,9 @@ class DnCNN(Denoiser):
         with torch.autocast(self.offset.device.type, enabled=False):
             return [norm(weight) for norm, weight in zip(self.norms, self.weights, strict=True)]
 
-    def bind(self) -> Callable[[Tensor], Tensor]:
+    def bind(self) -> "_BoundDnCNN":
         """R with its weights normalised once: a fixed map for a whole solve, however often it is evaluated."""
-        weights, offset = self.effective_weights(), self.offset
-
-        def denoise(image: Tensor) -> Tensor:
-            if self.rescale == "none":
-                return self._combine(image, _chain(image - offset, weights))
-            low, high = image.amin(dim=(1, 2, 3), keepdim=True), image.amax(dim=(1, 2, 3), keepdim=True)
-            stretch = (1 + PUBLISHED_MARGIN) / (high - low).clamp_min(1e-6)
-            scaled = (image - low) * stretch - PUBLISHED_MARGIN / 2
-            return (self._combine(scaled, _chain(scaled - offset, weights)) + PUBLISHED_MARGIN / 2) / stretch + low
-
-        return denoise
+        return _BoundDnCNN(self, self.effective_weights())
 
     def forward(self, image: Tensor) -> Tensor:
         """R(v), (B, C, H, W) -> (B, C, H, W)."""
@@ -121,12 +112,36 @@ class DnCNN(Denoiser):
         bound = bounds[self.parameterisation] if self.rescale == "none" else math.inf
         return {"layer_norm_bounds": layers, "network_lipschitz_bound": chain, "denoiser_lipschitz_bound": bound}
 
-    def _combine(self, image: Tensor, network: Tensor) -> Tensor:
+    def combine(self, image: Tensor, network: Tensor) -> Tensor:
+        """R(v) from v and N(v); linear in both, so that it serves derivatives too."""
         if self.parameterisation == "noise_residual":
             return image - network
         if self.parameterisation == "averaged":
             return (1 - self.averaging) * image + self.averaging * network
         return network
+
+
+class _BoundDnCNN:
+    """R with fixed, normalised weights."""
+
+    def __init__(self, denoiser: DnCNN, weights: list[Tensor]) -> None:
+        self.denoiser, self.weights = denoiser, weights
+
+    def __call__(self, image: Tensor) -> Tensor:
+        combine, offset = self.denoiser.combine, self.denoiser.offset
+        if self.denoiser.rescale == "none":
+            return combine(image, _chain(image - offset, self.weights))
+        low, high = image.amin(dim=(1, 2, 3), keepdim=True), image.amax(dim=(1, 2, 3), keepdim=True)
+        stretch = (1 + PUBLISHED_MARGIN) / (high - low).clamp_min(1e-6)
+        scaled = (image - low) * stretch - PUBLISHED_MARGIN / 2
+        return (combine(scaled, _chain(scaled - offset, self.weights)) + PUBLISHED_MARGIN / 2) / stretch + low
+
+    def transposed_jacobian(self, image: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor] | None:
+        """u -> R'(v)^T u at v = `image` with convolutions in `dtype`; None where only autograd knows it."""
+        if self.denoiser.rescale != "none":
+            return None
+        chain = LinearisedChain(image - self.denoiser.offset.detach(), self.weights, dtype)
+        return lambda direction: self.denoiser.combine(direction, chain.transposed_product(direction))
 
 
 def _chain(features: Tensor, weights: list[Tensor]) -> Tensor:

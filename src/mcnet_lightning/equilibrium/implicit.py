@@ -22,8 +22,8 @@ Vjp = Callable[[Tensor], Tensor]
 class AdjointSolver(Protocol):
     """Solves v = J^T v + g per sample, given v -> J^T v and g = (B, ...).
 
-    half_products: whether the products may be computed under bfloat16 autocast (the equation and the gradient of the
-    parameters stay in full precision).
+    half_products: whether the products may compute their convolutions in bfloat16 (the equation itself, the projection
+    and the gradient of the parameters stay in full precision).
     """
 
     half_products: bool
@@ -37,7 +37,7 @@ def implicit_fixed_point(
     solver: AdjointSolver,
     record: Callable[[SolveStats], None] | None = None,
 ) -> Tensor:
-    """The fixed point T(state) with its implicit gradient in all that T depends on.
+    """The fixed point `state` with its implicit gradient in all that T depends on.
 
     `state` is the solver's result, without tape. `record` receives the stats of the backward solve when it happens.
     Differentiable once.
@@ -45,29 +45,26 @@ def implicit_fixed_point(
     with torch.enable_grad():
         leaf = state.detach().requires_grad_()
         applied = fixed_point_map(leaf)
-        with torch.autocast(leaf.device.type, torch.bfloat16, enabled=solver.half_products):
-            for_products = fixed_point_map(leaf) if solver.half_products else applied
-    return _ImplicitGradient.apply(applied, for_products, leaf, solver, record)
+    linearise = getattr(fixed_point_map, "vjp", None) if solver.half_products else None
+    return _ImplicitGradient.apply(applied, leaf, linearise and linearise(leaf, torch.bfloat16), solver, record)
 
 
 class _ImplicitGradient(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, applied: Tensor, for_products: Tensor, leaf: Tensor, solver: AdjointSolver, record: Any
-    ) -> Tensor:
-        ctx.save_for_backward(for_products, leaf)
-        ctx.solver, ctx.record = solver, record
-        return applied.clone()
+    def forward(ctx: Any, applied: Tensor, leaf: Tensor, vjp: Vjp | None, solver: AdjointSolver, record: Any) -> Tensor:
+        ctx.save_for_backward(applied, leaf)
+        ctx.vjp, ctx.solver, ctx.record = vjp, solver, record
+        return leaf.detach().clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        for_products, leaf = ctx.saved_tensors
+        applied, leaf = ctx.saved_tensors
 
-        def vjp(vector: Tensor) -> Tensor:
-            return torch.autograd.grad(for_products, leaf, vector, retain_graph=True)[0]
+        def taped_vjp(vector: Tensor) -> Tensor:
+            return torch.autograd.grad(applied, leaf, vector, retain_graph=True)[0]
 
-        adjoint, stats = ctx.solver.solve_adjoint(vjp, gradient)
+        adjoint, stats = ctx.solver.solve_adjoint(ctx.vjp or taped_vjp, gradient)
         if ctx.record is not None:
             ctx.record(stats)
         return adjoint, None, None, None, None  # autograd carries v on through `applied` to weights, w, b and beta

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from mcnet_lightning.equilibrium.projection import MeasurementBall
@@ -49,6 +50,26 @@ class DouglasRachfordMap:
         estimate = self.estimate(state)
         denoised = self.denoise(2 * estimate - state)
         return state + denoised - estimate
+
+    def vjp(self, state: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor] | None:
+        """u -> T'(y)^T u at y = `state`, the denoiser's convolutions in `dtype`; None if it cannot linearise itself.
+
+        X' = rho/(beta + rho) P' is symmetric (P is the gradient of a convex function), so that with r = R'^T u
+        T'^T u = u - r + X'(2 r - u).
+        """
+        linearise = getattr(self.denoise, "transposed_jacobian", None)
+        with torch.enable_grad():
+            leaf = state.detach().requires_grad_()
+            estimate = self.estimate(leaf)
+        if linearise is None or (transposed := linearise(2 * estimate.detach() - leaf.detach(), dtype)) is None:
+            return None
+
+        def product(vector: Tensor) -> Tensor:
+            r = transposed(vector)
+            (projected,) = torch.autograd.grad(estimate, leaf, 2 * r - vector, retain_graph=True)
+            return vector - r + projected
+
+        return product
 
     def select(self, index: Tensor) -> "DouglasRachfordMap":
         return DouglasRachfordMap(
