@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ARGS ?=
 READY := .venv/.ok
+BENCHMARKS := memory scaling peak backbone_cost
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +31,14 @@ format: $(READY) ## repair what the style check can repair
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-bench: $(READY) ## run every benchmark
-	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(PYTHON) $$file; done
+bench: $(READY) ## run every benchmark, some of them against torchdeq and deepinv
+	@$(PYTHON) -c 'import sys, importlib.util as i; sys.exit(not (i.find_spec("torchdeq") and i.find_spec("deepinv")))' || { \
+	  echo "setting up the packages to compare with"; \
+	  if command -v uv >/dev/null 2>&1; then install="uv pip install --python $(PYTHON)"; \
+	  else install="$(PYTHON) -m pip install --disable-pip-version-check --progress-bar off"; fi; \
+	  $$install --quiet --no-build-isolation -e '.[bench]' || echo "going on without them"; }
+	$(PYTHON) benchmarks/compare.py $(ARGS)
+	@set -e; for name in $(BENCHMARKS); do echo "== benchmarks/$$name.py"; $(PYTHON) benchmarks/$$name.py; done
 
 lock: ## renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

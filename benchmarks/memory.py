@@ -1,13 +1,11 @@
 """Peak memory of one training step against the iteration cap: flat for the implicit gradient, linear for unrolling.
 
-    python benchmarks/memory.py        # a minute; prints a Markdown table
+    python benchmarks/memory.py        # a minute
 
-Each figure is the peak resident memory of a fresh process, less that of the same process before the step.
+Each figure is the peak resident memory of a fresh process during the step, less that before it.
 """
 
-import resource
-import subprocess
-import sys
+import measuring
 
 CAPS = (10, 50, 200)
 BATCH, SIDE = 8, 48
@@ -20,6 +18,7 @@ def step(method: str, cap: int) -> float:
     from mcnet_lightning import AndersonSolver, BicubicDownsample, DnCNN, EquilibriumLayer
     from mcnet_lightning.equilibrium import GMRES, Unrolled
 
+    measuring.return_memory_at_once()
     torch.manual_seed(0)
     torch.set_num_threads(1)
     backward = Unrolled(cap) if method == "unrolled" else GMRES(tolerance=1e-2, max_products=10)
@@ -31,24 +30,18 @@ def step(method: str, cap: int) -> float:
         layer.solver.max_evaluations = 2
         layer(truth, operator(truth), operator)
         layer.solver.max_evaluations = cap
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    layer(truth, operator(truth), operator).estimate.square().sum().backward()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return measuring.added_memory(lambda: layer(truth, operator(truth), operator).estimate.square().sum().backward())
 
 
 def main() -> None:
-    print("| method | " + " | ".join(f"cap {cap}, MiB" for cap in CAPS) + " |")
-    print("|---|" + "---|" * len(CAPS))
-    for method in ("implicit", "unrolled"):
-        peaks = []
-        for cap in CAPS:
-            words = [sys.executable, __file__, method, str(cap)]
-            peaks.append(float(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
-        print(f"| {method} | " + " | ".join(f"{peak:.0f}" for peak in peaks) + " |")
+    options = measuring.arguments(__doc__).parse_args()
+    caps = CAPS[:1] if options.smoke else CAPS
+    rows = [
+        {"method": method, **{f"cap {cap}, MiB": measuring.in_fresh_process(step, method, cap) for cap in caps}}
+        for method in ("implicit", "unrolled")
+    ]
+    measuring.report("memory", options.output, list(rows[0]), rows)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        print(step(sys.argv[1], int(sys.argv[2])))
-    else:
-        main()
+    main()

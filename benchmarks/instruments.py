@@ -1,0 +1,98 @@
+"""Watches the denoiser of a layer at work: how often it is called, forwards and backwards, for how long."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mcnet_lightning import EquilibriumLayer
+
+
+@dataclass
+class Call:
+    samples: int
+    half: bool  # in a narrower type than the image's
+    backward: bool
+    seconds: float = 0.0
+
+
+@dataclass
+class Watch:
+    """Calls in the order in which they began."""
+
+    calls: list[Call] = field(default_factory=list)
+
+    def evaluations(self, batch: int) -> float:
+        """Forward passes per sample of the batch, the taped ones included."""
+        return sum(call.samples for call in self.calls if not call.backward) / batch
+
+    def products(self, batch: int) -> float:
+        """Vector-Jacobian products per sample; the last backward pass, to the weights, is none of them."""
+        return max(0.0, sum(call.samples for call in self.calls if call.backward) / batch - 1)
+
+
+@contextmanager
+def watched(layer: EquilibriumLayer) -> Iterator[Watch]:
+    """Whatever is bound from `layer.denoiser` meanwhile is counted and timed; any solver may call it."""
+    watch = Watch()
+    bind = layer.denoiser.bind
+    layer.denoiser.bind = lambda *args, **options: _Watched(bind(*args, **options), watch)  # type: ignore[method-assign]
+    try:
+        yield watch
+    finally:
+        del layer.denoiser.bind
+
+
+class _Watched:
+    def __init__(self, denoise: Callable[[Tensor], Tensor], watch: Watch) -> None:
+        self.denoise, self.watch = denoise, watch
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.denoise, name)
+        return self._watch_linearised(found) if name == "transposed_jacobian" else found
+
+    def __call__(self, image: Tensor) -> Tensor:
+        half = torch.is_autocast_enabled(image.device.type)
+        value = self._timed(half, False, self.denoise, image)
+        if value.requires_grad:
+            self._watch_backward(image, value, half)
+        return value
+
+    def _watch_backward(self, image: Tensor, value: Tensor, half: bool) -> None:
+        """On a CPU nothing but the denoiser's own nodes runs between the gradient of its value and of its image."""
+        began = 0.0
+
+        def enter(gradient: Tensor | None) -> None:
+            nonlocal began
+            if gradient is not None:  # None: the pass to the weights does not come this way
+                self.watch.calls.append(Call(len(gradient), half, True))
+                began = time.perf_counter()
+
+        def leave(gradient: Tensor | None) -> None:
+            if gradient is not None:
+                self.watch.calls[-1].seconds = time.perf_counter() - began
+
+        value.register_hook(enter)
+        if image.requires_grad:
+            image.register_hook(leave)
+
+    def _watch_linearised(self, linearise: Callable[..., Callable[[Tensor], Tensor] | None]) -> Callable[..., Any]:
+        """Products that a denoiser makes without autograd; the pass that prepares them is an evaluation."""
+
+        def linearised(image: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor] | None:
+            half = dtype != image.dtype
+            product = self._timed(half, False, linearise, image, dtype)
+            return product and partial(self._timed, half, True, product)
+
+        return linearised
+
+    def _timed(self, half: bool, backward: bool, work: Callable[..., Any], image: Tensor, *rest: Any) -> Any:
+        start = time.perf_counter()
+        value = work(image, *rest)
+        self.watch.calls.append(Call(len(image), half, backward, time.perf_counter() - start))
+        return value

@@ -1,0 +1,134 @@
+"""What the solvers are given: real patches and images with the bundled networks, and the converged float64 answer."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mcnet_lightning import GMRES, AndersonSolver, BicubicDownsample, EquilibriumLayer, load_backbone, load_layer
+from mcnet_lightning.data import NamedImage, WholeImages, cut_patches, load_images
+from mcnet_lightning.data.sources import EMBEDDED
+from mcnet_lightning.equilibrium import DouglasRachfordMap
+from mcnet_lightning.evaluation.metrics import psnr
+from mcnet_lightning.imaging import Degradation
+
+PROTOCOL = "paper"
+TRAIN_BETA = 0.05
+CONVERGED, CONVERGED_GRADIENT, CONVERGED_ESTIMATE, ROUGH = 1e-10, 1e-8, 1e-9, 1e-6
+MANY = 300  # evaluations and products that the reference may take
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One batch for one layer: b, w, x of HR, A and epsilon."""
+
+    name: str
+    layer: EquilibriumLayer
+    operator: BicubicDownsample
+    measurement: Tensor
+    prior_image: Tensor
+    truth: Tensor
+    epsilon: float
+
+    def map(self) -> DouglasRachfordMap:
+        """T, the same for every scheme; the denoiser's weights are bound here, once per solve."""
+        return self.layer.map(self.prior_image, self.measurement, self.operator, self.epsilon)
+
+    def double(self) -> "Problem":
+        tensors = {name: getattr(self, name).double() for name in ("measurement", "prior_image", "truth")}
+        return replace(self, layer=deepcopy(self.layer).double(), **tensors)
+
+    def loss(self, estimate: Tensor) -> Tensor:
+        return (estimate - self.truth).square().mean()
+
+    def gradient(self) -> Tensor:
+        """dL/dtheta of the last backward pass: all weights of the denoiser in one float64 vector."""
+        return torch.cat([weight.grad.double().flatten() for weight in self.layer.denoiser.parameters()])
+
+    def psnr(self, estimate: Tensor) -> float:
+        """Mean over the samples, in dB."""
+        return psnr(estimate, self.truth, self.operator.scale, PROTOCOL).mean().item()
+
+    def residual(self, state: Tensor) -> float:
+        """||T(y) - y|| / ||T(y)||, of the worst sample."""
+        with torch.no_grad():
+            value = self.map()(state)
+        gap, size = ((t.flatten(1).norm(dim=1, dtype=torch.float64)) for t in (value - state, value))
+        return (gap / size).max().item()
+
+
+def patches(batch: int, side: int, epsilon: float) -> Problem:
+    """A training batch, x2: patches of the embedded photographs, the bundled layer at beta 0.05.
+
+    The layer is in eval mode, where the spectral norm stays on the tape but its power iteration stands still: every
+    scheme sees the same weights.
+    """
+    degradation = Degradation(PROTOCOL, 2)
+    photographs = [image.rgb for image in load_images(EMBEDDED, "train")]
+    cut = cut_patches(photographs, degradation, side, side, seed=0, limit=batch)
+    layer = load_layer(scale=2).eval()
+    layer.set_prior_weight(TRAIN_BETA)
+    prior = load_backbone("srcnn", 2)(cut.upsampled)
+    return Problem("patches", layer, degradation.operator, cut.measurement, prior, cut.truth, epsilon)
+
+
+def images(scale: int, epsilon: float, data: Path | None, crop: int | None, limit: int | None = None) -> list[Problem]:
+    """Set5 of `data`, or the embedded test photographs; the bundled layer with folded weights, at its own beta."""
+    found = load_images("Set5", "test", str(data)) if data else load_images(EMBEDDED, "test")
+    return _whole_images(found[:limit], scale, epsilon, crop)
+
+
+def mosaic(side: int) -> Problem:
+    """An image of any size, x2: the first test photograph, mirrored at its edges."""
+    photograph = load_images(EMBEDDED, "test")[0]
+    rows, columns = (_mirrored(side, size) for size in photograph.rgb.shape[1:])
+    return _whole_images([replace(photograph, rgb=photograph.rgb[:, rows][:, :, columns])], 2, 0.0, None)[0]
+
+
+def _mirrored(count: int, size: int) -> Tensor:
+    index = torch.arange(count) % (2 * size)
+    return torch.minimum(index, 2 * size - 1 - index)
+
+
+def _whole_images(found: Sequence[NamedImage], scale: int, epsilon: float, crop: int | None) -> list[Problem]:
+    degradation = Degradation(PROTOCOL, scale)
+    backbone, layer = load_backbone("srcnn", scale), load_layer(scale=scale).eval().fold()
+    observed = WholeImages(found, degradation, crop)
+    return [
+        Problem(
+            name=image["name"],
+            layer=layer,
+            operator=degradation.operator,
+            measurement=image["measurement"],
+            prior_image=backbone.prior_image(image),
+            truth=image["truth"],
+            epsilon=epsilon,
+        )
+        for image in (observed[index] for index in range(len(observed)))
+    ]
+
+
+def converged_gradient(problem: Problem) -> Tensor:
+    """dL/dtheta at the fixed point, in float64."""
+    exact = problem.double()
+    exact.layer.solver = AndersonSolver(CONVERGED, MANY)
+    exact.layer.backward_solver = GMRES(CONVERGED_GRADIENT, max_products=MANY)
+    result = exact.layer(exact.prior_image, exact.measurement, exact.operator, exact.epsilon)
+    exact.loss(result.estimate).backward()
+    for stats in (result.stats, exact.layer.backward_stats):
+        stats.raise_if_failed()
+    return exact.gradient()
+
+
+@torch.no_grad()
+def converged_estimate(problem: Problem) -> Tensor:
+    """x at the fixed point, in float64; float32 goes most of the way."""
+    rough, exact = problem, problem.double()
+    rough.layer.solver, exact.layer.solver = AndersonSolver(ROUGH, MANY), AndersonSolver(CONVERGED_ESTIMATE, MANY)
+    start = rough.layer(rough.prior_image, rough.measurement, rough.operator, rough.epsilon).state.double()
+    result = exact.layer(exact.prior_image, exact.measurement, exact.operator, exact.epsilon, start)
+    result.stats.raise_if_failed()
+    return result.estimate

@@ -1,0 +1,122 @@
+"""The solvers that are compared. Each one finds the fixed point of the map that it is given, by its own code.
+
+A scheme is a function (problem, tolerance) -> (x, y): the estimate, with its implicit gradient where gradients are
+enabled, and the state that it was projected from. Forward tolerance and caps are the same for all; backwards the others
+use the same tolerance again. Ours is the loosest of 0.03, 0.01, 0.003, ... that keeps the error of the gradient within
+TARGET, and so is that of `torchdeq_broyden_tuned`; none does it for torchdeq's Anderson and deepinv within the cap.
+"""
+
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from measuring import has_bf16_units
+from problems import Problem
+from published import MAX_EVALUATIONS, MAX_PRODUCTS, published_fixed_point
+from torch import Tensor
+
+from mcnet_lightning import GMRES, AndersonSolver
+
+Scheme = Callable[[Problem, float], tuple[Tensor, Tensor]]
+
+OURS = "ours"
+TARGET = 0.03  # relative error of dL/dtheta
+OURS_BACKWARD, BROYDEN_BACKWARD = 1e-2, 3e-3
+DEEPINV_RIDGE = 1e-4  # its default backwards; its default forwards, 0.1, is no acceleration at all
+
+
+def ours(problem: Problem, tolerance: float) -> tuple[Tensor, Tensor]:
+    """The library as it is: relative ridge, GMRES backwards, with bf16 products where the CPU has units for them."""
+    layer = problem.layer
+    layer.solver = AndersonSolver(tolerance, MAX_EVALUATIONS)
+    layer.backward_solver = GMRES(OURS_BACKWARD, MAX_PRODUCTS, half_products=has_bf16_units())
+    result = layer(problem.prior_image, problem.measurement, problem.operator, problem.epsilon)
+    return result.estimate, result.state
+
+
+def published_settings(problem: Problem, tolerance: float) -> tuple[Tensor, Tensor]:
+    return published_fixed_point(problem.map(), tolerance)
+
+
+def torchdeq(solver: str, backward: float | None = None) -> Scheme:
+    """torchdeq's `get_deq` with implicit differentiation by hook (one evaluation less than its default)."""
+    from torchdeq import get_deq
+
+    def scheme(problem: Problem, tolerance: float) -> tuple[Tensor, Tensor]:
+        deq = get_deq(
+            core="indexing",
+            f_solver=solver,
+            b_solver=solver,
+            f_max_iter=MAX_EVALUATIONS,
+            b_max_iter=MAX_PRODUCTS,
+            f_tol=tolerance,
+            b_tol=backward or tolerance,
+            f_stop_mode="rel",
+            b_stop_mode="rel",
+            hook_ift=True,
+        ).train(torch.is_grad_enabled())
+        splitting = problem.map()
+        states, _ = deq(splitting, problem.prior_image)
+        return splitting.estimate(states[-1]), states[-1].detach()
+
+    return scheme
+
+
+def deepinv(kind: str) -> Scheme:
+    """deepinv's BaseOptim, with an iterator that applies the map, and its DEQ backward pass."""
+    warnings.filterwarnings("ignore", module="deepinv")
+    from deepinv.optim import AndersonAccelerationConfig, BaseOptim, DEQConfig
+    from deepinv.optim.optim_iterators import OptimIterator
+
+    class Iterator(OptimIterator):
+        def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+            super().__init__(has_cost=False)
+            self.function = function
+
+        def forward(self, iterate: dict[str, Any], *_: object, **__: object) -> dict[str, Any]:
+            return {"est": (self.function(iterate["est"][0]),), "cost": None}
+
+    accelerated = kind == "anderson"
+
+    def scheme(problem: Problem, tolerance: float) -> tuple[Tensor, Tensor]:
+        splitting = problem.map()
+        model = BaseOptim(
+            Iterator(splitting),
+            max_iter=MAX_EVALUATIONS,
+            thres_conv=tolerance,
+            early_stop=True,
+            trainable_params=[],
+            anderson_acceleration=AndersonAccelerationConfig(5, 1.0, DEEPINV_RIDGE) if accelerated else False,
+            DEQ=DEQConfig(
+                anderson_acceleration_backward=accelerated,
+                eps_backward=DEEPINV_RIDGE,
+                max_iter_backward=MAX_PRODUCTS,
+            )
+            if torch.is_grad_enabled()
+            else None,
+        )
+        state = model(problem.measurement, None, init=problem.prior_image)
+        return splitting.estimate(state), state.detach()
+
+    return scheme
+
+
+TRAINING_ONLY = ("torchdeq_broyden_tuned",)  # forwards it is torchdeq_broyden
+# name -> package that it needs, and what builds it
+SCHEMES: dict[str, tuple[str, Callable[[], Scheme]]] = {
+    OURS: ("mcnet_lightning", lambda: ours),
+    "published_settings": ("mcnet_lightning", lambda: published_settings),
+    "torchdeq_anderson": ("torchdeq", lambda: torchdeq("anderson")),
+    "torchdeq_broyden": ("torchdeq", lambda: torchdeq("broyden")),
+    "torchdeq_broyden_tuned": ("torchdeq", lambda: torchdeq("broyden", BROYDEN_BACKWARD)),
+    "deepinv_anderson": ("deepinv", lambda: deepinv("anderson")),
+    "deepinv_plain": ("deepinv", lambda: deepinv("plain")),
+}
+
+
+def load_schemes() -> tuple[dict[str, Scheme], dict[str, str]]:
+    """The schemes that can run, and for each of the others the reason why not."""
+    missing = {name: f"{package} is not installed" for name, (package, _) in SCHEMES.items() if not find_spec(package)}
+    return {name: build() for name, (_, build) in SCHEMES.items() if name not in missing}, missing
