@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcnet_lightning.denoisers.linearised import LinearisedChain
+from mcnet_lightning.denoisers.linearised import LinearisedChain, channels_last
 from mcnet_lightning.denoisers.lipschitz import ConvolutionNorm, convolution_norm_bound
 from mcnet_lightning.equilibrium import Denoiser
 from mcnet_lightning.errors import ConfigError
@@ -148,7 +148,7 @@ def _chain(features: Tensor, weights: list[Tensor]) -> Tensor:
     """N. Under autocast the first and last convolutions stay in full precision: 1/255 is lost in half."""
     kind, padding = features.device.type, KERNEL // 2
     with torch.autocast(kind, enabled=False):
-        features = F.relu(F.conv2d(features, weights[0], padding=padding), inplace=True)
+        features = F.relu(F.conv2d(channels_last(features), weights[0], padding=padding), inplace=True)
     for weight in weights[1:-1]:
         features = F.relu(F.conv2d(features, weight, padding=padding), inplace=True)
     with torch.autocast(kind, enabled=False):
