@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mcnet_lightning.errors import WeightsError
 
 BUNDLED = "bundled"
+OFFICIAL = "official"
 ASSETS = Path(__file__).parent / "assets"
 SCALE_IN_NAME = re.compile(r"(?:^|[^a-z0-9])x([2-9])(?:[^0-9]|$)", re.IGNORECASE)
 WRAPPERS = ("state_dict", "params_ema", "params", "model")  # where training codes put the tensors of a checkpoint

@@ -1,5 +1,6 @@
 """Backbones by name: the right file for the right scale, or one clear sentence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,10 @@ def test_published_files_load(shared: Path, scale: int) -> None:
 def test_published_file_of_another_scale_is_known_by_its_name(shared: Path) -> None:
     with pytest.raises(WeightsError, match="made for scale=3, not scale=2"):
         load_backbone("srcnn", 2, str(shared / "weights/srcnn/srcnn_x3.pth"))
+
+
+def test_tables_say_whose_weights_they_are(srcnn_file: Path) -> None:
+    assert load_backbone("srcnn", 2).spec.label == "SRCNN (ours)"
+    assert load_backbone("rcan", 2).spec.label == "RCAN (compact, ours)"
+    assert load_backbone("srcnn", 2, str(srcnn_file)).spec.label == "srcnn"
+    assert replace(load_backbone("rdn", 2).spec, weights="official").label == "RDN (official)"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.imaging import rgb_to_luma
+from mcnet_lightning.weights import BUNDLED, OFFICIAL
 
 InputKind = Literal["upsampled", "measurement", "lr_rgb", "picture"]
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,6 +32,13 @@ class BackboneSpec:
     @property
     def channels(self) -> int:
         return 3 if self.input_kind == "lr_rgb" else 1
+
+    @property
+    def label(self) -> str:
+        """For tables: whose weights these are, where the name alone would claim too much."""
+        if self.weights == BUNDLED:
+            return f"{self.name.upper()} ({'compact, ' if self.hyperparameters else ''}ours)"
+        return f"{self.name.upper()} (official)" if self.weights == OFFICIAL else self.name
 
     @property
     def identity(self) -> str:

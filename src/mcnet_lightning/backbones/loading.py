@@ -16,7 +16,7 @@ from mcnet_lightning.backbones.rcan import RCAN
 from mcnet_lightning.backbones.rdn import RDN
 from mcnet_lightning.backbones.srcnn import SRCNN
 from mcnet_lightning.errors import ConfigError, WeightsError
-from mcnet_lightning.weights import BUNDLED, WeightFile, bundled_path, read_weights
+from mcnet_lightning.weights import BUNDLED, OFFICIAL, WeightFile, bundled_path, read_weights
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def load_trunk(network: nn.Module, file: WeightFile) -> None:
 def _weight_path(name: str, scale: int, weights: str) -> Path:
     if weights == BUNDLED:
         return bundled_path("backbone", f"{name}_x{scale}")
-    return official_weights(name, scale) if weights == "official" else Path(weights)
+    return official_weights(name, scale) if weights == OFFICIAL else Path(weights)
 
 
 def _architecture(name: str) -> Architecture:

@@ -31,5 +31,5 @@ def evaluate_ladder(ladder: Ladder, images: WholeImages, pictures: Path | None =
                 pictures.mkdir(parents=True, exist_ok=True)
                 write_png(pictures / f"{image['dataset']}_{image['name']}_{estimate.method}.png", estimate.image[0])
     records = with_means(records)
-    print_ladder(records)
+    print_ladder(records, label=ladder.backbone.spec.label)
     return records

@@ -46,8 +46,8 @@ def write_metrics(path: Path, records: Iterable[Record]) -> None:
     os.replace(temporary, path)
 
 
-def print_ladder(records: Sequence[Record], console: Console | None = None) -> None:
-    """One table per dataset: means over images (residual: the worst), best PSNR in bold.
+def print_ladder(records: Sequence[Record], console: Console | None = None, label: str | None = None) -> None:
+    """One table per dataset: means over images (residual: the worst), best PSNR in bold. `label`: of the backbone.
 
     Raises ConfigError rather than mix protocols, operators or backbones.
     """
@@ -59,7 +59,8 @@ def print_ladder(records: Sequence[Record], console: Console | None = None) -> N
     for dataset in dict.fromkeys(record.dataset for record in records):
         rows = [record for record in records if record.dataset == dataset]
         images = {record.image for record in rows if record.image != MEAN}
-        table = Table(title=f"{dataset} ({len(images)} images)  x{scale}  {backbone}  protocol {protocol}  {operator}")
+        title = f"{dataset} ({len(images)} images)  x{scale}  {label or backbone}  protocol {protocol}  {operator}"
+        table = Table(title=title)
         table.add_column("method", no_wrap=True)
         for heading in ("PSNR", "gain", "SSIM", "||Ax-b||", "LR-PSNR", "evals", "residual", "s"):
             table.add_column(heading, justify="right", no_wrap=True)

@@ -60,7 +60,7 @@ def train_layer(config: DictConfig) -> None:
     )
     records = evaluate_ladder(ladder, test_images)
     means = [row for row in records if row.image == MEAN]
-    title = f"equilibrium layer {name}"
+    title = f"equilibrium layer {name} on {backbone.spec.label}"
     write_model_card(folder, title, config, _start(config), seconds, module.trainer, _card(model, means))
     _log_results(module.loggers, records)
     write_metrics(folder / "metrics.csv", records)
