@@ -1,6 +1,6 @@
 """Our solver against the published settings, torchdeq and deepinv: same map, weights and tolerance, in one run.
 
-    python benchmarks/compare.py --quick         # bundled files only, crops of 144 pixels: under 15 minutes on 2 cores
+    python benchmarks/compare.py --quick         # bundled files only, crops of 144 pixels: about 20 minutes
     python benchmarks/compare.py                 # the embedded photographs as they are: an hour
     python benchmarks/compare.py --data DIR      # DIR/test/Set5 instead
 
@@ -150,7 +150,7 @@ def examine(
 
 def main() -> None:
     parser = measuring.arguments(__doc__)
-    parser.add_argument("--quick", action="store_true", help="under 15 minutes, bundled files only")
+    parser.add_argument("--quick", action="store_true", help="crops of 144 pixels: about 20 minutes")
     parser.add_argument("--data", type=Path, help="folder with test/Set5; without it the embedded photographs")
     options = parser.parse_args()
     if options.quick and options.data:
