@@ -91,7 +91,7 @@ def test_every_projected_output_keeps_its_epsilon(finished: Path) -> None:
 
 def test_ladder_is_printed(finished: Path) -> None:
     printed = (finished.parent / "stdout").read_text()
-    assert "Small (3 images)  x3  srcnn  protocol paper" in printed
+    assert "Small (3 images)  x3  SRCNN (ours)  protocol paper" in printed
     assert "backbone+projection" in printed
 
 
