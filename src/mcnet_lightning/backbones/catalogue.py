@@ -69,7 +69,7 @@ def _bundled_psnr(name: str, scale: int) -> str:
     except WeightsError:
         return "-"
     found = re.search(r"^\| Set5 \| [\d.]+ \| ([\d.]+) \|", card, re.MULTILINE)
-    return f"{float(found[1]):.2f}" if found else "-"
+    return found[1] if found else "-"
 
 
 if __name__ == "__main__":

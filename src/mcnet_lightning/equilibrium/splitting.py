@@ -58,10 +58,13 @@ class DouglasRachfordMap:
         T'^T u = u - r + X'(2 r - u).
         """
         linearise = getattr(self.denoise, "transposed_jacobian", None)
+        if linearise is None:
+            return None
         with torch.enable_grad():
             leaf = state.detach().requires_grad_()
             estimate = self.estimate(leaf)
-        if linearise is None or (transposed := linearise(2 * estimate.detach() - leaf.detach(), dtype)) is None:
+        transposed = linearise(2 * estimate.detach() - leaf.detach(), dtype)
+        if transposed is None:
             return None
 
         def product(vector: Tensor) -> Tensor:
