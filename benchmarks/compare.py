@@ -1,12 +1,12 @@
 """Our solver against the published settings, torchdeq and deepinv: same map, weights and tolerance, in one run.
 
-    python benchmarks/compare.py --quick         # bundled files only, crops of 144 pixels: about 20 minutes
+    python benchmarks/compare.py --quick         # bundled files only, crops of 144 pixels
     python benchmarks/compare.py                 # the embedded photographs as they are: an hour
     python benchmarks/compare.py --data DIR      # DIR/test/Set5 instead
 
 Writes compare.csv (means over images), compare_images.csv (every image) and compare.md (tables, machine, ratios).
-Times are medians of rounds in which each scheme runs once; then one more visit of each measures memory, counts and
-accuracy.
+Each scheme runs once for counts and accuracy; times are medians of rounds in which each runs once more; memory is of
+a last visit in a fresh process, on the first image.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,6 @@ import measuring
 import torch
 from comparison import Figures, write_comparison
 from instruments import watched
-from measuring import Seconds
 from problems import Problem, converged_estimate, converged_gradient, images, patches
 from schemes import OURS, TRAINING_ONLY, Scheme, load_schemes
 from torch import Tensor
@@ -26,9 +25,6 @@ from torch import Tensor
 TRAIN_TOLERANCE = 1e-5
 INFER_TOLERANCES = {2: 5e-6, 3: 5e-6, 4: 3e-6}  # by scale: PSNR within 0.005 dB of the fixed point
 EPSILON = 0.1  # l2, per patch and per image; without it the fixed points are at 0.15 to 2: it is active everywhere
-
-
-Key = tuple[str, str]  # image and scheme
 
 
 @dataclass(frozen=True)
@@ -77,46 +73,31 @@ def scenarios(extent: Extent, data: Path | None) -> Iterator[Scenario]:
         yield Scenario(f"infer_x{scale}{suffix}", False, INFER_TOLERANCES[scale], extent.infer_repetitions, problems)
 
 
-def clocked(scenario: Scenario, schemes: dict[str, Scheme], failures: dict[str, str]) -> dict[Key, Seconds]:
-    """Median times by image and scheme. A scheme that raises drops out, with its reason; ours must not."""
-    times: dict[Key, Seconds] = {}
+def measure(scenario: Scenario, schemes: dict[str, Scheme], failures: dict[str, str]) -> list[Figures]:
+    """Every scheme on every problem: once for counts and accuracy, which warms it up, then against the clock. A scheme
+    that raises drops out, with its reason; ours must not.
+    """
+    chosen = {name: scheme for name, scheme in schemes.items() if scenario.training or name not in TRAINING_ONLY}
+    found: list[Figures] = []
     for problem in scenario.problems:
-
-        def work(name: str, problem: Problem = problem) -> None:
-            label = f"{scenario.name}, {problem.name}, {name}"
-            if label in failures:
-                return
+        truth = converged(scenario, problem)
+        figures: dict[str, Figures] = {}
+        for name, scheme in chosen.items():
             try:
-                scenario.run(schemes[name], problem)
+                figures[name] = examine(scenario, problem, name, scheme, truth)
             except RuntimeError as error:
                 if name == OURS:
                     raise
-                failures[label] = str(error).splitlines()[0]
-
-        work(OURS)  # warms up for all: the shapes are the same
-        works = {name: partial(work, name) for name in schemes if scenario.training or name not in TRAINING_ONLY}
-        found = measuring.interleaved(works, scenario.repetitions)
-        sound = {
-            name: each for name, each in found.items() if f"{scenario.name}, {problem.name}, {name}" not in failures
-        }
-        times |= {(problem.name, name): each for name, each in sound.items()}
-        words = ", ".join(f"{name} {each.wall:.2f} s" for name, each in sound.items())
+                failures[f"{scenario.name}, {problem.name}, {name}"] = str(error).splitlines()[0]
+        works = {name: partial(scenario.run, chosen[name], problem) for name in figures}
+        seconds = measuring.interleaved(works, scenario.repetitions)
+        found += [
+            replace(each, seconds_cpu=seconds[name].cpu, seconds_wall=seconds[name].wall)
+            for name, each in figures.items()
+        ]
+        words = ", ".join(f"{name} {each.wall:.2f} s" for name, each in seconds.items())
         print(f"{scenario.name} {problem.name}: {words}", flush=True)
-    return times
-
-
-def examination(extent: Extent, data: Path | None, times: dict[str, dict[Key, Seconds]]) -> list[Figures]:
-    """One more, untimed visit of every scheme that was clocked: memory, counts and accuracy. For a fresh process."""
-    measuring.return_memory_at_once()
-    schemes, _ = load_schemes()
-    return [
-        examine(scenario, problem, name, schemes[name], truth, seconds)
-        for scenario in scenarios(extent, data)
-        for problem in scenario.problems
-        for truth in [converged(scenario, problem)]
-        for (image, name), seconds in times[scenario.name].items()
-        if image == problem.name
-    ]
+    return found
 
 
 def converged(scenario: Scenario, problem: Problem) -> Tensor | float:
@@ -124,23 +105,16 @@ def converged(scenario: Scenario, problem: Problem) -> Tensor | float:
     return converged_gradient(problem) if scenario.training else problem.psnr(converged_estimate(problem))
 
 
-def examine(
-    scenario: Scenario, problem: Problem, name: str, scheme: Scheme, truth: Tensor | float, seconds: Seconds
-) -> Figures:
-    results: list[Tensor] = []
+def examine(scenario: Scenario, problem: Problem, name: str, scheme: Scheme, truth: Tensor | float) -> Figures:
     with watched(problem.layer) as watch:
-        peak = measuring.added_memory(lambda: results.extend(scenario.run(scheme, problem)))
-    estimate, state = results
+        estimate, state = scenario.run(scheme, problem)
     figures = Figures(
         scenario=scenario.name,
         scheme=name,
         image=problem.name,
         evaluations=watch.evaluations(len(estimate)),
-        seconds_cpu=seconds.cpu,
-        seconds_wall=seconds.wall,
         residual=problem.residual(state),
         psnr=problem.psnr(estimate),
-        peak_mb=peak,
     )
     if not isinstance(truth, Tensor):
         return replace(figures, psnr_delta=figures.psnr - truth)
@@ -148,9 +122,22 @@ def examine(
     return replace(figures, products=watch.products(len(estimate)), gradient_error=error.item())
 
 
+def peaks(extent: Extent, data: Path | None, measured: set[tuple[str, str, str]]) -> dict[tuple[str, str, str], float]:
+    """Peak memory by scenario, scheme and image, on the first image of each scenario. For a fresh process."""
+    measuring.return_memory_at_once()
+    schemes, _ = load_schemes()
+    return {
+        (scenario.name, name, problem.name): measuring.added_memory(partial(scenario.run, scheme, problem))
+        for scenario in scenarios(extent, data)
+        for problem in scenario.problems[:1]
+        for name, scheme in schemes.items()
+        if (scenario.name, name, problem.name) in measured
+    }
+
+
 def main() -> None:
     parser = measuring.arguments(__doc__)
-    parser.add_argument("--quick", action="store_true", help="crops of 144 pixels: about 20 minutes")
+    parser.add_argument("--quick", action="store_true", help="bundled files only, crops of 144 pixels")
     parser.add_argument("--data", type=Path, help="folder with test/Set5; without it the embedded photographs")
     options = parser.parse_args()
     if options.quick and options.data:
@@ -159,9 +146,11 @@ def main() -> None:
     machine = measuring.machine()
     schemes, missing = load_schemes()
     failures: dict[str, str] = {}
-    times = {each.name: clocked(each, schemes, failures) for each in scenarios(extent, options.data)}
-    print("times are measured; now memory and accuracy", flush=True)
-    figures = measuring.in_fresh_process(examination, extent, options.data, times)
+    figures = [row for each in scenarios(extent, options.data) for row in measure(each, schemes, failures)]
+    print("now memory", flush=True)
+    measured = {(row.scenario, row.scheme, row.image) for row in figures}
+    memory = measuring.in_fresh_process(peaks, extent, options.data, measured)
+    figures = [replace(row, peak_mb=memory.get((row.scenario, row.scheme, row.image))) for row in figures]
     write_comparison(options.output, figures, extent.words, machine, missing, failures)
     print(f"wrote {options.output / 'compare.md'}")
 

@@ -51,11 +51,11 @@ class Figures:
     scheme: str
     image: str
     evaluations: float
-    seconds_cpu: float
-    seconds_wall: float
     residual: float
     psnr: float
-    peak_mb: float
+    seconds_cpu: float = 0.0
+    seconds_wall: float = 0.0
+    peak_mb: float | None = None
     products: float | None = None
     gradient_error: float | None = None
     psnr_delta: float | None = None  # to the converged float64 fixed point

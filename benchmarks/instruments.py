@@ -49,19 +49,33 @@ def watched(layer: EquilibriumLayer) -> Iterator[Watch]:
 
 
 class _Watched:
-    def __init__(self, denoise: Callable[[Tensor], Tensor], watch: Watch) -> None:
-        self.denoise, self.watch = denoise, watch
+    """A bound denoiser, or another form of one; `half` says in which precision its forward passes are."""
 
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self.denoise, name)
-        return self._watch_linearised(found) if name == "transposed_jacobian" else found
+    def __init__(self, denoise: Callable[[Tensor], Tensor], watch: Watch, half: bool = False) -> None:
+        self.denoise, self.watch, self.half = denoise, watch, half
 
     def __call__(self, image: Tensor) -> Tensor:
-        half = torch.is_autocast_enabled(image.device.type)
-        value = self._timed(half, False, self.denoise, image)
+        value = self._timed(self.half, False, self.denoise, image)
         if value.requires_grad:
-            self._watch_backward(image, value, half)
+            self._watch_backward(image, value, half=False)
         return value
+
+    def rounded(self, dtype: torch.dtype) -> "_Watched":
+        return _Watched(self.denoise.rounded(dtype), self.watch, half=True)
+
+    def incremental(self, dtype: torch.dtype) -> "_WatchedIncrements":
+        return _WatchedIncrements(self.denoise.incremental(dtype), self.watch)
+
+    def select(self, index: Tensor) -> "_Watched":
+        return type(self)(self.denoise.select(index), self.watch, self.half)
+
+    def linearised(self, image: Tensor, dtype: torch.dtype) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
+        linearised = self._timed(False, False, self.denoise.linearised, image, dtype)
+        if linearised is None:
+            return None
+        value, product = linearised
+        self._watch_backward(image, value, half=True)
+        return value, partial(self._timed, True, True, product)
 
     def _watch_backward(self, image: Tensor, value: Tensor, half: bool) -> None:
         """On a CPU nothing but the denoiser's own nodes runs between the gradient of its value and of its image."""
@@ -81,18 +95,17 @@ class _Watched:
         if image.requires_grad:
             image.register_hook(leave)
 
-    def _watch_linearised(self, linearise: Callable[..., Callable[[Tensor], Tensor] | None]) -> Callable[..., Any]:
-        """Products that a denoiser makes without autograd; the pass that prepares them is an evaluation."""
-
-        def linearised(image: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor] | None:
-            half = dtype != image.dtype
-            product = self._timed(half, False, linearise, image, dtype)
-            return product and partial(self._timed, half, True, product)
-
-        return linearised
-
     def _timed(self, half: bool, backward: bool, work: Callable[..., Any], image: Tensor, *rest: Any) -> Any:
         start = time.perf_counter()
         value = work(image, *rest)
         self.watch.calls.append(Call(len(image), half, backward, time.perf_counter() - start))
+        return value
+
+
+class _WatchedIncrements(_Watched):
+    """The first forward pass is in full precision, as that of the denoiser's own increments."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        value = super().__call__(image)
+        self.half = True
         return value

@@ -1,6 +1,6 @@
 """What every benchmark shares: clocks, peak memory, fresh processes, the machine in words, and tables.
 
-Import it before torch: idle OpenMP threads must sleep, or their waiting would count as CPU seconds.
+Import it before torch: it makes the settings of the process that the package's commands make, for every scheme alike.
 """
 
 import argparse
@@ -20,7 +20,9 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # libgomp reads it once, when torch loads
+from mcnet_lightning.process import tune_process
+
+tune_process()
 
 RESULTS = Path(__file__).parent / "results"
 PROCESS = Path("/proc/self")
@@ -92,12 +94,16 @@ def machine() -> dict[str, str]:
     flags = _cpu("flags").split()
     allocator = {name: value for name, value in os.environ.items() if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     allocator |= {"LD_PRELOAD": os.environ["LD_PRELOAD"]} if os.environ.get("LD_PRELOAD") else {}
+    waiting = ", ".join(
+        f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ
+    )
     packages = [f"{name} {metadata.version(name)}" for name in ("torchdeq", "deepinv") if util.find_spec(name)]
     return {
         "CPU": f"{_cpu('model name') or platform.processor()}, {os.cpu_count()} cores",
         "flags": ", ".join(name for name in CPU_FEATURES if name in flags) or "none of " + ", ".join(CPU_FEATURES),
-        "threads": f"{torch.get_num_threads()}, OMP_WAIT_POLICY={os.environ['OMP_WAIT_POLICY']}",
-        "allocator": ", ".join(f"{name}={value}" for name, value in allocator.items()) or "glibc's defaults",
+        "threads": ", ".join([str(torch.get_num_threads()), *waiting]),
+        "allocator": ", ".join(f"{name}={value}" for name, value in allocator.items())
+        or "keeps what is freed, as in the commands",
         "versions": ", ".join([f"torch {torch.__version__}", *packages, f"Python {platform.python_version()}"]),
         "load when it began": f"{os.getloadavg()[0]:.1f} (above 0.5 the machine was busy)",
     }

@@ -139,5 +139,6 @@ def test_published_layer_of_another_scale_is_known_by_its_name(shared: Path) -> 
 def test_solver_settings_are_writable() -> None:
     layer = own_layer()
     layer.solver.tolerance = 0.5
+    layer.solver.half_evaluations = False
     w = uniform(1, 1, 8, 8).float()
     assert layer(w, A(w), A).stats.evaluations.tolist() == [1]

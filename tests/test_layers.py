@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
 
 COMMANDS = ("train", "pretrain", "search_beta", "evaluate", "report", "restore", "certify", "dashboard")
 ROOMS = (  # from the top of the house downwards; those on one line may import each other
-    ("errors", "process"),
+    ("errors", "process", "precision"),
     ("config",),
     ("downloads",),
     ("weights",),

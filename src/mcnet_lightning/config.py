@@ -173,6 +173,10 @@ class Anderson:
     history_size: int = key(10, "m, past residuals that are combined", minimum=1)
     mixing: float = key(1.0, "relaxation in (0, 1]", minimum=0.0, maximum=1.0, exclusive_minimum=True)
     ridge: float = key(1e-8, "regulariser of the normalised Gram matrix", minimum=0.0)
+    half_evaluations: bool | None = key(
+        None,
+        "most evaluations with bfloat16 convolutions, to the same tolerance in float32; null: where that is faster",
+    )
 
 
 @dataclass
@@ -188,7 +192,7 @@ class GMRES:
     _target_: str = "mcnet_lightning.equilibrium.GMRES"
     tolerance: float = key(1e-2, "relative residual of the adjoint equation", minimum=0.0, exclusive=True)
     max_products: int = key(40, "vector-Jacobian products at most", minimum=1)
-    half_products: bool = key(False, "bfloat16 convolutions in the products: faster on CPUs with AMX and on GPUs")
+    half_products: bool | None = key(None, "bfloat16 convolutions in the backward pass; null: where that is faster")
 
 
 @dataclass
@@ -197,7 +201,7 @@ class AdjointAnderson:
     tolerance: float = key(1e-2, "relative residual of the adjoint equation", minimum=0.0, exclusive=True)
     max_products: int = key(60, "vector-Jacobian products at most", minimum=1)
     history_size: int = key(20, "past residuals that are combined", minimum=1)
-    half_products: bool = key(False, "bfloat16 convolutions in the products: faster on CPUs with AMX and on GPUs")
+    half_products: bool | None = key(None, "bfloat16 convolutions in the backward pass; null: where that is faster")
     ridge: float = key(1e-10, "regulariser of the normalised Gram matrix", minimum=0.0)
 
 

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import gmres
 from torch import Tensor
 
 from mcnet_lightning.equilibrium import AndersonSolver, Outcome, PicardSolver
-from mcnet_lightning.equilibrium.fixed_point import anderson_weights
+from mcnet_lightning.equilibrium.anderson import anderson_weights
 from mcnet_lightning.errors import ConfigError
 
 SHAPE = (1, 4, 5)
@@ -252,7 +252,7 @@ def test_sample_that_keeps_running_away_is_damped() -> None:
 def test_weights_minimise_the_combined_residual() -> None:
     residuals = torch.randn(1, 4, 9, dtype=torch.float64)
     gram = residuals @ residuals.transpose(1, 2)
-    weights, singular = anderson_weights(gram, torch.ones(1, 4, dtype=torch.bool), newest=3, ridge=0.0)
+    weights, singular = anderson_weights(gram, torch.ones(1, 4, dtype=torch.bool), newest=torch.tensor([3]), ridge=0.0)
     differences = (residuals[0, :3] - residuals[0, 3]).T
     free = torch.linalg.lstsq(differences, -residuals[0, 3][:, None]).solution[:, 0]
     expected = torch.cat([free, 1 - free.sum()[None]])
@@ -264,14 +264,16 @@ def test_weights_leave_empty_slots_out() -> None:
     residuals = torch.randn(1, 4, 9, dtype=torch.float64)
     gram = residuals @ residuals.transpose(1, 2)
     filled = torch.tensor([[True, False, True, False]])
-    weights, _ = anderson_weights(gram, filled, newest=2, ridge=1e-8)
-    smaller, _ = anderson_weights(gram[:, ::2, ::2], filled[:, ::2], newest=1, ridge=1e-8)
+    weights, _ = anderson_weights(gram, filled, newest=torch.tensor([2]), ridge=1e-8)
+    smaller, _ = anderson_weights(gram[:, ::2, ::2], filled[:, ::2], newest=torch.tensor([1]), ridge=1e-8)
     assert not weights[0, 1::2].any()
     assert relative_error(weights[:, ::2], smaller) <= 1e-14
 
 
 def test_weights_of_a_singular_system_fall_back_to_the_newest() -> None:
-    weights, singular = anderson_weights(torch.ones(1, 3, 3).double(), torch.ones(1, 3).bool(), newest=1, ridge=0.0)
+    weights, singular = anderson_weights(
+        torch.ones(1, 3, 3).double(), torch.ones(1, 3).bool(), newest=torch.tensor([1]), ridge=0.0
+    )
     assert singular.all()
     assert weights.tolist() == [[0, 1, 0]]
 

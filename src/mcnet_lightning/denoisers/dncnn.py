@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcnet_lightning.denoisers.linearised import LinearisedChain, channels_last
+from mcnet_lightning.denoisers.half_precision import IncrementalChain, LinearisedChain, RoundedChain, channels_last
 from mcnet_lightning.denoisers.lipschitz import ConvolutionNorm, convolution_norm_bound
 from mcnet_lightning.equilibrium import Denoiser
 from mcnet_lightning.errors import ConfigError
@@ -122,26 +123,46 @@ class DnCNN(Denoiser):
 
 
 class _BoundDnCNN:
-    """R with fixed, normalised weights."""
+    """R with fixed, normalised weights; `network` computes N, in full precision unless another way is given."""
 
-    def __init__(self, denoiser: DnCNN, weights: list[Tensor]) -> None:
+    def __init__(
+        self, denoiser: DnCNN, weights: list[Tensor], network: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
         self.denoiser, self.weights = denoiser, weights
+        self.network = network or partial(_chain, weights=weights)
 
     def __call__(self, image: Tensor) -> Tensor:
         combine, offset = self.denoiser.combine, self.denoiser.offset
         if self.denoiser.rescale == "none":
-            return combine(image, _chain(image - offset, self.weights))
+            return combine(image, self.network(image - offset))
         low, high = image.amin(dim=(1, 2, 3), keepdim=True), image.amax(dim=(1, 2, 3), keepdim=True)
         stretch = (1 + PUBLISHED_MARGIN) / (high - low).clamp_min(1e-6)
         scaled = (image - low) * stretch - PUBLISHED_MARGIN / 2
-        return (combine(scaled, _chain(scaled - offset, self.weights)) + PUBLISHED_MARGIN / 2) / stretch + low
+        return (combine(scaled, self.network(scaled - offset)) + PUBLISHED_MARGIN / 2) / stretch + low
 
-    def transposed_jacobian(self, image: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor] | None:
-        """u -> R'(v)^T u at v = `image` with convolutions in `dtype`; None where only autograd knows it."""
+    def rounded(self, dtype: torch.dtype) -> "_BoundDnCNN":
+        """R with N in `dtype`, without tape."""
+        return _BoundDnCNN(self.denoiser, self.weights, RoundedChain(self.weights, dtype))
+
+    def incremental(self, dtype: torch.dtype) -> "_BoundDnCNN":
+        """R with N exact at the first image and changes from there in `dtype`, without tape."""
+        return _BoundDnCNN(self.denoiser, self.weights, IncrementalChain(self.weights, dtype))
+
+    def select(self, index: Tensor) -> "_BoundDnCNN":
+        """R for some samples: the same, unless it keeps something of each sample."""
+        if not isinstance(self.network, IncrementalChain):
+            return self
+        return _BoundDnCNN(self.denoiser, self.weights, self.network.select(index))
+
+    def linearised(self, image: Tensor, dtype: torch.dtype) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
+        """R(v) at v = `image`, exact, whose tape goes backwards in `dtype`; and u -> R'(v)^T u in `dtype`, without
+        tape. None for `rescale="per_sample"`, which only autograd knows how to differentiate.
+        """
         if self.denoiser.rescale != "none":
             return None
-        chain = LinearisedChain(image - self.denoiser.offset.detach(), self.weights, dtype)
-        return lambda direction: self.denoiser.combine(direction, chain.transposed_product(direction))
+        chain = LinearisedChain(self.weights, dtype)
+        value = _BoundDnCNN(self.denoiser, self.weights, chain)(image)
+        return value, lambda direction: self.denoiser.combine(direction, chain.transposed_product(direction))
 
 
 def _chain(features: Tensor, weights: list[Tensor]) -> Tensor:

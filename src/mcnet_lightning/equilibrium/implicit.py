@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from mcnet_lightning.equilibrium.fixed_point import AndersonSolver
 from mcnet_lightning.equilibrium.stats import Outcome, SolveStats, direct_stats
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.precision import half_pays
 
 Vjp = Callable[[Tensor], Tensor]
 
@@ -22,11 +23,11 @@ Vjp = Callable[[Tensor], Tensor]
 class AdjointSolver(Protocol):
     """Solves v = J^T v + g per sample, given v -> J^T v and g = (B, ...).
 
-    half_products: whether the products may compute their convolutions in bfloat16 (the equation itself, the projection
-    and the gradient of the parameters stay in full precision).
+    half_products: whether the backward pass of a float32 layer may compute its convolutions in bfloat16 (activations,
+    equation and projection stay in full precision); None: where it is faster.
     """
 
-    half_products: bool
+    half_products: bool | None
 
     def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]: ...
 
@@ -42,11 +43,13 @@ def implicit_fixed_point(
     `state` is the solver's result, without tape. `record` receives the stats of the backward solve when it happens.
     Differentiable once.
     """
+    half = half_pays(state.device) if solver.half_products is None else solver.half_products
+    linearise = getattr(fixed_point_map, "linearised", None) if half and state.dtype == torch.float32 else None
     with torch.enable_grad():
         leaf = state.detach().requires_grad_()
-        applied = fixed_point_map(leaf)
-    linearise = getattr(fixed_point_map, "vjp", None) if solver.half_products else None
-    return _ImplicitGradient.apply(applied, leaf, linearise and linearise(leaf, torch.bfloat16), solver, record)
+        linearised = linearise and linearise(leaf, torch.bfloat16)
+        applied, vjp = linearised or (fixed_point_map(leaf), None)
+    return _ImplicitGradient.apply(applied, leaf, vjp, solver, record)
 
 
 class _ImplicitGradient(torch.autograd.Function):
@@ -80,7 +83,7 @@ class GMRES:
 
     tolerance: float = 1e-2
     max_products: int = 40
-    half_products: bool = False
+    half_products: bool | None = None
 
     def __post_init__(self) -> None:
         if self.tolerance <= 0 or self.max_products < 1:
@@ -149,7 +152,7 @@ class AdjointAnderson:
     max_products: int = 60
     history_size: int = 20
     ridge: float = 1e-10
-    half_products: bool = False
+    half_products: bool | None = None
 
     def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]:
         solver = AndersonSolver(self.tolerance, self.max_products, self.history_size, ridge=self.ridge)
@@ -161,7 +164,7 @@ class Neumann:
     """v = sum_{i <= terms} (J^T)^i g: the series cut off. Error on the published layer: 58 % at 10, 4 % at 80 terms."""
 
     terms: int = 10
-    half_products: bool = False
+    half_products: bool | None = None
 
     def __post_init__(self) -> None:
         if self.terms < 0:
@@ -180,7 +183,7 @@ class Neumann:
 class JacobianFree:
     """v = g: no product at all (Fung et al., AAAI 2022). Error of the gradient on the published layer: 95 %."""
 
-    half_products: bool = False
+    half_products: bool | None = None
 
     def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]:
         return gradient, direct_stats(len(gradient), 0)

@@ -1,22 +1,11 @@
 """The map T of the equilibrium: one Douglas-Rachford step with one image of state."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from mcnet_lightning.equilibrium.projection import MeasurementBall
-
-
-class FixedPointMap(Protocol):
-    """T, acting on each sample of (B, ...) by itself."""
-
-    def __call__(self, state: Tensor) -> Tensor: ...
-
-    def select(self, index: Tensor) -> "FixedPointMap":
-        """T for some samples, so that finished ones cost nothing."""
-        ...
 
 
 class DouglasRachfordMap:
@@ -51,30 +40,48 @@ class DouglasRachfordMap:
         denoised = self.denoise(2 * estimate - state)
         return state + denoised - estimate
 
-    def vjp(self, state: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor] | None:
-        """u -> T'(y)^T u at y = `state`, the denoiser's convolutions in `dtype`; None if it cannot linearise itself.
+    def linearised(self, state: Tensor, dtype: torch.dtype) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
+        """T(y) at y = `state`, a leaf of the tape, its denoiser going backwards in `dtype`; and u -> T'(y)^T u without
+        tape. None if the denoiser offers no such form.
 
         X' = rho/(beta + rho) P' is symmetric (P is the gradient of a convex function), so that with r = R'^T u
         T'^T u = u - r + X'(2 r - u).
         """
-        linearise = getattr(self.denoise, "transposed_jacobian", None)
+        linearise = getattr(self.denoise, "linearised", None)
         if linearise is None:
             return None
-        with torch.enable_grad():
-            leaf = state.detach().requires_grad_()
-            estimate = self.estimate(leaf)
-        transposed = linearise(2 * estimate.detach() - leaf.detach(), dtype)
-        if transposed is None:
+        estimate = self.estimate(state)
+        linearised = linearise(2 * estimate - state, dtype)
+        if linearised is None:
             return None
+        denoised, transposed = linearised
 
         def product(vector: Tensor) -> Tensor:
             r = transposed(vector)
-            (projected,) = torch.autograd.grad(estimate, leaf, 2 * r - vector, retain_graph=True)
+            (projected,) = torch.autograd.grad(estimate, state, 2 * r - vector, retain_graph=True)
             return vector - r + projected
 
-        return product
+        return state + denoised - estimate, product
+
+    def rounded(self, dtype: torch.dtype) -> "DouglasRachfordMap | None":
+        """T with the denoiser's convolutions in `dtype`; None if it offers no such form."""
+        return self._with_denoiser("rounded", dtype)
+
+    def incremental(self, dtype: torch.dtype) -> "DouglasRachfordMap | None":
+        """T, exact at the first state it is evaluated at; from there changes of the denoiser are computed in `dtype`.
+        None if it offers no such form.
+        """
+        return self._with_denoiser("incremental", dtype)
 
     def select(self, index: Tensor) -> "DouglasRachfordMap":
+        select = getattr(self.denoise, "select", None)
+        denoise = self.denoise if select is None else select(index)
         return DouglasRachfordMap(
-            self.denoise, self.ball.select(index), self.prior_image[index], self.prior_weight, self.penalty
+            denoise, self.ball.select(index), self.prior_image[index], self.prior_weight, self.penalty
         )
+
+    def _with_denoiser(self, form: str, dtype: torch.dtype) -> "DouglasRachfordMap | None":
+        make = getattr(self.denoise, form, None)
+        if make is None:
+            return None
+        return DouglasRachfordMap(make(dtype), self.ball, self.prior_image, self.prior_weight, self.penalty)
