@@ -94,9 +94,7 @@ def machine() -> dict[str, str]:
     flags = _cpu("flags").split()
     allocator = {name: value for name, value in os.environ.items() if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     allocator |= {"LD_PRELOAD": os.environ["LD_PRELOAD"]} if os.environ.get("LD_PRELOAD") else {}
-    waiting = ", ".join(
-        f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ
-    )
+    waiting = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ]
     packages = [f"{name} {metadata.version(name)}" for name in ("torchdeq", "deepinv") if util.find_spec(name)]
     return {
         "CPU": f"{_cpu('model name') or platform.processor()}, {os.cpu_count()} cores",

@@ -18,7 +18,6 @@ ROUGH_RESIDUAL, ROUGH_EVALUATIONS = 7e-4, 5  # where rounding begins to show, an
 # of increments, against the distance from the exact evaluation: residuals below the first share are not believed, and
 # below the second not if they fall no more
 TRUSTED_SHARE, NOISY_SHARE, STALLED = 1.5e-3, 0.1, 0.8
-AIM = 1.25  # times the tolerance: the last step goes below it
 ROUND_EVALUATIONS = 30  # between exact ones at most
 WORTHWHILE = 0.5  # a round must bring the exact residual down to this share of the one before
 INCREMENTS_UP_TO = 2**21  # values of a batch of states: the increments keep 1.3 kB for each
@@ -52,7 +51,7 @@ def approach(run: Run, whole: DouglasRachfordMap, tolerance: float, max_evaluati
         kept = torch.searchsorted(rows, going)
         nearby = _Compacting(near.select(kept) if len(going) < len(rows) else near, run.states(going))
         rows = going
-        _explore(run, rows, nearby, AIM * tolerance, min(ROUND_EVALUATIONS, left - 1), base)
+        _explore(run, rows, nearby, tolerance, min(ROUND_EVALUATIONS, left - 1), base)
 
 
 def _explore(

@@ -15,6 +15,7 @@ from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOper
 from mcnet_lightning.operators.conjugate_gradient import conjugate_gradient
 
 NEWTON_STEPS = 60
+SMALL_STEP = 1e-9
 RANK_TOLERANCE = 1e-10  # eigenvalues below this share of the largest are directions that A does not measure
 
 
@@ -111,14 +112,18 @@ class MeasurementBall:
 
 
 def _secular_root(residual: Tensor, radius: Tensor, gram: "_Gram") -> Tensor:
-    """mu > 0 with ||(I + mu A A^T)^{-1} r|| = epsilon: Newton on 1/phi, monotone from 0, 3 to 5 steps to rounding."""
+    """mu > 0 with ||(I + mu A A^T)^{-1} r|| = epsilon: Newton on 1/phi, monotone from 0, 3 to 5 steps to rounding.
+
+    Convergence is quadratic: a step of a share SMALL_STEP of mu was the last that mattered. Steps back are rounding.
+    """
     with torch.no_grad():
-        mu = torch.zeros_like(radius)
+        mu, moving = torch.zeros_like(radius), torch.ones_like(radius, dtype=torch.bool)
         for _ in range(NEWTON_STEPS):
             phi, slope = gram.secular(residual, mu)
             step = (phi - radius) / radius * phi / -slope
-            mu = (mu + step).clamp_min(0)
-            if bool((step.abs() <= 1e-15 * mu).all()):
+            mu = torch.where(moving, (mu + step).clamp_min(0), mu)
+            moving &= ~(step <= SMALL_STEP * mu)
+            if not bool(moving.any()):
                 break
         return mu
 

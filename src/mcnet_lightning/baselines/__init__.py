@@ -1,0 +1,5 @@
+"""What MCNet is compared with, beside its own backbone: methods that need no training of a layer."""
+
+from mcnet_lightning.baselines.tvtv import TVTV
+
+__all__ = ["TVTV"]
