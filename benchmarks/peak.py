@@ -4,7 +4,8 @@
 
 The attainable peak is the fastest of many runs of the 64-to-64 3x3 convolution alone, channels-last. The network's
 share of a solve is what passes inside the denoiser, forwards and backwards; its attainable fraction is the time that
-its floating-point operations would take at the peak of their precision, over the time that they took.
+its floating-point operations would take at the peak of their precision, over the time that they took. In half precision
+the convolutions are so fast that the elementwise operations between them, bound by memory, take as long.
 """
 
 from collections.abc import Callable
@@ -68,9 +69,9 @@ def _operations(call: Call, problem: Problem, last: bool) -> float:
     return 2e-9 * passes * weights * call.samples * problem.truth[0].numel()
 
 
-def train(problem: Problem) -> None:
+def train(problem: Problem, half: bool | None) -> None:
     problem.layer.zero_grad()
-    problem.loss(ours(problem, TOLERANCE)[0]).backward()
+    problem.loss(ours(problem, TOLERANCE, half)[0]).backward()
 
 
 def main() -> None:
@@ -88,11 +89,12 @@ def main() -> None:
     ]
     measuring.report("peak_convolution", options.output, CONVOLUTION_COLUMNS, rows)
     image, training = mosaic(side), patches(batch, patch, 0.0)
-    works = {
-        f"infer {side} x {side}": (image, torch.no_grad()(partial(ours, image, TOLERANCE)), peaks[1, side]),
-        f"train step {batch} x {patch} x {patch}": (training, partial(train, training), peaks[batch, patch]),
-    }
-    rows = [layer_shares(name, *work, slow) for name, work in works.items()]
+    rows = []
+    for words, half in (("float32", False), ("as it is", None)):
+        infer = torch.no_grad()(partial(ours, image, TOLERANCE, half))
+        rows.append(layer_shares(f"infer {side} x {side}, {words}", image, infer, peaks[1, side], slow))
+        name = f"train step {batch} x {patch} x {patch}, {words}"
+        rows.append(layer_shares(name, training, partial(train, training, half), peaks[batch, patch], slow))
     measuring.report("peak_layer", options.output, LAYER_COLUMNS, rows)
 
 

@@ -27,11 +27,11 @@ OURS_BACKWARD, BROYDEN_BACKWARD = 1e-2, 3e-3
 DEEPINV_RIDGE = 1e-4  # its default backwards; its default forwards, 0.1, is no acceleration at all
 
 
-def ours(problem: Problem, tolerance: float) -> tuple[Tensor, Tensor]:
-    """The library as it is: relative ridge, GMRES backwards, bfloat16 convolutions where that is faster."""
+def ours(problem: Problem, tolerance: float, half: bool | None = None) -> tuple[Tensor, Tensor]:
+    """The library as it is: relative ridge, GMRES backwards, bfloat16 convolutions where that is faster (`half`)."""
     layer = problem.layer
-    layer.solver = AndersonSolver(tolerance, MAX_EVALUATIONS)
-    layer.backward_solver = GMRES(OURS_BACKWARD, MAX_PRODUCTS)
+    layer.solver = AndersonSolver(tolerance, MAX_EVALUATIONS, half_evaluations=half)
+    layer.backward_solver = GMRES(OURS_BACKWARD, MAX_PRODUCTS, half_products=half)
     result = layer(problem.prior_image, problem.measurement, problem.operator, problem.epsilon)
     return result.estimate, result.state
 

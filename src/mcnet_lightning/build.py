@@ -110,4 +110,6 @@ def build_ladder(
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda, but this machine has no usable GPU; use device=cpu")
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    return Ladder(backbone, layer, degradation, config.epsilon, config.method, torch.device(chosen))
+    return Ladder(
+        backbone, layer, degradation, config.epsilon, config.method, torch.device(chosen), instantiate(config.tvtv)
+    )

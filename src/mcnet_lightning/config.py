@@ -12,7 +12,8 @@ from omegaconf import MISSING
 
 PROTOCOLS = ("paper", "standard")
 SCALES = (2, 3, 4)
-METHODS = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
+LADDER = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
+METHODS = (*LADDER[:-1], "tvtv", "mcnet")  # tvtv takes ten times as long as the others together
 
 
 def key(default: Any, meaning: str, **limits: Any) -> Any:
@@ -322,6 +323,14 @@ class Problem(Command):
 
 
 @dataclass
+class TVTV:
+    _target_: str = "mcnet_lightning.baselines.TVTV"
+    prior_weight: float = key(1.0, "weight of ||D (x - w)||_1 against ||D x||_1", minimum=0.0)
+    tolerance: float = key(1e-3, "stop at this optimality gap, relative to the objective", minimum=0.0, exclusive=True)
+    max_steps: int = key(3000, "primal-dual steps at most", minimum=1)
+
+
+@dataclass
 class Training:
     """Keys of the commands that run a Lightning Trainer."""
 
@@ -341,7 +350,8 @@ class Consistent(Problem):
     denoiser: Denoiser = field(default_factory=Denoiser)
     solver: Any = None
     backward: Any = None
-    method: list[str] = key(list(METHODS), "rows of the ladder", choices=METHODS)
+    method: list[str] = key(list(LADDER), "rows of the ladder", choices=METHODS)
+    tvtv: TVTV = field(default_factory=TVTV)
 
 
 @dataclass

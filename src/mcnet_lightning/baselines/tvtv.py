@@ -99,7 +99,7 @@ class TVTV:
 
 
 def gradient(image: Tensor) -> Tensor:
-    """Forward differences D x, (B, C, H, W) -> (B, 2 C, H, W): first the vertical ones; zero at the last row, column."""
+    """Forward differences D x, (B, C, H, W) -> (B, 2 C, H, W), the vertical ones first; zero at the far border."""
     vertical = torch.nn.functional.pad(image.diff(dim=-2), (0, 0, 0, 1))
     horizontal = torch.nn.functional.pad(image.diff(dim=-1), (0, 1))
     return torch.cat([vertical, horizontal], dim=1)

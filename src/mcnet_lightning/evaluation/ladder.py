@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.backbones import FrozenBackbone
-from mcnet_lightning.equilibrium import EquilibriumLayer, SolveStats, project_measurement_ball
+from mcnet_lightning.baselines import TVTV
+from mcnet_lightning.equilibrium import EquilibriumLayer, MeasurementBall, SolveStats, project_measurement_ball
 from mcnet_lightning.evaluation.metrics import consistency, lr_psnr, psnr, ssim
 from mcnet_lightning.imaging import Degradation
 
@@ -57,6 +58,7 @@ class Ladder:
         epsilon: float,
         methods: Sequence[str],
         device: torch.device,
+        tvtv: TVTV | None = None,
     ) -> None:
         self.backbone = backbone.to(device)
         self.layer = None if layer is None else layer.to(device).eval()
@@ -64,11 +66,13 @@ class Ladder:
         self.epsilon = epsilon
         self.methods = [method for method in methods if layer is not None or method != "mcnet"]
         self.device = device
+        self.tvtv = tvtv or TVTV()
         self._makers: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, SolveStats | None]]] = {
             "bicubic": lambda b, upsampled, w: (upsampled, None),
             "bicubic+projection": lambda b, upsampled, w: (self._project(upsampled, b), None),
             "backbone": lambda b, upsampled, w: (w, None),
             "backbone+projection": lambda b, upsampled, w: (self._project(w, b), None),
+            "tvtv": lambda b, upsampled, w: self.tvtv.solve(w, MeasurementBall(b, degradation.operator, epsilon)),
             "mcnet": lambda b, upsampled, w: self._mcnet(w, b),
         }
 

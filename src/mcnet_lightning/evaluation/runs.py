@@ -22,9 +22,10 @@ def evaluate_ladder(ladder: Ladder, images: WholeImages, pictures: Path | None =
         for estimate in ladder.estimates(image):
             records.append(ladder.measure(image, estimate))
             if estimate.stats is not None and not bool(estimate.stats.converged.all()):
+                remedy = "tvtv.max_steps" if estimate.method == "tvtv" else "beta or solver.max_evaluations"
                 warnings.warn(
-                    f"{image['name']}: fixed point not reached, residual {float(estimate.stats.residual[0]):.1e}; "
-                    "raise beta or solver.max_evaluations",
+                    f"{image['name']}: {estimate.method} has not converged, residual "
+                    f"{float(estimate.stats.residual[0]):.1e}; raise {remedy}",
                     stacklevel=2,
                 )
             if pictures is not None:
