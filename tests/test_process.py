@@ -26,3 +26,12 @@ def test_importing_it_does_not_import_torch() -> None:
     code = "import sys, mcnet_lightning.process; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_subnormal_numbers_are_flushed() -> None:
+    code = (
+        "import torch; from mcnet_lightning.process import flush_subnormals; flush_subnormals(); "
+        "print(float(torch.tensor([1e-30]) * torch.tensor([1e-10])))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0.0"

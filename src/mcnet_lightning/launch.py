@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 
 from mcnet_lightning.config import register_schemas
 from mcnet_lightning.errors import ConfigError, MCNetError
-from mcnet_lightning.process import tune_process
+from mcnet_lightning.process import flush_subnormals, tune_process
 from mcnet_lightning.settings.arguments import check_arguments, flags_first, help_configuration, parse_flags
 from mcnet_lightning.settings.composition import conf_dir
 from mcnet_lightning.settings.help_page import help_page
@@ -84,6 +84,7 @@ def _run(config_name: str, task: Task, argv: list[str]) -> None:
     @functools.wraps(task)
     def job(cfg: DictConfig) -> Any:
         sys.argv = typed  # Lightning repeats it to start the other processes of DDP
+        flush_subnormals()
         try:
             return task(cfg)
         except Exception as error:

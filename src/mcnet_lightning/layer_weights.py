@@ -1,6 +1,7 @@
 """Equilibrium layers from files and to files: bundled ones, own checkpoints, and the published MCNet format."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,12 @@ def load_layer(weights: str | Path = BUNDLED, backbone: str = "srcnn", scale: in
 
 
 def save_layer(path: str | Path, layer: EquilibriumLayer, metadata: dict[str, Any]) -> None:
-    """Writes safetensors that `load_layer` reads; `metadata` (backbone, scale, ...) travels in the header."""
-    header = {"kind": "layer", "layer": json.dumps(describe_layer(layer)), **metadata}
-    write_weights(path, layer.state_dict(), header)
+    """Writes safetensors that `load_layer` reads: the convolutions as they act, spectral normalisation folded into
+    them. `metadata` (backbone, scale, ...) travels in the header.
+    """
+    folded = deepcopy(layer).eval().fold()
+    header = {"kind": "layer", "layer": json.dumps(describe_layer(folded)), **metadata}
+    write_weights(path, folded.state_dict(), header)
 
 
 def describe_layer(layer: EquilibriumLayer) -> dict[str, Any]:
@@ -61,9 +65,11 @@ def load_denoiser(weights: str | Path) -> DnCNN:
 
 
 def save_denoiser(path: str | Path, denoiser: DnCNN, metadata: dict[str, Any]) -> None:
-    """Writes safetensors that `load_denoiser` reads."""
-    header = {"kind": "denoiser", "denoiser": json.dumps(denoiser.hyperparameters), **metadata}
-    write_weights(path, denoiser.state_dict(), header)
+    """Writes safetensors that `load_denoiser` reads, spectral normalisation folded in."""
+    folded = deepcopy(denoiser).eval()
+    folded.fold()
+    header = {"kind": "denoiser", "denoiser": json.dumps(folded.hyperparameters), **metadata}
+    write_weights(path, folded.state_dict(), header)
 
 
 def _layer_of(file: WeightFile) -> EquilibriumLayer:

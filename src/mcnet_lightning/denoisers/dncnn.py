@@ -63,7 +63,7 @@ class DnCNN(Denoiser):
             nn.init.kaiming_normal_(weight, nonlinearity="relu")
             self.weights.append(weight.contiguous(memory_format=torch.channels_last))
         self.offset = nn.Parameter(torch.zeros(()))
-        self.norms = nn.ModuleList(ConvolutionNorm(weight) for weight in self.weights) if spectral_norm else None
+        self.norms = self._new_norms() if spectral_norm else None
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -100,6 +100,13 @@ class DnCNN(Denoiser):
             weight.copy_(effective)
         self.norms = None
 
+    def normalise(self) -> None:
+        """Puts spectral normalisation back on what `fold` left, to train on. No effect where it is on, and on published
+        models, which rescale their input.
+        """
+        if self.norms is None and self.rescale == "none":
+            self.norms = self._new_norms()
+
     @torch.no_grad()
     def certificate(self) -> dict[str, Any]:
         """Sound upper bounds of l2 norms, valid for images of every size: each layer, their product, and R itself.
@@ -112,6 +119,9 @@ class DnCNN(Denoiser):
         bounds = {"noise_residual": 1 + chain, "averaged": 1 - a + a * chain, "direct": chain}
         bound = bounds[self.parameterisation] if self.rescale == "none" else math.inf
         return {"layer_norm_bounds": layers, "network_lipschitz_bound": chain, "denoiser_lipschitz_bound": bound}
+
+    def _new_norms(self) -> nn.ModuleList:
+        return nn.ModuleList(ConvolutionNorm(weight) for weight in self.weights)
 
     def combine(self, image: Tensor, network: Tensor) -> Tensor:
         """R(v) from v and N(v); linear in both, so that it serves derivatives too."""

@@ -27,6 +27,9 @@ class Denoiser(nn.Module):
     def fold(self) -> None:
         """Makes bound weights permanent, for inference; by default there is nothing to fold."""
 
+    def normalise(self) -> None:
+        """Constrains the weights again, for training; by default there is no constraint."""
+
     def certificate(self) -> dict[str, Any]:
         """Sound bounds of R's Lipschitz constant, if there are any."""
         return {}

@@ -28,7 +28,10 @@ def train_layer(config: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     degradation = build_degradation(config)
     backbone = build_backbone(config)
-    model = MCNet(backbone, build_layer(config), degradation.operator)
+    layer = build_layer(config)
+    if config.denoiser.spectral_norm:
+        layer.denoiser.normalise()
+    model = MCNet(backbone, layer, degradation.operator)
     data = build_data(config, degradation, backbone)
     test_images = data.test_images()  # read first: a missing folder must not cost a training
     record: dict[str, Any] = {

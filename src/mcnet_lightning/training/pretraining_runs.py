@@ -62,6 +62,8 @@ def pretrain_denoiser(config: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if config.initial_weights is not None:
         denoiser = load_denoiser(config.initial_weights)
+        if config.denoiser.spectral_norm:
+            denoiser.normalise()
     else:
         settings = {str(name): value for name, value in config.denoiser.items() if name != "weights"}
         denoiser = DnCNN(**settings)
