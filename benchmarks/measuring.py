@@ -20,13 +20,13 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-from mcnet_lightning.process import tune_process
+from mcnet_lightning.process import M_MMAP_THRESHOLD, M_TOP_PAD, M_TRIM_THRESHOLD, tune_process
 
 tune_process()
 
 RESULTS = Path(__file__).parent / "results"
 PROCESS = Path("/proc/self")
-M_MMAP_THRESHOLD, LARGE = -3, 2**17  # of malloc.h; bytes
+LARGE = 2**17  # bytes
 CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
@@ -60,7 +60,8 @@ def return_memory_at_once() -> None:
     in a fresh process; there is no way back.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+        for parameter, value in ((M_MMAP_THRESHOLD, LARGE), (M_TRIM_THRESHOLD, LARGE), (M_TOP_PAD, 0)):
+            ctypes.CDLL(None).mallopt(parameter, value)
 
 
 def added_memory(work: Callable[[], object]) -> float:

@@ -147,3 +147,21 @@ def test_float64_never_sees_half_precision() -> None:
     T = double(step_map())
     plain, with_half = (AndersonSolver(1e-9, half_evaluations=half).solve(T, T.prior_image) for half in (False, True))
     assert torch.equal(plain[0], with_half[0])
+
+
+@torch.no_grad()
+def test_large_batches_keep_no_increments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixed_precision, "INCREMENTS_UP_TO", 4 * 16 * 20 - 1)
+    bound = tiny_layer().float().denoiser.bind()
+
+    class Refusing:
+        rounded = bound.rounded
+
+        def __call__(self, image: Tensor) -> Tensor:
+            return bound(image)
+
+        def incremental(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+            raise AssertionError("too large for increments")
+
+    _, stats = solve(step_map(denoise=Refusing()))
+    assert stats.converged.all()

@@ -35,7 +35,7 @@ class Run:
         self.gaps = torch.zeros_like(self.values)
         self.gram = torch.zeros(batch, history_size, history_size, dtype=torch.float64, device=device)
         self.filled = torch.zeros(batch, history_size, dtype=torch.bool, device=device)
-        self.whole = torch.zeros_like(self.filled)  # values of T; the other slots hold differences of two
+        self.summed = torch.zeros_like(self.filled)  # values of T; the other slots hold differences of two
         self.newest = torch.full((batch,), -1, device=device)
         self.restarts = torch.zeros(batch, dtype=torch.long, device=device)
         self.smallest = torch.full((batch,), torch.inf, dtype=torch.float64, device=device)
@@ -76,22 +76,22 @@ class Run:
         self.values[broken] = self.gaps[broken] = 0.0
         self.filled[broken] = False
         newest = self.newest[rows, None]
-        slots = self.filled[rows] & self.whole[rows]
+        slots = self.filled[rows] & self.summed[rows]
         for buffer in (self.values, self.gaps):
             history = buffer[rows]
             reference = history.gather(1, newest[:, :, None].expand(-1, 1, history.shape[2]))
             buffer[rows] = torch.where(slots[:, :, None], history - reference, history)
         self.filled[rows] = self.filled[rows].scatter(1, newest, False)
-        self.whole[rows] = False
+        self.summed[rows] = False
         gaps = self._of(self.gaps, rows)
         self.gram[rows] = torch.bmm(gaps, gaps.transpose(1, 2)).double()
 
     def judge(self, rows: Tensor, residual: Tensor, tolerance: float) -> Tensor:
         """Keeps the best of `rows`, whose exact T(state) was taken last, and ends what can end; returns the others."""
         finite = torch.isfinite(residual)
-        better = rows[finite & (residual < self.best_residual[rows])]
-        self.best[better] = self.value[better]
-        self.best_residual[better] = residual[finite & (residual < self.best_residual[rows])]
+        better = finite & (residual < self.best_residual[rows])
+        self.best[rows[better]] = self.value[rows[better]]
+        self.best_residual[rows[better]] = residual[better]
         done = finite & (residual <= tolerance)
         self.outcome[rows[done]] = int(Outcome.CONVERGED)
         self.outcome[rows[~finite]] = int(Outcome.NON_FINITE)
@@ -100,7 +100,7 @@ class Run:
     def advance(self, rows: Tensor) -> None:
         """Moves `rows` to their next states."""
         weights, singular = anderson_weights(
-            self.gram[rows], self.filled[rows], self.newest[rows], self.ridge, self.whole[rows]
+            self.gram[rows], self.filled[rows], self.newest[rows], self.ridge, self.summed[rows]
         )
         if bool(singular.any()):
             spoiled = rows[singular]
@@ -141,7 +141,7 @@ class Run:
         slot = self.newest[rows]
         self.value[rows] = value
         self.values[rows, slot], self.gaps[rows, slot] = value, gap
-        self.filled[rows, slot] = self.whole[rows, slot] = True
+        self.filled[rows, slot] = self.summed[rows, slot] = True
         products = torch.bmm(self._of(self.gaps, rows), gap.unsqueeze(2)).squeeze(2).double()
         self.gram[rows, slot] = products
         self.gram[rows, :, slot] = products
@@ -166,11 +166,11 @@ def iterate(run: Run, whole: SelectableMap, tolerance: float, max_evaluations: i
 
 
 def anderson_weights(
-    gram: Tensor, filled: Tensor, newest: Tensor, ridge: float, whole: Tensor | None = None
+    gram: Tensor, filled: Tensor, newest: Tensor, ridge: float, summed: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Mixing weights a (B, m) that minimise ||sum_i a_i g_i||^2 with sum_i a_i = 1, from the Gram matrix <g_i, g_j>.
 
-    gram: (B, m, m) float64; filled: (B, m) bool, the slots in use; newest: (B,), the last one filled; whole: (B, m)
+    gram: (B, m, m) float64; filled: (B, m) bool, the slots in use; newest: (B,), the last one filled; summed: (B, m)
     bool, the slots that the sum runs over, all by default: differences of residuals have no part in it. Where the
     system is singular the weights fall back to the newest residual alone; the second result (B,) says where.
     """
@@ -182,7 +182,7 @@ def anderson_weights(
     system = normalised + identity * torch.where(usable, ridge, 1.0)[:, :, None]
     # in units of |g_newest|, so that the right side is neither huge nor tiny
     unit = size.gather(1, newest[:, None]).clamp_min(torch.finfo(torch.float64).tiny)
-    counted = torch.ones_like(filled) if whole is None else whole
+    counted = torch.ones_like(filled) if summed is None else summed
     solution, info = torch.linalg.solve_ex(system, (inverse * unit * counted).unsqueeze(2))
     weights = solution.squeeze(2) * inverse * unit
     weights = weights / (weights * counted).sum(dim=1, keepdim=True)

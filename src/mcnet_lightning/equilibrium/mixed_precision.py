@@ -35,6 +35,9 @@ def approach(run: Run, whole: DouglasRachfordMap, tolerance: float, max_evaluati
     # a start that was within rounding already, a warm one, is better than what rounding makes of it
     run.state = torch.where((run.evaluations > 1)[:, None], run.state, start)
     previous = torch.full_like(run.best_residual, torch.inf)
+    if run.state.numel() > INCREMENTS_UP_TO:
+        run.forget_values(rows)
+        return
     while len(rows):
         near = whole.select(rows).incremental(torch.bfloat16)
         assert near is not None
@@ -45,13 +48,14 @@ def approach(run: Run, whole: DouglasRachfordMap, tolerance: float, max_evaluati
         left = max_evaluations - int(run.evaluations.max())
         worthwhile = bool((run.trace[-1][going] <= WORTHWHILE * previous[going]).all())
         run.advance(going)
-        if left < 2 or not worthwhile or run.states(going).numel() > INCREMENTS_UP_TO:
+        if left < 2 or not worthwhile:
             return
         previous = run.trace[-1]
         kept = torch.searchsorted(rows, going)
         nearby = _Compacting(near.select(kept) if len(going) < len(rows) else near, run.states(going))
         rows = going
         _explore(run, rows, nearby, tolerance, min(ROUND_EVALUATIONS, left - 1), base)
+        del near, nearby  # before the next ones are made
 
 
 def _explore(
