@@ -78,7 +78,7 @@ def written() -> list[Path]:
     ("words", "answer"),
     [
         ("scal=4", "there is no key 'scal'; did you mean 'scale'?"),
-        ("tolerance=1e-4", "did you mean 'solver.tolerance' or 'backward.tolerance'?"),
+        ("tolerance=1e-4", "did you mean 'solver.tolerance' or 'backward.tolerance' or 'tvtv.tolerance'?"),
         ("denoisr.depth=3", "did you mean 'denoiser.depth'?"),
         ("bakbone=srcnn", "did you mean 'backbone'?"),
         ("backbone=srcn", "did you mean 'srcnn'?"),
