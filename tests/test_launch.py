@@ -21,7 +21,7 @@ from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.launch import launch, launch_subcommand
 from mcnet_lightning.settings import compose_config, conf_dir, validate
 
-COMMANDS = ("train", "evaluate", "pretrain_backbone", "pretrain_denoiser")
+COMMANDS = tuple(config.COMMANDS)
 GROUPS = sorted(path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "hydra")
 
 
@@ -160,7 +160,7 @@ def test_task_receives_the_typed_configuration() -> None:
     assert code == 0
     (cfg,) = task.configs
     assert (cfg.scale, cfg.epsilon, cfg.trainer.max_epochs) == (3, 0.1, 1)
-    assert OmegaConf.get_type(cfg.solver) is config.Picard
+    assert OmegaConf.get_type(cfg.solver) is config.solving.Picard
     assert isinstance(cfg.trainer.limit_train_batches, int)
     assert "hydra" not in cfg
     (folder,) = Path("outputs/train").iterdir()
@@ -379,7 +379,7 @@ def test_trainer_schema_is_lightnings_signature() -> None:
     from pytorch_lightning import Trainer
 
     theirs = set(inspect.signature(Trainer.__init__).parameters) - {"self", "logger", "callbacks"}
-    assert {field.name for field in dataclasses.fields(config.Trainer)} == theirs
+    assert {field.name for field in dataclasses.fields(config.training.Trainer)} == theirs
 
 
 def _settings(cfg: DictConfig, prefix: str = "") -> Iterator[str]:

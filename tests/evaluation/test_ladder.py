@@ -5,7 +5,7 @@ import torch
 
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.baselines import TVTV
-from mcnet_lightning.config import METHODS
+from mcnet_lightning.config.commands import METHODS
 from mcnet_lightning.data import WholeImages, load_images
 from mcnet_lightning.data.sources import EMBEDDED
 from mcnet_lightning.evaluation.ladder import Estimate, Ladder

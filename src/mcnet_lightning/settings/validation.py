@@ -1,4 +1,4 @@
-"""Checks a composed configuration against the limits that stand beside its keys in config.py."""
+"""Checks a composed configuration against the limits that stand beside its keys in config/."""
 
 import difflib
 import math

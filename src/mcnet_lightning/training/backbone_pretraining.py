@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.backbones import InputKind, as_luma
-from mcnet_lightning.config import Optimiser
+from mcnet_lightning.config.training import Optimiser
 from mcnet_lightning.data import orient
 from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
 from mcnet_lightning.imaging.degradation import ProtocolName

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mcnet_lightning.config import Optimiser
+from mcnet_lightning.config.training import Optimiser
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
 from mcnet_lightning.training.optimisation import adam_with_warmup, finite

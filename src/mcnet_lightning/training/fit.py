@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 
-from mcnet_lightning.config import Trainer as TrainerConfig
+from mcnet_lightning.config.training import Trainer as TrainerConfig
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.training.callbacks import progress
 from mcnet_lightning.training.loggers import build_loggers

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mcnet_lightning.config import Optimiser
+from mcnet_lightning.config.training import Optimiser
 from mcnet_lightning.equilibrium import local_jacobian, project_measurement_ball
 from mcnet_lightning.equilibrium.stats import SolveStats
 from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, psnr

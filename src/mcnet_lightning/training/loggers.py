@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
-from mcnet_lightning.config import Logger as LoggerConfig
+from mcnet_lightning.config.training import Logger as LoggerConfig
 
 
 class _HistoryWriter(ExperimentWriter):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from mcnet_lightning.config import Optimiser
+from mcnet_lightning.config.training import Optimiser
 from mcnet_lightning.errors import ConvergenceError
 
 # added to a patch's prior error: below it (45 dB) patches are no longer pushed up

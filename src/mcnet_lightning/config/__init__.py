@@ -1,0 +1,45 @@
+"""Typed schemas of every command: one dataclass per group, one field per key, its meaning beside it.
+
+`--help`, the range checks and the spelling suggestions are all read from these fields, and the files in conf/ hold only
+what differs from them. Imports neither torch nor Lightning, so that a typo is answered at once.
+"""
+
+from hydra.core.config_store import ConfigStore
+
+from mcnet_lightning.config import commands, model, problem, solving
+
+COMMANDS: dict[str, type] = {
+    "train": commands.TrainConfig,
+    "evaluate": commands.EvaluateConfig,
+    "pretrain_backbone": commands.PretrainBackboneConfig,
+    "pretrain_denoiser": commands.PretrainDenoiserConfig,
+}
+VARIANTS: dict[str, dict[str, type]] = {
+    "operator": {"bicubic": problem.BicubicOperator},
+    "backbone": {
+        "srcnn": model.SRCNNBackbone,
+        "rcan": model.RCANBackbone,
+        "rdn": model.RDNBackbone,
+        "spandrel": model.SpandrelBackbone,
+        "precomputed": model.PrecomputedBackbone,
+        "bicubic": model.BicubicBackbone,
+    },
+    "solver": {"anderson": solving.Anderson, "picard": solving.Picard},
+    "backward": {
+        "gmres": solving.GMRES,
+        "anderson": solving.AdjointAnderson,
+        "neumann": solving.Neumann,
+        "jfb": solving.JacobianFree,
+        "unrolled": solving.Unrolled,
+    },
+}
+
+
+def register_schemas() -> None:
+    """Puts every schema in Hydra's store: commands under their name, variants of a group under schema/<group>."""
+    store = ConfigStore.instance()
+    for name, node in COMMANDS.items():
+        store.store(name=f"{name}_schema", node=node)
+    for group, options in VARIANTS.items():
+        for name, node in options.items():
+            store.store(group=f"schema/{group}", name=name, node=node)

@@ -1,0 +1,80 @@
+"""The keys of every command, in the order in which --help lists them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcnet_lightning.config.keys import key
+from mcnet_lightning.config.model import Denoiser, Layer
+from mcnet_lightning.config.problem import SCALES, Data, Protocol
+from mcnet_lightning.config.solving import TVTV
+from mcnet_lightning.config.training import Logger, Optimiser, Trainer
+
+LADDER = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
+METHODS = (*LADDER[:-1], "tvtv", "mcnet")  # tvtv takes ten times as long as the others together
+
+
+@dataclass
+class Command:
+    """Keys that every command has."""
+
+    seed: int = key(0, "seed of every random draw", minimum=0)
+    data: Data = field(default_factory=Data)
+
+
+@dataclass
+class Problem(Command):
+    """A super-resolution problem: which LR images, made how."""
+
+    scale: int = key(2, "down-sampling factor", choices=SCALES)
+    operator: Any = None
+    protocol: Protocol = field(default_factory=Protocol)
+    backbone: Any = None
+
+
+@dataclass
+class Training:
+    """Keys of the commands that run a Lightning Trainer."""
+
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    trainer: Trainer = field(default_factory=Trainer)
+    logger: Logger = field(default_factory=Logger)
+    resume: str | None = key(None, "checkpoint to continue from, such as RUN/checkpoints/last.ckpt", path="file")
+
+
+@dataclass
+class Consistent(Problem):
+    """A problem solved by an equilibrium layer on top of its backbone."""
+
+    epsilon: float = key(0.0, "largest ||b - A x||_2, per patch in training and per image in testing", minimum=0.0)
+    beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
+    layer: Layer = field(default_factory=Layer)
+    denoiser: Denoiser = field(default_factory=Denoiser)
+    solver: Any = None
+    backward: Any = None
+    method: list[str] = key(list(LADDER), "rows of the ladder", choices=METHODS)
+    tvtv: TVTV = field(default_factory=TVTV)
+
+
+@dataclass
+class TrainConfig(Training, Consistent):
+    pass
+
+
+@dataclass
+class EvaluateConfig(Consistent):
+    device: str = key("auto", "where to compute", choices=("auto", "cpu", "cuda"))
+    pictures: bool = key(False, "write each method's picture beside metrics.csv")
+
+
+@dataclass
+class PretrainBackboneConfig(Training, Problem):
+    initial_weights: str | None = key(None, "start from this file instead of random weights", path="file")
+
+
+@dataclass
+class PretrainDenoiserConfig(Training, Command):
+    denoiser: Denoiser = field(default_factory=Denoiser)
+    noise_level: list[float] = key(
+        [0.0125, 0.025], "range of the Gaussian noise's standard deviation, in units of 1", minimum=0.0
+    )
+    initial_weights: str | None = key(None, "start from this file instead of random weights", path="file")

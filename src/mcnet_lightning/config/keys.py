@@ -1,0 +1,16 @@
+"""What a configuration key is."""
+
+from dataclasses import field
+from typing import Any
+
+
+def key(default: Any, meaning: str, **limits: Any) -> Any:
+    """A configuration key: default (MISSING: to be given), meaning, and limits that settings/ enforces.
+
+    `choices`, `minimum`, `maximum`: of a value, or of each item of a list; `exclusive` or `exclusive_minimum` leaves
+    the minimum itself out. `path="file"` or `"folder"`: what must exist, unless the value is one of `words`.
+    """
+    metadata = {"help": meaning, **limits}
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)

@@ -1,0 +1,48 @@
+"""What was measured: operator, protocol and images."""
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from mcnet_lightning.config.keys import key
+
+PROTOCOLS = ("paper", "standard")
+SCALES = (2, 3, 4)
+
+
+@dataclass
+class BicubicOperator:
+    boundary: str | None = key(
+        None,
+        "how the kernel meets the border; null takes the protocol's own (paper: truncated, standard: symmetric)",
+        choices=("truncated", "symmetric", "replicate"),
+    )
+
+
+@dataclass
+class Protocol:
+    name: str = key("paper", "how HR becomes LR and how quality is measured", choices=PROTOCOLS)
+    quantise: bool = key(True, "round LR to 8 bit, as the protocol prescribes; false leaves it in float")
+
+
+@dataclass
+class Data:
+    root: str | None = key(
+        MISSING,
+        "folder that holds train/NAME and test/NAME; null: the embedded photographs, and T91, Set5, Set14 by download",
+        path="folder",
+    )
+    train: list[str] = key(MISSING, "training sets by name; every tenth image is held out for validation")
+    test: list[str] = key(MISSING, "test sets by name")
+    hr: str | None = key(None, "folder of HR test images of your own, in place of root/test/NAME", path="folder")
+    lr: str | None = key(
+        None, "folder of their measured LR images, matched by name; null: the protocol makes LR from HR", path="folder"
+    )
+    patch_size: int = key(48, "side of a training patch in HR pixels; a multiple of the scale", minimum=12)
+    patch_stride: int = key(48, "distance between patches in HR pixels", minimum=4)
+    max_patches: int | None = key(None, "use at most this many patches, drawn with the seed; null: all", minimum=1)
+    batch_size: int = key(16, "patches per step", minimum=1)
+    validation_size: int = key(192, "side of the central crop of a held-out image, in HR pixels", minimum=48)
+    validation_images: int = key(4, "held-out images used at each validation", minimum=1)
+    num_workers: int = key(0, "loader processes; patches are in memory, so 0 is fastest", minimum=0)
+    cache_dir: str | None = key(None, "where backbone outputs are kept; null: the user's cache folder or $MCNET_CACHE")
