@@ -182,7 +182,7 @@ def _network(image: Tensor, weights: list[Tensor]) -> Tensor:
 
 
 def _chain(features: Tensor, weights: list[Tensor]) -> Tensor:
-    """N of a whole image. Under autocast the first and last convolutions stay in full precision: 1/255 is lost in half."""
+    """N of a whole image. Under autocast its ends stay in full precision: 1/255 is lost in half."""
     kind, padding = features.device.type, KERNEL // 2
     with torch.autocast(kind, enabled=False):
         features = F.relu(F.conv2d(channels_last(features), weights[0], padding=padding), inplace=True)
