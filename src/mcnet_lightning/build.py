@@ -5,6 +5,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mcnet_lightning.backbones import FrozenBackbone, load_backbone
+from mcnet_lightning.baselines import PnP, load_pnp_denoiser
 from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.downloads import cache_folder
@@ -111,5 +112,17 @@ def build_ladder(
         raise ConfigError("device=cuda, but this machine has no usable GPU; use device=cpu")
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     return Ladder(
-        backbone, layer, degradation, config.epsilon, config.method, torch.device(chosen), instantiate(config.tvtv)
+        backbone,
+        layer,
+        degradation,
+        config.epsilon,
+        config.method,
+        torch.device(chosen),
+        instantiate(config.tvtv),
+        build_pnp(config) if "pnp" in config.method else None,
     )
+
+
+def build_pnp(config: DictConfig) -> PnP:
+    pnp = config.pnp
+    return PnP(load_pnp_denoiser(pnp.weights), pnp.tolerance, pnp.max_iterations, pnp.mixing)

@@ -6,11 +6,11 @@ from typing import Any
 from mcnet_lightning.config.keys import key
 from mcnet_lightning.config.model import Denoiser, Layer
 from mcnet_lightning.config.problem import SCALES, Data, Protocol
-from mcnet_lightning.config.solving import TVTV
+from mcnet_lightning.config.solving import TVTV, PnP
 from mcnet_lightning.config.training import Logger, Optimiser, Trainer
 
 LADDER = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
-METHODS = (*LADDER[:-1], "tvtv", "mcnet")  # tvtv takes ten times as long as the others together
+METHODS = (*LADDER[:-1], "tvtv", "pnp", "mcnet")  # tvtv and pnp take ten times as long as the others together
 
 
 @dataclass
@@ -53,6 +53,7 @@ class Consistent(Problem):
     backward: Any = None
     method: list[str] = key(list(LADDER), "rows of the ladder", choices=METHODS)
     tvtv: TVTV = field(default_factory=TVTV)
+    pnp: PnP = field(default_factory=PnP)
 
 
 @dataclass
