@@ -48,8 +48,8 @@ def describe_layer(layer: EquilibriumLayer) -> dict[str, Any]:
 
 
 def load_denoiser(weights: str | Path, bundled: str = "dncnn6") -> DnCNN:
-    """A trained denoiser: "bundled" (the one named `bundled`), "bundled:NAME", or a path: ours, the published format, or
-    any layer's file.
+    """A trained denoiser: "bundled" (the one named `bundled`), "bundled:NAME", or a path: ours, the published format,
+    or any layer's file.
     """
     name = str(weights).removeprefix(BUNDLED).removeprefix(":") or bundled
     path = bundled_path("denoiser", name) if is_bundled(weights) else weights

@@ -1,4 +1,4 @@
-"""Plug-and-play ADMM (Venkatakrishnan, Bouman & Wohlberg, GlobalSIP 2013; Ryu et al., ICML 2019): MCNet without backbone.
+"""Plug-and-play ADMM (Venkatakrishnan et al., GlobalSIP 2013; Ryu et al., ICML 2019): MCNet without a backbone.
 
     y <- y + R(2 x - y) - x,   x = P_S(y),   S = { x : ||b - A x||_2 <= epsilon }
 

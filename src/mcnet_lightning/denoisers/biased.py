@@ -19,8 +19,8 @@ NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 
 class BiasedDnCNN(Denoiser):
-    """R(v) = v - N(v) for gray images (B, 1, H, W) in [0, 1], N a chain of 3x3 convolutions with biases and ReLU between
-    them (Zhang et al., TIP 2017), batch norm folded into them. For inference; nothing bounds its Lipschitz constant.
+    """R(v) = v - N(v) for gray images (B, 1, H, W) in [0, 1], N a chain of 3x3 convolutions with biases and ReLU
+    between them (Zhang et al., TIP 2017). For inference; nothing bounds its Lipschitz constant.
     """
 
     def __init__(self, weights: list[Tensor], biases: list[Tensor]) -> None:
@@ -64,8 +64,8 @@ def read_published_dncnn(file: WeightFile) -> BiasedDnCNN:
             raise WeightsError(f"{file.path} does not fit a DnCNN: {name} is unexpected")
         layers.setdefault(int(number), {})[kind] = tensor
     weights, biases = list[Tensor](), list[Tensor]()
-    for number in sorted(layers):
-        layer, where = layers[number], f"{prefix}{number}"
+    for position in sorted(layers):
+        layer, where = layers[position], f"{prefix}{position}"
         if "weight" in layer and layer["weight"].ndim == 4:
             _require(file, where, layer, ("weight",), ("bias", *NORMALISED_FROM))
             weights.append(layer["weight"].float())
@@ -102,7 +102,8 @@ def _folded(
     for kind in NORM_TENSORS:
         if norm[kind].shape != (channels,):
             raise WeightsError(
-                f"{file.path} does not fit a DnCNN: {where}.{kind} has shape {tuple(norm[kind].shape)}, not ({channels},)"
+                f"{file.path} does not fit a DnCNN: {where}.{kind} has shape {tuple(norm[kind].shape)} after "
+                f"{channels} channels"
             )
     gain, shift, mean, variance = (norm[kind].double() for kind in NORM_TENSORS)
     if bool((variance < 0).any()):

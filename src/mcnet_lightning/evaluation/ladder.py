@@ -49,8 +49,8 @@ class Estimate:
 
 
 class Ladder:
-    """Runs `methods` on test images; without a layer there is no "mcnet", without a `pnp` no "pnp". One protocol and one
-    operator throughout.
+    """Runs `methods` on test images; without a layer there is no "mcnet", without a `pnp` no "pnp". One protocol and
+    one operator throughout.
     """
 
     def __init__(
