@@ -32,11 +32,8 @@ def run(config: DictConfig) -> None:
     found = list(track(rows, description="searching", total=len(betas), transient=True))
     folder = Path(HydraConfig.get().runtime.output_dir)
     write_rows(folder / "search_beta.csv", found)
-    title = (
-        f"{len(images)} held-out training images  x{config.scale}  {backbone.spec.label}  protocol {degradation.name}"
-    )
-    best = max(found, key=lambda row: (row.converged == 1.0, row.psnr_y))
-    print_rows(found, title, best)
+    problem = f"x{config.scale}  {backbone.spec.label}  protocol {degradation.name}"
+    print_rows(found, f"{len(images)} held-out training images  {problem}")
     print(f"wrote {folder}\ngo on with\n  {train_command(sys.argv[1:], best_beta(found).beta, config.layer.weights)}")
 
 

@@ -72,13 +72,17 @@ def search_beta(
 
 def best_beta(rows: Sequence[BetaRow]) -> BetaRow:
     """The row of highest PSNR among those whose every image converged. Raises ConvergenceError if there is none."""
-    settled = [row for row in rows if row.converged == 1.0]
+    settled = _settled(rows)
     if not settled:
         raise ConvergenceError(
             f"no beta of {', '.join(f'{row.beta:g}' for row in rows)} converged on every held-out image; "
             "add larger ones to betas, or raise solver.max_evaluations"
         )
     return max(settled, key=lambda row: row.psnr_y)
+
+
+def _settled(rows: Sequence[BetaRow]) -> list[BetaRow]:
+    return [row for row in rows if row.converged == 1.0]
 
 
 def write_rows(path: Path, rows: Sequence[BetaRow]) -> None:
@@ -93,9 +97,10 @@ def write_rows(path: Path, rows: Sequence[BetaRow]) -> None:
     os.replace(temporary, path)
 
 
-def print_rows(rows: Sequence[BetaRow], title: str, best: BetaRow | None = None) -> None:
-    """The table, the chosen row in bold."""
-    table = Table(title=title)
+def print_rows(rows: Sequence[BetaRow], title: str) -> None:
+    """The table, the best row in bold."""
+    best = max(_settled(rows), key=lambda row: row.psnr_y, default=None)
+    table = Table(title=title, min_width=len(title))
     for heading in ("beta", "PSNR", "gain", "gain over projection", "evals", "converged"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
