@@ -130,4 +130,5 @@ def choose_device(device: str) -> torch.device:
 
 def build_pnp(config: DictConfig) -> PnP:
     pnp = config.pnp
-    return PnP(load_pnp_denoiser(pnp.weights), pnp.tolerance, pnp.max_iterations, pnp.mixing)
+    denoiser = load_pnp_denoiser(pnp.weights)
+    return PnP(denoiser, pnp.tolerance, pnp.max_iterations, pnp.mixing, pnp.half_iterations)

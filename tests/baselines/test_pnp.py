@@ -74,6 +74,22 @@ def test_a_sample_alone_or_in_a_batch_ends_the_same() -> None:
         assert stats.evaluations[i] == own.evaluations[0]
 
 
+@torch.no_grad()
+def test_half_precision_ends_where_single_precision_ends() -> None:
+    torch.manual_seed(1)
+    denoiser = DnCNN(depth=3, channels=8, parameterisation="averaged")
+    b = measured(2).float()
+    start, ends = torch.rand(2, 1, HEIGHT, WIDTH), []
+    for half in (False, True):
+        x, stats = PnP(denoiser, tolerance=1e-3, max_iterations=200, half_iterations=half).solve(
+            start, MeasurementBall(b, A)
+        )
+        assert stats.converged.all()
+        assert len(stats.trace) >= int(stats.evaluations.max())
+        ends.append(x)
+    assert relative_error(ends[1], ends[0]) <= 2e-2
+
+
 @pytest.mark.parametrize("options", [{"tolerance": 0.0}, {"max_iterations": 0}, {"mixing": 0.0}, {"mixing": 1.5}])
 def test_impossible_settings_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError):

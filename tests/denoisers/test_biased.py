@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from references import relative_error
 from torch import Tensor, nn
 
 from mcnet_lightning.baselines import load_pnp_denoiser
 from mcnet_lightning.data import load_images
 from mcnet_lightning.denoisers import BiasedDnCNN, is_published_dncnn, read_published_dncnn
+from mcnet_lightning.equilibrium import AndersonSolver, EquilibriumLayer
 from mcnet_lightning.errors import WeightsError
 from mcnet_lightning.imaging import rgb_to_luma
+from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.weights import WeightFile, read_weights
 
 CHANNELS = 6
@@ -54,6 +57,16 @@ def test_equals_the_network_of_its_authors(network: type, prefix: str) -> None:
     read = file(reference, prefix)
     assert is_published_dncnn(read)
     assert torch.allclose(read_published_dncnn(read)(image), image - reference(image), atol=1e-6)
+
+
+@torch.no_grad()
+def test_half_precision_is_near_and_serves_a_layer() -> None:
+    denoiser, image = read_published_dncnn(file(with_biases(), "model.")), torch.rand(1, 1, 16, 16)
+    noise = image - denoiser(image)
+    assert relative_error(image - denoiser.rounded(torch.bfloat16)(image), noise) <= 1e-2
+    layer = EquilibriumLayer(denoiser, prior_weight=1.0, solver=AndersonSolver(half_evaluations=True)).eval()
+    result = layer(image, BicubicDownsample(2)(image), BicubicDownsample(2))
+    assert result.stats.converged.all()
 
 
 def test_increments_of_spectral_normalisation_are_passed_over() -> None:

@@ -1,6 +1,7 @@
 """Published DnCNN denoisers with biases, from files in the authors' formats: priors for plug-and-play methods."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -32,14 +33,23 @@ class BiasedDnCNN(Denoiser):
 
     def forward(self, image: Tensor) -> Tensor:
         """R(v), (B, 1, H, W) -> (B, 1, H, W)."""
-        return image - in_tiles(self._chain, image, sum(weight.shape[-1] // 2 for weight in self.weights))
+        return self.rounded(image.dtype)(image)
 
-    def _chain(self, image: Tensor) -> Tensor:
-        features = channels_last(image)
-        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            features = features if number == 0 else F.relu(features, inplace=True)
-            features = F.conv2d(features, weight, bias, padding=weight.shape[-1] // 2)
-        return features
+    def rounded(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """R with all convolutions but the first in `dtype`."""
+        rest = [(weight.to(dtype), bias.to(dtype)) for weight, bias in zip(self.weights, self.biases, strict=True)]
+        layers = [(self.weights[0], self.biases[0]), *rest[1:]]
+        reach = sum(weight.shape[-1] // 2 for weight in self.weights)
+        return lambda image: image - in_tiles(partial(_chain, layers=layers, dtype=dtype), image, reach)
+
+
+def _chain(image: Tensor, layers: list[tuple[Tensor, Tensor]], dtype: torch.dtype) -> Tensor:
+    """N."""
+    features = channels_last(image)
+    for number, (weight, bias) in enumerate(layers):
+        features = features if number == 0 else F.relu(features).to(dtype)
+        features = F.conv2d(features, weight, bias, padding=weight.shape[-1] // 2)
+    return features.to(image.dtype)
 
 
 def is_published_dncnn(file: WeightFile) -> bool:
