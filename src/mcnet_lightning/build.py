@@ -5,6 +5,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mcnet_lightning.backbones import FrozenBackbone, load_backbone
+from mcnet_lightning.baselines import PnP, load_pnp_denoiser
 from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.downloads import cache_folder
@@ -48,10 +49,11 @@ def build_layer(config: DictConfig) -> EquilibriumLayer:
         )
     else:
         layer = load_layer(config.layer.weights, config.backbone.name, config.scale)
-    if config.beta is not None:
+    if config.get("beta") is not None:
         layer.set_prior_weight(config.beta, config.layer.prior_weight_floor)
     layer.solver = instantiate(config.solver)
-    layer.backward_solver = instantiate(config.backward)
+    if config.get("backward") is not None:  # of commands that train
+        layer.backward_solver = instantiate(config.backward)
     return layer
 
 
@@ -107,9 +109,26 @@ def build_ladder(
     degradation: Degradation,
     device: str = "auto",
 ) -> Ladder:
+    return Ladder(
+        backbone,
+        layer,
+        degradation,
+        config.epsilon,
+        config.method,
+        choose_device(device),
+        instantiate(config.tvtv),
+        build_pnp(config) if "pnp" in config.method else None,
+    )
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of `device=auto|cpu|cuda`. Raises ConfigError for a GPU that is not there."""
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda, but this machine has no usable GPU; use device=cpu")
-    chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    return Ladder(
-        backbone, layer, degradation, config.epsilon, config.method, torch.device(chosen), instantiate(config.tvtv)
-    )
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def build_pnp(config: DictConfig) -> PnP:
+    pnp = config.pnp
+    denoiser = load_pnp_denoiser(pnp.weights)
+    return PnP(denoiser, pnp.tolerance, pnp.max_iterations, pnp.mixing, pnp.half_iterations)

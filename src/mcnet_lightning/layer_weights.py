@@ -10,7 +10,7 @@ import torch
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import WeightsError
-from mcnet_lightning.weights import BUNDLED, WeightFile, bundled_path, read_weights, write_weights
+from mcnet_lightning.weights import BUNDLED, WeightFile, bundled_path, is_bundled, read_weights, write_weights
 
 PUBLISHED_PREFIXES = ("f.dncnn.dncnn.", "dncnn.")
 PUBLISHED_BETA = "f.alpha"
@@ -47,10 +47,12 @@ def describe_layer(layer: EquilibriumLayer) -> dict[str, Any]:
     return {"penalty": layer.penalty, "denoiser": layer.denoiser.hyperparameters}
 
 
-def load_denoiser(weights: str | Path) -> DnCNN:
-    """A trained denoiser: "bundled", "bundled:NAME", or a path: ours, the published format, or any layer's file."""
-    name = str(weights).removeprefix(BUNDLED).removeprefix(":") or "dncnn6"
-    path = bundled_path("denoiser", name) if str(weights).startswith(BUNDLED) else weights
+def load_denoiser(weights: str | Path, bundled: str = "dncnn6") -> DnCNN:
+    """A trained denoiser: "bundled" (the one named `bundled`), "bundled:NAME", or a path: ours, the published format,
+    or any layer's file.
+    """
+    name = str(weights).removeprefix(BUNDLED).removeprefix(":") or bundled
+    path = bundled_path("denoiser", name) if is_bundled(weights) else weights
     file = read_weights(path)
     if file.metadata.get("kind") == "layer" or PUBLISHED_BETA in file.tensors:
         denoiser = _layer_of(file).denoiser

@@ -63,6 +63,11 @@ class WeightFile:
         module.load_state_dict(given)
 
 
+def is_bundled(weights: str | Path) -> bool:
+    """Whether the words "bundled" or "bundled:NAME" were given, and not a path."""
+    return str(weights) == BUNDLED or str(weights).startswith(f"{BUNDLED}:")
+
+
 def bundled_path(kind: str, name: str) -> Path:
     """A weight file inside the package. Raises WeightsError that lists what there is."""
     folder = ASSETS / f"{kind}s"

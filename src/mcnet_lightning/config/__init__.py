@@ -11,6 +11,7 @@ from mcnet_lightning.config import commands, model, problem, solving
 COMMANDS: dict[str, type] = {
     "train": commands.TrainConfig,
     "evaluate": commands.EvaluateConfig,
+    "search_beta": commands.SearchBetaConfig,
     "pretrain_backbone": commands.PretrainBackboneConfig,
     "pretrain_denoiser": commands.PretrainDenoiserConfig,
 }

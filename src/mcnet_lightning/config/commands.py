@@ -6,11 +6,12 @@ from typing import Any
 from mcnet_lightning.config.keys import key
 from mcnet_lightning.config.model import Denoiser, Layer
 from mcnet_lightning.config.problem import SCALES, Data, Protocol
-from mcnet_lightning.config.solving import TVTV
+from mcnet_lightning.config.solving import TVTV, PnP
 from mcnet_lightning.config.training import Logger, Optimiser, Trainer
 
 LADDER = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
-METHODS = (*LADDER[:-1], "tvtv", "mcnet")  # tvtv takes ten times as long as the others together
+DEVICES = ("auto", "cpu", "cuda")
+METHODS = (*LADDER[:-1], "tvtv", "pnp", "mcnet")  # tvtv and pnp take ten times as long as the others together
 
 
 @dataclass
@@ -42,17 +43,24 @@ class Training:
 
 
 @dataclass
-class Consistent(Problem):
+class Layered(Problem):
     """A problem solved by an equilibrium layer on top of its backbone."""
 
     epsilon: float = key(0.0, "largest ||b - A x||_2, per patch in training and per image in testing", minimum=0.0)
-    beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
     layer: Layer = field(default_factory=Layer)
     denoiser: Denoiser = field(default_factory=Denoiser)
     solver: Any = None
+
+
+@dataclass
+class Consistent(Layered):
+    """The same, measured beside other methods."""
+
+    beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
     backward: Any = None
     method: list[str] = key(list(LADDER), "rows of the ladder", choices=METHODS)
     tvtv: TVTV = field(default_factory=TVTV)
+    pnp: PnP = field(default_factory=PnP)
 
 
 @dataclass
@@ -62,8 +70,16 @@ class TrainConfig(Training, Consistent):
 
 @dataclass
 class EvaluateConfig(Consistent):
-    device: str = key("auto", "where to compute", choices=("auto", "cpu", "cuda"))
+    device: str = key("auto", "where to compute", choices=DEVICES)
     pictures: bool = key(False, "write each method's picture beside metrics.csv")
+
+
+@dataclass
+class SearchBetaConfig(Layered):
+    betas: list[float] = key(
+        [0.015, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0], "values of beta to try, the weight of ||x - w||^2", minimum=0.0
+    )
+    device: str = key("auto", "where to compute", choices=DEVICES)
 
 
 @dataclass

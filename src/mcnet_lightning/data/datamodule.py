@@ -107,13 +107,17 @@ class MeasurementDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        images = [image for name in self.train_sets for image in load_images(name, "validation", self.root)]
-        step = max(1, len(images) // self.validation_images)
-        chosen = images[::step][: self.validation_images]
-        return self._whole(WholeImages(chosen, self.degradation, self.validation_size))
+        return self._whole(self.held_out_images())
 
     def test_dataloader(self) -> DataLoader[dict[str, Any]]:
         return self._whole(self.test_images())
+
+    def held_out_images(self) -> WholeImages:
+        """Central crops of training images that no training sees."""
+        images = [image for name in self.train_sets for image in load_images(name, "validation", self.root)]
+        step = max(1, len(images) // self.validation_images)
+        chosen = images[::step][: self.validation_images]
+        return WholeImages(chosen, self.degradation, self.validation_size)
 
     def test_images(self) -> WholeImages:
         lr_pictures = None if self.lr_folder is None else list_images(self.lr_folder)

@@ -10,6 +10,8 @@ from mcnet_lightning.evaluation.ladder import Ladder, Record
 from mcnet_lightning.evaluation.tables import print_ladder, with_means
 from mcnet_lightning.imaging import write_png
 
+REMEDIES = {"tvtv": "tvtv.max_steps", "pnp": "pnp.max_iterations or pnp.tolerance"}
+
 
 def evaluate_ladder(ladder: Ladder, images: WholeImages, pictures: Path | None = None) -> list[Record]:
     """Measures every image by every method, prints the ladder and returns its records, means included.
@@ -22,7 +24,7 @@ def evaluate_ladder(ladder: Ladder, images: WholeImages, pictures: Path | None =
         for estimate in ladder.estimates(image):
             records.append(ladder.measure(image, estimate))
             if estimate.stats is not None and not bool(estimate.stats.converged.all()):
-                remedy = "tvtv.max_steps" if estimate.method == "tvtv" else "beta or solver.max_evaluations"
+                remedy = REMEDIES.get(estimate.method, "beta or solver.max_evaluations")
                 warnings.warn(
                     f"{image['name']}: {estimate.method} has not converged, residual "
                     f"{float(estimate.stats.residual[0]):.1e}; raise {remedy}",
