@@ -269,6 +269,8 @@ def test_first_word_chooses_the_task() -> None:
     assert denoiser.argv[0][0] == "denoiser"  # the task sees the whole line, for processes that repeat it
     _, backbone, code = pretrain("-m backbone scale=2,3")
     assert [cfg.scale for cfg in backbone.configs] == [2, 3]
+    denoiser, *_ = pretrain("-m denoiser noise_level=[0.0125,0.025],[0.0625,0.125]")
+    assert [cfg.noise_level for cfg in denoiser.configs] == [[0.0125, 0.025], [0.0625, 0.125]]
 
 
 @pytest.mark.parametrize(

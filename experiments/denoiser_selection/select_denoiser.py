@@ -26,9 +26,8 @@ def measure(solver: PnP, images: WholeImages) -> list[float]:
     for image in (images[index] for index in range(len(images))):
         ball = MeasurementBall(image["measurement"], images.degradation.operator)
         estimate, stats = solver.solve(image["upsampled"], ball)
-        after, before = (
-            psnr(x, image["truth"], images.degradation.scale).item() for x in (estimate, image["upsampled"])
-        )
+        pair = (estimate, image["upsampled"])
+        after, before = (psnr(picture, image["truth"], images.degradation.scale).item() for picture in pair)
         figures.append([after, after - before, float(stats.evaluations[0]), float(stats.converged[0])])
     return torch.tensor(figures, dtype=torch.float64).mean(dim=0).tolist()
 

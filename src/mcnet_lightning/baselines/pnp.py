@@ -20,6 +20,7 @@ from mcnet_lightning.precision import half_pays
 from mcnet_lightning.weights import BUNDLED, is_bundled, read_weights
 
 BUNDLED_DENOISER = "dncnn17"
+ROUGH_RESIDUAL, ROUGH_ITERATIONS = 5e-3, 30  # bfloat16 stalls at 3e-3
 
 
 @dataclass
@@ -30,12 +31,12 @@ class PnP:
     tolerance:      a sample stops at ||T(y) - y||_2 <= tolerance ||T(y)||_2.
     max_iterations: evaluations of R at most.
     mixing:         y <- y + mixing (T(y) - y); smaller ones damp a denoiser that does not settle.
-    half_iterations: the denoiser's convolutions in bfloat16 until the last iterations; whether a sample is within
-                    tolerance is decided in float32 all the same. None: where it is faster.
+    half_iterations: the denoiser's convolutions in bfloat16 at first, while the residual is large; whether a sample is
+                    within tolerance is decided in float32 all the same. None: where it is faster.
     """
 
     denoiser: Denoiser
-    tolerance: float = 1e-3
+    tolerance: float = 2e-3
     max_iterations: int = 100
     mixing: float = 1.0
     half_iterations: bool | None = None
@@ -61,15 +62,18 @@ class PnP:
         if rounded is None or self.max_iterations < 2:
             state, stats = self._iterate(exact, start, self.max_iterations)
         else:
-            state, rough = self._iterate(rounded, start, self.max_iterations - 1)
+            most = min(ROUGH_ITERATIONS, self.max_iterations - 1)
+            state, rough = self._iterate(rounded, start, most, max(self.tolerance, ROUGH_RESIDUAL))
             state, fine = self._iterate(exact, state, self.max_iterations - int(rough.evaluations.max()))
             stats = replace(
                 fine, evaluations=rough.evaluations + fine.evaluations, trace=torch.cat([rough.trace, fine.trace])
             )
         return exact.estimate(state), stats
 
-    def _iterate(self, step: DouglasRachfordMap, start: Tensor, most: int) -> tuple[Tensor, SolveStats]:
-        return PicardSolver(self.tolerance, most, mixing=self.mixing).solve(step, start)
+    def _iterate(
+        self, step: DouglasRachfordMap, start: Tensor, most: int, tolerance: float | None = None
+    ) -> tuple[Tensor, SolveStats]:
+        return PicardSolver(tolerance or self.tolerance, most, mixing=self.mixing).solve(step, start)
 
 
 def load_pnp_denoiser(weights: str | Path = BUNDLED) -> Denoiser:

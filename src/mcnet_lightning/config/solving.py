@@ -78,9 +78,9 @@ class PnP:
         path="file",
         words=("bundled",),
     )
-    tolerance: float = key(1e-3, "stop a sample at ||T(y) - y|| / ||T(y)|| below this", minimum=0.0, exclusive=True)
+    tolerance: float = key(2e-3, "stop a sample at ||T(y) - y|| / ||T(y)|| below this", minimum=0.0, exclusive=True)
     max_iterations: int = key(100, "evaluations of the denoiser at most", minimum=1)
     mixing: float = key(1.0, "relaxation in (0, 1]", minimum=0.0, maximum=1.0, exclusive_minimum=True)
     half_iterations: bool | None = key(
-        None, "bfloat16 convolutions until the last iterations; null: where that is faster"
+        None, "bfloat16 convolutions for the first iterations; null: where that is faster"
     )
