@@ -25,7 +25,7 @@ VARIANTS: dict[str, dict[str, type]] = {
         "precomputed": model.PrecomputedBackbone,
         "bicubic": model.BicubicBackbone,
     },
-    "solver": {"anderson": solving.Anderson, "picard": solving.Picard},
+    "solver": {"anderson": solving.Anderson, "picard": solving.Picard, "published": solving.Published},
     "backward": {
         "gmres": solving.GMRES,
         "anderson": solving.AdjointAnderson,

@@ -5,7 +5,7 @@ from typing import Any
 
 from mcnet_lightning.config.keys import key
 from mcnet_lightning.config.model import Denoiser, Layer
-from mcnet_lightning.config.problem import SCALES, Data, Protocol
+from mcnet_lightning.config.problem import SCALES, Data, Perturbation, Protocol
 from mcnet_lightning.config.solving import TVTV, PnP
 from mcnet_lightning.config.training import Logger, Optimiser, Trainer
 
@@ -71,7 +71,9 @@ class TrainConfig(Training, Consistent):
 @dataclass
 class EvaluateConfig(Consistent):
     device: str = key("auto", "where to compute", choices=DEVICES)
-    pictures: bool = key(False, "write each method's picture beside metrics.csv")
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    pictures: bool = key(False, "write each method's picture, HR and LR beside metrics.csv")
+    traces: bool = key(False, "write traces.csv: the residual at every evaluation of the fixed-point map")
 
 
 @dataclass
