@@ -42,7 +42,7 @@ bench: $(READY) ## run every benchmark, some of them against torchdeq and deepin
 
 lock: ## renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" --extra dev --extra spandrel pyproject.toml --output-file requirements.lock
+	  --custom-compile-command "make lock" --extra dev --extra spandrel --extra report pyproject.toml --output-file requirements.lock
 
 clean: ## remove caches and build products; .venv and the outputs of runs stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache build dist src/*.egg-info

@@ -14,6 +14,7 @@ COMMANDS: dict[str, type] = {
     "search_beta": commands.SearchBetaConfig,
     "pretrain_backbone": commands.PretrainBackboneConfig,
     "pretrain_denoiser": commands.PretrainDenoiserConfig,
+    "report": commands.ReportConfig,
 }
 VARIANTS: dict[str, dict[str, type]] = {
     "operator": {"bicubic": problem.BicubicOperator},
