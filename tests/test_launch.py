@@ -320,7 +320,9 @@ def test_help_shows_the_keys_of_a_chosen_option(capsys: pytest.CaptureFixture[st
     assert "data.root=???" in page
 
 
-@pytest.mark.parametrize("words", ["train --help", "evaluate --help", "report --help", "pretrain backbone --help", "train scal=4"])
+@pytest.mark.parametrize(
+    "words", ["train --help", "evaluate --help", "report --help", "pretrain backbone --help", "train scal=4"]
+)
 def test_help_and_refusals_do_not_import_torch(words: str) -> None:
     module, *argv = words.split()
     code = (

@@ -14,7 +14,11 @@ CELLS = {
     for scale in (2, 3, 4)
     for tolerance in ("1e-3", "1e-4", "1e-5", "1e-6")
 }
-SOLVERS = {"ours": ["solver.half_evaluations=false"], "ours_half": ["solver.half_evaluations=true"], "published": ["solver=published"]}
+SOLVERS = {
+    "ours": ["solver.half_evaluations=false"],
+    "ours_half": ["solver.half_evaluations=true"],
+    "published": ["solver=published"],
+}
 CELLS |= {
     f"x2_solver_{name}": [*COMMON, "scale=2", "traces=true", "solver.tolerance=1e-5", *words]
     for name, words in SOLVERS.items()

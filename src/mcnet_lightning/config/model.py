@@ -74,7 +74,9 @@ class BicubicBackbone:
 class Layer:
     weights: str = key(
         "none",
-        "bundled (the layer named like the backbone), bundled:NAME (in the package: " + ", ".join(BUNDLED_LAYERS) + "), a "
+        "bundled (the layer named like the backbone), bundled:NAME (in the package: "
+        + ", ".join(BUNDLED_LAYERS)
+        + "), a "
         "path (own checkpoint or published format), or none: train starts afresh, evaluate uses no layer",
         path="file",
         words=("bundled", "none"),

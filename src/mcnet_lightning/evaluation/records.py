@@ -44,7 +44,9 @@ def read_metrics(path: Path) -> list[Record]:
         raise DataError(f"{path} holds no row; remove the run or make it again")
     missing = [name for name in COLUMNS if name not in rows[0]]
     if missing:
-        raise DataError(f"{path} has no column {missing[0]!r}, so no run of this package wrote it; take it out of runs=")
+        raise DataError(
+            f"{path} has no column {missing[0]!r}, so no run of this package wrote it; take it out of runs="
+        )
     try:
         return [_record(row) for row in rows]
     except (TypeError, ValueError) as error:

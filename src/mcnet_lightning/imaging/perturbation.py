@@ -81,9 +81,7 @@ def _images(levels: list[np.ndarray], like: Tensor) -> Tensor:
 
 def _pillow(hr: Tensor, scale: int) -> Tensor:
     size = (hr.shape[-1] // scale, hr.shape[-2] // scale)
-    return _images(
-        [np.array(Image.fromarray(p).resize(size, Image.Resampling.BICUBIC)) for p in _levels(hr)], hr
-    )
+    return _images([np.array(Image.fromarray(p).resize(size, Image.Resampling.BICUBIC)) for p in _levels(hr)], hr)
 
 
 def _through_jpeg(lr: Tensor, quality: int) -> Tensor:

@@ -78,9 +78,13 @@ def robustness_table(runs: Iterable[Run]) -> Table:
                 continue
             table.rows.append(
                 [
-                    dataset, f"x{mcnet.scale}", mcnet.protocol, row_label(run, "backbone"),
+                    dataset,
+                    f"x{mcnet.scale}",
+                    mcnet.protocol,
+                    row_label(run, "backbone"),
                     *("" if record is None else f"{record.psnr_y:.3f}" for record in found.values()),
-                    f"{mcnet.psnr_y - backbone.psnr_y:+.3f}", f"{mcnet.consistency:.1e}",
+                    f"{mcnet.psnr_y - backbone.psnr_y:+.3f}",
+                    f"{mcnet.consistency:.1e}",
                 ]  # fmt: skip
             )
     return table

@@ -57,9 +57,9 @@ def _parallel(rows: Sequence[dict[str, Any]]) -> Any:
 
     dimensions = [_words(rows, key) for key in ("dataset", "name")]
     for key in ("scale", "epsilon", "log10 consistency", "evaluations", "SSIM", "gain, dB", "PSNR"):
-        values = [row[key] for row in rows]
-        if any(value is not None for value in values):
-            dimensions.append({"label": key, "values": [0.0 if value is None else value for value in values]})
+        values = [0.0 if row[key] is None else row[key] for row in rows]
+        if key == "PSNR" or len(set(values)) > 1:
+            dimensions.append({"label": key, "values": values})
     line = {"color": [row["PSNR"] for row in rows], "colorscale": "Viridis", "showscale": True}
     figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line, labelangle=-12))
     return figure.update_layout(height=480, margin={"l": 190, "r": 60, "t": 90, "b": 30})
@@ -95,7 +95,10 @@ def _axis_menu(groups: dict[str, list[dict[str, Any]]], axis: str, place: float)
         {
             "label": f"{axis}: {key}",
             "method": "update",
-            "args": [{axis: [[row[key] for row in group] for group in groups.values()]}, {f"{axis}axis.title.text": key}],
+            "args": [
+                {axis: [[row[key] for row in group] for group in groups.values()]},
+                {f"{axis}axis.title.text": key},
+            ],
         }
         for key in SCATTER_AXES
     ]

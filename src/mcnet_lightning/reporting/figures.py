@@ -31,7 +31,9 @@ def curve_figure(axis: str, curves: Sequence[Curve]) -> "Figure":
         plot.plot(x, [point.psnr for point in curve.points], marker="o", markersize=4, label=curve.label)
         if trade_off:
             for point, place in zip(curve.points, x, strict=True):
-                plot.annotate(f"{point.value:g}", (place, point.psnr), textcoords="offset points", xytext=(4, 4), size=7)
+                plot.annotate(
+                    f"{point.value:g}", (place, point.psnr), textcoords="offset points", xytext=(4, 4), size=7
+                )
     plot.set_xlabel("||A x - b||, mean over images (numbers: epsilon)" if axis == "epsilon" else AXES[axis])
     plot.set_ylabel("PSNR, dB")
     if axis != "noise":
@@ -43,8 +45,7 @@ def curve_figure(axis: str, curves: Sequence[Curve]) -> "Figure":
 
 
 def convergence_figure(runs: Sequence[Run]) -> "Figure | None":
-    """Residual against evaluations of T: one thin line per image, one colour per run and dataset. None without traces.
-    """
+    """Residual against evaluations of T: one thin line per image, one colour per run and dataset. None without traces."""
     traced = [run for run in runs if run.traces][:MOST_CURVES]
     if not traced:
         return None

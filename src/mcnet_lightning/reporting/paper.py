@@ -54,7 +54,11 @@ def consistency_table(rows: Sequence[Row]) -> Table:
             inside = sum(figure <= epsilon * (1 + 1e-5) for figure in figures)
             table.rows.append(
                 [
-                    column[0], f"x{column[1]}", row.label, f"{record.consistency:.2e}", f"{max(figures):.2e}",
+                    column[0],
+                    f"x{column[1]}",
+                    row.label,
+                    f"{record.consistency:.2e}",
+                    f"{max(figures):.2e}",
                     f"{float(said):.2e}" if said else "",
                     f"{epsilon:g}" if row.method not in ("bicubic", "backbone") else "",
                     f"{inside} of {len(figures)}" if bounded else "",

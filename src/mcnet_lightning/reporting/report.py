@@ -19,7 +19,7 @@ CAPTIONS = {
     "beta": "PSNR against beta, the weight of ||x - w||^2.",
     "noise": "PSNR against the noise on LR, in grey levels.",
 }
-NEEDED = {"matplotlib": "curves", "plotly": "the interactive plots"}
+NEEDED = {"matplotlib": "curves", "plotly": "interactive plots"}
 
 
 def write_report(folders: list[str], output: Path, seed: int = 0) -> list[Path]:
@@ -69,7 +69,9 @@ def _figures(runs: list[Run]) -> list[tuple[str, str, str]]:
         if lines := curves(runs, axis):
             found.append((f"curve_{axis}", caption, svg(curve_figure(axis, lines))))
     if (figure := convergence_figure(runs)) is not None:
-        found.append(("convergence", "Convergence: residual after each evaluation of T, a line per image.", svg(figure)))
+        found.append(
+            ("convergence", "Convergence: residual after each evaluation of T, a line per image.", svg(figure))
+        )
     return found
 
 
@@ -86,7 +88,7 @@ def _about(runs: list[Run]) -> list[str]:
     protocols = ", ".join(sorted({record.protocol for record in records}))
     operators = ", ".join(sorted({record.operator for record in records}))
     return [
-        f"{len(runs)} runs, protocol {protocols}, operator {operators}.",
+        f"{len(runs)} run{'s' * (len(runs) > 1)}, protocol {protocols}, operator {operators}.",
         "Published figures: Mourya & Mota, MCNet: measurement-consistent networks via a deep implicit layer for solving "
         "inverse problems, ICASSP 2023, Tables 1 and 2.",
     ]

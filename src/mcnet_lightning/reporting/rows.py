@@ -44,7 +44,9 @@ class Row:
 
     def mean(self, column: Column) -> Record | None:
         run = self.cells.get(column)
-        return None if run is None else next(r for r in run.means() if (r.dataset, r.method) == (column[0], self.method))
+        return (
+            None if run is None else next(r for r in run.means() if (r.dataset, r.method) == (column[0], self.method))
+        )
 
     def images(self, column: Column) -> dict[str, Record]:
         run = self.cells.get(column)
@@ -107,9 +109,7 @@ def build_rows(runs: Iterable[Run]) -> list[Row]:
     return sorted(rows.values(), key=lambda row: order.index(row.method) if row.method in order else len(order))
 
 
-def _refuse_mixing(
-    kinds: dict[Column, tuple[str, str, Run]], column: Column, record: Record, run: Run
-) -> None:
+def _refuse_mixing(kinds: dict[Column, tuple[str, str, Run]], column: Column, record: Record, run: Run) -> None:
     protocol, operator, first = kinds.setdefault(column, (record.protocol, record.operator, run))
     if (protocol, operator) != (record.protocol, record.operator):
         raise ConfigError(
