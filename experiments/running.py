@@ -2,8 +2,8 @@
 
     python experiments/NAME/run.py data.root=DIR [KEY=VALUE ...]
 
-A cell is one `evaluate` run in NAME/runs/. It is skipped if its metrics.csv exists, so an interrupted experiment goes on
-where it stopped; to measure a cell again, delete its folder.
+A cell is one `evaluate` run in NAME/runs/. It is skipped if its metrics.csv exists, so an interrupted experiment goes
+on where it stopped; to measure a cell again, delete its folder.
 """
 
 import subprocess

@@ -49,11 +49,19 @@ def make_run(
             rows = [*zip(IMAGES, values, strict=False), ("mean", sum(values) / len(values))]
             for image, value in rows:
                 row = {
-                    "protocol": protocol, "operator": operator, "dataset": dataset, "scale": config.scale,
-                    "backbone": config.backbone.name, "method": method, "image": image, "psnr_y": value, "ssim_y": 0.9,
+                    "protocol": protocol,
+                    "operator": operator,
+                    "dataset": dataset,
+                    "scale": config.scale,
+                    "backbone": config.backbone.name,
+                    "method": method,
+                    "image": image,
+                    "psnr_y": value,
+                    "ssim_y": 0.9,
                     "consistency": consistency if "projection" in method or method == "mcnet" else 0.3,
-                    "lr_psnr": 50.0, "seconds": 1.0,
-                }  # fmt: skip
+                    "lr_psnr": 50.0,
+                    "seconds": 1.0,
+                }
                 row |= {"evaluations": 12.0, "residual": 5e-6} if method == "mcnet" else {}
                 writer.writerow(row)
     return folder

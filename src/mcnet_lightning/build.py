@@ -23,8 +23,8 @@ def build_degradation(config: DictConfig) -> Degradation:
     perturbation = Perturbation(**config.perturbation, seed=config.seed) if "perturbation" in config else Perturbation()
     if perturbation.label and config.data.lr is not None:
         raise ConfigError(
-            f"data.lr={config.data.lr} holds LR that was measured, and perturbation.* perturbs LR that is made from HR; "
-            "leave one of them out"
+            f"data.lr={config.data.lr} holds LR that was measured, and perturbation.* perturbs LR that is made "
+            "from HR; leave one of them out"
         )
     return Degradation(
         config.protocol.name,

@@ -59,13 +59,17 @@ def test_the_later_of_two_equal_runs_counts(tmp_path: Path) -> None:
     ("settings", "label", "published"),
     [
         ({"backbone": {"name": "srcnn", "weights": "official"}}, "MCNet+SRCNN (official)", "MCNet+SRCNN"),
-        ({"backbone": {"name": "rcan"}, "layer": {"weights": "some/my_x2.ckpt"}}, "MCNet+RCAN (compact, ours), layer my", "MCNet+RCAN"),
+        (
+            {"backbone": {"name": "rcan"}, "layer": {"weights": "some/my_x2.ckpt"}},
+            "MCNet+RCAN (compact, ours), layer my",
+            "MCNet+RCAN",
+        ),
         ({"layer": {"weights": "bundled:paper"}}, "MCNet+SRCNN (ours), layer paper", "MCNet+SRCNN"),
         ({"backbone": {"name": "spandrel", "weights": "w/dctlsa_x2.pth"}}, "MCNet+spandrel (dctlsa)", None),
         ({"backbone": {"name": "precomputed", "root": "sr/RDN/Set5/x2"}}, "MCNet+RDN (pictures)", "MCNet+RDN"),
         ({"optimiser": {"learning_rate": 1e-4}}, "MCNet+SRCNN (ours), trained layer", "MCNet+SRCNN"),
     ],
-)  # fmt: skip
+)
 def test_labels_say_whose_weights(tmp_path: Path, settings: dict, label: str, published: str | None) -> None:  # type: ignore[type-arg]
     make_run(tmp_path / "run", settings)
     row = build_rows(read_runs([tmp_path]))[-1]

@@ -38,7 +38,7 @@ class Pictured:
 
 
 def pictured(runs: list[Run]) -> Iterator[Pictured]:
-    """The images of runs made with pictures=true, for which there is the backbone's or bicubic's picture and MCNet's."""
+    """The images of runs made with pictures=true, for which there is MCNet's picture and another."""
     for run in runs:
         for dataset, image in dict.fromkeys((r.dataset, r.image) for r in run.records if r.image != "mean"):
             found = {kind: path for kind in KINDS if (path := run.picture(dataset, image, kind)) is not None}

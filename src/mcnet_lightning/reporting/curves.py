@@ -85,7 +85,7 @@ def robustness_table(runs: Iterable[Run]) -> Table:
                     *("" if record is None else f"{record.psnr_y:.3f}" for record in found.values()),
                     f"{mcnet.psnr_y - backbone.psnr_y:+.3f}",
                     f"{mcnet.consistency:.1e}",
-                ]  # fmt: skip
+                ]
             )
     return table
 

@@ -45,7 +45,7 @@ def curve_figure(axis: str, curves: Sequence[Curve]) -> "Figure":
 
 
 def convergence_figure(runs: Sequence[Run]) -> "Figure | None":
-    """Residual against evaluations of T: one thin line per image, one colour per run and dataset. None without traces."""
+    """Residual against evaluations of T: one thin line per image, one colour per run. None without traces."""
     traced = [run for run in runs if run.traces][:MOST_CURVES]
     if not traced:
         return None

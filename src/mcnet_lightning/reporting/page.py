@@ -16,9 +16,21 @@ from mcnet_lightning.reporting.tables import Table
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_PICTURES = 12  # images with a slider on one page; each costs a few hundred kB
 RUN_COLUMNS = {
-    "run": "", "dataset": "", "scale": "d", "name": "", "protocol": "", "epsilon": "g", "beta": "g", "tolerance": "g",
-    "PSNR": ".3f", "gain, dB": "+.3f", "SSIM": ".4f", "consistency": ".2e", "evaluations": ".1f", "seconds": ".2f",
-}  # fmt: skip
+    "run": "",
+    "dataset": "",
+    "scale": "d",
+    "name": "",
+    "protocol": "",
+    "epsilon": "g",
+    "beta": "g",
+    "tolerance": "g",
+    "PSNR": ".3f",
+    "gain, dB": "+.3f",
+    "SSIM": ".4f",
+    "consistency": ".2e",
+    "evaluations": ".1f",
+    "seconds": ".2f",
+}
 
 
 @dataclass

@@ -62,7 +62,7 @@ def consistency_table(rows: Sequence[Row]) -> Table:
                     f"{float(said):.2e}" if said else "",
                     f"{epsilon:g}" if row.method not in ("bicubic", "backbone") else "",
                     f"{inside} of {len(figures)}" if bounded else "",
-                ]  # fmt: skip
+                ]
             )
     return table
 
@@ -84,8 +84,17 @@ def quality_table(rows: Sequence[Row]) -> Table:
 
 def gain_table(rows: Sequence[Row], seed: int = 0) -> Table:
     """What MCNet, TV-TV and PnP gain over the backbone and over the projected backbone, image by image."""
-    headings = ["dataset", "scale", "method", "images", "gain over backbone, dB", "over backbone + projection, dB",
-                "evaluations, mean", "most", "largest residual"]  # fmt: skip
+    headings = [
+        "dataset",
+        "scale",
+        "method",
+        "images",
+        "gain over backbone, dB",
+        "over backbone + projection, dB",
+        "evaluations, mean",
+        "most",
+        "largest residual",
+    ]
     caption = "Gain in PSNR with 95 % paired bootstrap intervals over the images"
     table = Table("gains", f"{caption} (seed {seed}), {_kind(rows)}.", headings)
     for column in columns_of(rows):
@@ -115,12 +124,15 @@ def _gain_cells(rows: Sequence[Row], row: Row, column: Column, seed: int) -> lis
     evaluations = [image.evaluations for image in images.values() if image.evaluations is not None]
     residuals = [image.residual for image in images.values() if image.residual is not None]
     return [
-        column[0], f"x{column[1]}", row.label, str(len(images)),
+        column[0],
+        f"x{column[1]}",
+        row.label,
+        str(len(images)),
         *("" if gain is None else str(gain) for gain in gains),
         f"{sum(evaluations) / len(evaluations):.1f}" if evaluations else "",
         f"{max(evaluations):.0f}" if evaluations else "",
         f"{max(residuals):.1e}" if residuals else "",
-    ]  # fmt: skip
+    ]
 
 
 def _quality(row: Row, column: Column) -> list[str]:

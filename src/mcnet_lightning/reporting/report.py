@@ -89,8 +89,8 @@ def _about(runs: list[Run]) -> list[str]:
     operators = ", ".join(sorted({record.operator for record in records}))
     return [
         f"{len(runs)} run{'s' * (len(runs) > 1)}, protocol {protocols}, operator {operators}.",
-        "Published figures: Mourya & Mota, MCNet: measurement-consistent networks via a deep implicit layer for solving "
-        "inverse problems, ICASSP 2023, Tables 1 and 2.",
+        "Published figures: Mourya & Mota, MCNet: measurement-consistent networks via a deep implicit layer for "
+        "solving inverse problems, ICASSP 2023, Tables 1 and 2.",
     ]
 
 

@@ -24,8 +24,15 @@ OF_TRAINING = ("denoiser", "optimiser", "trainer", "data", "seed")
 NEVER = ("data.root", "data.test", "data.hr", "data.lr", "data.cache_dir", "data.num_workers", "trainer.devices")
 NETWORKS = ("SRCNN", "RDN", "RCAN")  # that the published tables have
 NAMES = {"bicubic": "bicubic", "precomputed": "pictures"}
-FORMATS = {"bicubic": "Bicubic", "bicubic+projection": "Bicubic + projection", "backbone": "{0}",
-           "backbone+projection": "{0} + projection", "tvtv": "TVTV+{0}", "pnp": "PnP", "mcnet": "MCNet+{0}"}  # fmt: skip
+FORMATS = {
+    "bicubic": "Bicubic",
+    "bicubic+projection": "Bicubic + projection",
+    "backbone": "{0}",
+    "backbone+projection": "{0} + projection",
+    "tvtv": "TVTV+{0}",
+    "pnp": "PnP",
+    "mcnet": "MCNet+{0}",
+}
 SCALE = re.compile(r"x[2-9](?![0-9])")
 
 Column = tuple[str, int]  # dataset, scale
