@@ -25,8 +25,9 @@ CHECKPOINT_PREFIX = "model.layer."  # the LightningModule's name of the layer; i
 def load_layer(weights: str | Path = BUNDLED, backbone: str = "srcnn", scale: int = 2) -> EquilibriumLayer:
     """A trained layer, ready to run.
 
-    weights: "bundled" (for `backbone` and `scale`), "bundled:NAME" (assets/layers/NAME_xSCALE), or a path to
-    our safetensors, a training checkpoint, or the published format. Solver settings are those of the library; `layer.solver.tolerance` is writable.
+    weights: "bundled" (for `backbone` and `scale`), "bundled:NAME" (assets/layers/NAME_xSCALE), or a path to our
+    safetensors, a training checkpoint, or the published format. Solver settings are those of the library;
+    `layer.solver.tolerance` is writable.
 
     Raises WeightsError if there is none, or if it was made for another scale.
     """
