@@ -130,7 +130,7 @@ def test_missing_bundled_layer_comes_with_its_training_command(
 def test_bundled_layer_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mcnet_lightning.weights.ASSETS", tmp_path)
     save_layer(tmp_path / "layers" / "paper_x3.safetensors", own_layer(), {"backbone": "srcnn", "scale": 3})
-    assert float(load_layer("bundled:paper", "rcan", 3).prior_weight) == pytest.approx(0.3)
+    assert load_layer("bundled:paper", "rcan", 3).prior_weight.item() == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("weights", ["bundled:nonsense", "nowhere.safetensors"])

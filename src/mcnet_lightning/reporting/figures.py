@@ -77,8 +77,8 @@ def svg(figure: "Figure") -> str:
 
 def _solver(run: Run) -> str:
     kind = str(run.settings.get("solver._target_", "")).rpartition(".")[2].removesuffix("Solver")
-    parts = [run.means().__next__().dataset, f"x{run.settings.get('scale')}", row_label(run, "mcnet"), kind]
-    return ", ".join(map(str, parts))
+    dataset = next(run.means()).dataset
+    return f"{run.name}: {kind}, {row_label(run, 'mcnet')}, {dataset} x{run.settings.get('scale')}"
 
 
 def _linear_below(axis: str, curves: Sequence[Curve]) -> dict[str, Any]:

@@ -88,6 +88,8 @@ def _read_run(folder: Path, name: str) -> Run:
     except Exception as error:  # YAML fails in many ways
         reason = str(error).splitlines()[0]
         raise DataError(f"{folder / CONFIG} cannot be read ({reason}); take the run out of runs=") from None
+    if not isinstance(config, dict):
+        raise DataError(f"{folder / CONFIG} cannot be read as settings; take the run out of runs=")
     return Run(folder, name, dict(_leaves(config)), tuple(read_metrics(folder / METRICS)))
 
 

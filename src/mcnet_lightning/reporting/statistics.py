@@ -13,12 +13,12 @@ RESAMPLES, LEVEL = 9999, 0.95
 
 
 class Interval(NamedTuple):
-    """A mean over `count` images and its 95 % interval; `low` and `high` are None where one image gives none."""
+    """A mean over a number of `images` and its 95 % interval; `low` and `high` are None where one image gives none."""
 
     mean: float
     low: float | None
     high: float | None
-    count: int
+    images: int
 
     def __str__(self) -> str:
         if self.low is None:
