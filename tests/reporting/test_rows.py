@@ -78,3 +78,9 @@ def test_labels_say_whose_weights(tmp_path: Path, settings: dict, label: str, pu
 
 def test_pictures_of_an_unknown_network_are_named_by_their_folder() -> None:
     assert backbone_label({"backbone.name": "precomputed", "backbone.root": "a/SwinIR"}) == "SwinIR (pictures)"
+
+
+def test_plug_and_play_is_named_by_its_denoiser(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", {"pnp": {"weights": "w/dncnn_gray_sigma15.pth"}}, psnr={"pnp": (38.0, 40.0, 32.0)})
+    (row,) = build_rows(read_runs([tmp_path]))
+    assert (row.label, row.published) == ("PnP (denoiser dncnn_gray_sigma15)", "PnP")

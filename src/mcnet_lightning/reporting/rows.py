@@ -88,6 +88,9 @@ def backbone_label(settings: dict[str, Any]) -> str:
 def row_label(run: Run, method: str) -> str:
     """What the row is called if nothing else has to be told apart."""
     label = FORMATS.get(method, method + "+{0}").format(backbone_label(run.settings))
+    if method == "pnp":
+        denoiser = str(run.settings.get("pnp.weights", "bundled"))
+        return f"{label} (denoiser {'ours' if denoiser == 'bundled' else _stem(denoiser)})"
     layer = str(run.settings.get("layer.weights", "bundled"))
     if method != "mcnet" or (layer == "bundled" and not run.trained):
         return label
