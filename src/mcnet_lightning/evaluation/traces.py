@@ -22,8 +22,8 @@ class Trace(NamedTuple):
 def trace_rows(dataset: str, image: str, estimate: Estimate) -> list[Trace]:
     """The residuals of the solve behind `estimate`; none for a method that does not record each of its evaluations."""
     assert estimate.stats is not None
-    residuals = estimate.stats.trace[:, 0]
-    residuals = residuals[~residuals.isnan()].tolist()
+    trace = estimate.stats.trace[:, 0]
+    residuals = trace[~trace.isnan()].tolist()
     if len(residuals) != int(estimate.stats.evaluations[0]):
         return []
     return [Trace(dataset, image, estimate.method, number, value) for number, value in enumerate(residuals, 1)]
