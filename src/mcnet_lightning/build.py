@@ -12,7 +12,7 @@ from mcnet_lightning.downloads import cache_folder
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Ladder
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.imaging import Degradation, Perturbation
 from mcnet_lightning.layer_weights import load_denoiser, load_layer
 
 START_OF_BETA = {"srcnn": 0.05, "bicubic": 0.05}
@@ -20,8 +20,18 @@ START_ON_STRONG_BACKBONES = 0.3  # RDN x3, one epoch on the photographs: -0.006 
 
 
 def build_degradation(config: DictConfig) -> Degradation:
+    perturbation = Perturbation(**config.perturbation, seed=config.seed) if "perturbation" in config else Perturbation()
+    if perturbation.label and config.data.lr is not None:
+        raise ConfigError(
+            f"data.lr={config.data.lr} holds LR that was measured, and perturbation.* perturbs LR that is made "
+            "from HR; leave one of them out"
+        )
     return Degradation(
-        config.protocol.name, config.scale, boundary=config.operator.boundary, quantise=config.protocol.quantise
+        config.protocol.name,
+        config.scale,
+        boundary=config.operator.boundary,
+        quantise=config.protocol.quantise,
+        perturbation=perturbation,
     )
 
 

@@ -14,6 +14,7 @@ COMMANDS: dict[str, type] = {
     "search_beta": commands.SearchBetaConfig,
     "pretrain_backbone": commands.PretrainBackboneConfig,
     "pretrain_denoiser": commands.PretrainDenoiserConfig,
+    "report": commands.ReportConfig,
 }
 VARIANTS: dict[str, dict[str, type]] = {
     "operator": {"bicubic": problem.BicubicOperator},
@@ -25,7 +26,7 @@ VARIANTS: dict[str, dict[str, type]] = {
         "precomputed": model.PrecomputedBackbone,
         "bicubic": model.BicubicBackbone,
     },
-    "solver": {"anderson": solving.Anderson, "picard": solving.Picard},
+    "solver": {"anderson": solving.Anderson, "picard": solving.Picard, "published": solving.Published},
     "backward": {
         "gmres": solving.GMRES,
         "anderson": solving.AdjointAnderson,

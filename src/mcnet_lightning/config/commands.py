@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from omegaconf import MISSING
+
 from mcnet_lightning.config.keys import key
 from mcnet_lightning.config.model import Denoiser, Layer
-from mcnet_lightning.config.problem import SCALES, Data, Protocol
+from mcnet_lightning.config.problem import SCALES, Data, Perturbation, Protocol
 from mcnet_lightning.config.solving import TVTV, PnP
 from mcnet_lightning.config.training import Logger, Optimiser, Trainer
 
@@ -71,7 +73,9 @@ class TrainConfig(Training, Consistent):
 @dataclass
 class EvaluateConfig(Consistent):
     device: str = key("auto", "where to compute", choices=DEVICES)
-    pictures: bool = key(False, "write each method's picture beside metrics.csv")
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    pictures: bool = key(False, "write each method's picture, HR and LR beside metrics.csv")
+    traces: bool = key(False, "write traces.csv: the residual at every evaluation of the fixed-point map")
 
 
 @dataclass
@@ -94,3 +98,10 @@ class PretrainDenoiserConfig(Training, Command):
         [0.0125, 0.025], "range of the Gaussian noise's standard deviation, in units of 1", minimum=0.0
     )
     initial_weights: str | None = key(None, "start from this file instead of random weights", path="file")
+
+
+@dataclass
+class ReportConfig:
+    runs: Any = key(MISSING, "a folder that holds finished runs, at any depth, or a list of such folders")
+    output: str = key("outputs/report", "folder for the tables, figures and index.html; older ones are replaced")
+    seed: int = key(0, "seed of the bootstrap", minimum=0)

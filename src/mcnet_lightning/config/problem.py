@@ -26,6 +26,19 @@ class Protocol:
 
 
 @dataclass
+class Perturbation:
+    """What makes a test image's LR differ from what the methods assume; all off by default."""
+
+    noise: float = key(0.0, "standard deviation of Gaussian noise on LR, in grey levels of 255", minimum=0.0)
+    jpeg: int | None = key(None, "LR goes through JPEG of this quality; null: it does not", minimum=1, maximum=100)
+    operator: str | None = key(
+        None,
+        "makes LR in place of the operator that the methods assume: another boundary, Pillow's resize, or a blur first",
+        choices=("truncated", "symmetric", "replicate", "pillow", "blurred"),
+    )
+
+
+@dataclass
 class Data:
     root: str | None = key(
         MISSING,

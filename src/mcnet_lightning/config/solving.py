@@ -28,6 +28,15 @@ class Picard:
 
 
 @dataclass
+class Published:
+    _target_: str = "mcnet_lightning.equilibrium.PublishedSolver"
+    tolerance: float = key(
+        1e-5, "stop at a relative residual of the pair (x, lambda) below this", minimum=0.0, exclusive=True
+    )
+    max_evaluations: int = key(200, "evaluations of T after which a sample counts as not converged", minimum=3)
+
+
+@dataclass
 class GMRES:
     _target_: str = "mcnet_lightning.equilibrium.GMRES"
     tolerance: float = key(1e-2, "relative residual of the adjoint equation", minimum=0.0, exclusive=True)

@@ -12,30 +12,10 @@ from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.baselines import TVTV, PnP
 from mcnet_lightning.equilibrium import EquilibriumLayer, MeasurementBall, SolveStats, project_measurement_ball
 from mcnet_lightning.evaluation.metrics import consistency, lr_psnr, psnr, ssim
+from mcnet_lightning.evaluation.records import Record
 from mcnet_lightning.imaging import Degradation
 
-MEAN = "mean"
 NO_BACKBONE = ("bicubic", "pnp")
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row of metrics.csv; `image` is "mean" for the mean over a dataset. Names and order are the file's columns."""
-
-    protocol: str
-    operator: str
-    dataset: str
-    scale: int
-    backbone: str
-    method: str
-    image: str
-    psnr_y: float
-    ssim_y: float
-    consistency: float
-    lr_psnr: float
-    evaluations: float | None = None
-    residual: float | None = None
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

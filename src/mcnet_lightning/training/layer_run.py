@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import WandbLogger
 
 from mcnet_lightning.build import build_backbone, build_data, build_degradation, build_ladder, build_layer
-from mcnet_lightning.evaluation.ladder import MEAN, Record
+from mcnet_lightning.evaluation.records import MEAN, Record
 from mcnet_lightning.evaluation.runs import evaluate_ladder
 from mcnet_lightning.evaluation.tables import COLUMNS, write_metrics
 from mcnet_lightning.layer_weights import describe_layer, load_layer, save_layer
