@@ -38,7 +38,10 @@ class Training:
     optimiser: Optimiser = field(default_factory=Optimiser)
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
-    resume: str | None = key(None, "checkpoint to continue from, such as RUN/checkpoints/last.ckpt", path="file")
+    resume: str | None = key(
+        None, "checkpoint to continue from, such as RUN/checkpoints/last.ckpt", path="file", content=False
+    )
+    checkpoint_steps: int = key(50, "steps between writes of checkpoints/last.ckpt", minimum=1, content=False)
 
 
 @dataclass

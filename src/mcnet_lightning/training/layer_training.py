@@ -72,6 +72,7 @@ class LayerTraining(pl.LightningModule):
         result = self.model(batch["measurement"], self.epsilon, prior_image=prior)
         gains = self._gains(result.estimate, prior, batch["measurement"], batch["truth"], border=self.scale)
         self.means.update(
+            batch["counts"],
             **gains,
             consistency=consistency(result.estimate, batch["measurement"], self.model.operator),
             evaluations=result.stats.evaluations,
