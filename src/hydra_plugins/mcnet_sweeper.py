@@ -19,7 +19,7 @@ class ResumingSweeper(BasicSweeper):
         from mcnet_lightning.sweeps import sweep_name
 
         self.jobs: list[Any] = []
-        if OmegaConf.is_missing(config.hydra.sweep, "dir"):
+        if not any(word.startswith("hydra.sweep.dir=") for word in config.hydra.overrides.hydra):
             task_words = OmegaConf.to_container(config.hydra.overrides.task)
             assert isinstance(task_words, list)
             words = [*self._parse_config(), *(str(word) for word in task_words)]
@@ -27,7 +27,7 @@ class ResumingSweeper(BasicSweeper):
             swept = list(dict.fromkeys(o.get_key_element() for o in parsed if o.is_sweep_override()))
             own = [word for word in words if not word.startswith("logger")]
             with read_write(config), open_dict(config):
-                config.hydra.sweep.dir = str(Path("multirun") / config.hydra.job.config_name / sweep_name(swept, own))
+                config.hydra.sweep.dir = str(Path(config.hydra.sweep.dir) / sweep_name(swept, own))
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def split_arguments(  # type: ignore[override]

@@ -17,6 +17,7 @@ COMMANDS: dict[str, type] = {
     "evaluate": commands.EvaluateConfig,
     "pretrain_backbone": commands.PretrainBackboneConfig,
     "pretrain_denoiser": commands.PretrainDenoiserConfig,
+    "dashboard": commands.DashboardConfig,
 }
 VARIANTS: dict[str, dict[str, type]] = {
     "operator": {"bicubic": problem.BicubicOperator},

@@ -75,6 +75,14 @@ class PretrainBackboneConfig(Training, Problem):
 
 
 @dataclass
+class DashboardConfig:
+    project: str = key("mcnet_lightning", "W&B project whose runs are compared")
+    entity: str | None = key(None, "W&B user or team")
+    name: str = key("MCNet", "name of the workspace")
+    online: bool = key(False, "create the workspace at W&B, which needs `wandb login`; false: write the file alone")
+
+
+@dataclass
 class PretrainDenoiserConfig(Training, Command):
     denoiser: Denoiser = field(default_factory=Denoiser)
     noise_level: list[float] = key(

@@ -50,9 +50,7 @@ class Data:
     batch_size: int = key(16, "patches per step, shared out among the processes", minimum=1)
     validation_size: int = key(192, "side of the central crop of a held-out image, in HR pixels", minimum=48)
     validation_images: int = key(4, "held-out images used at each validation", minimum=1)
-    num_workers: int = key(
-        0, "loader processes; patches are in memory, so 0 is fastest", minimum=0, content=False
-    )
+    num_workers: int = key(0, "loader processes; patches are in memory, so 0 is fastest", minimum=0, content=False)
     cache_dir: str | None = key(
         None, "where backbone outputs are kept; null: the user's cache folder or $MCNET_CACHE", content=False
     )

@@ -113,7 +113,9 @@ class MeasurementDataModule(pl.LightningDataModule):
         images = [image for name in self.train_sets for image in load_images(name, "validation", self.root)]
         step = max(1, len(images) // self.validation_images)
         chosen = images[::step][: self.validation_images]
-        return self._whole(EvenShare(WholeImages(chosen, self.degradation, self.validation_size), *self._rank_and_processes()))
+        return self._whole(
+            EvenShare(WholeImages(chosen, self.degradation, self.validation_size), *self._rank_and_processes())
+        )
 
     def test_dataloader(self) -> DataLoader[dict[str, Any]]:
         return self._whole(self.test_images())

@@ -9,11 +9,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import __main__
 from filelock import Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, read_write
 
+import __main__
 from mcnet_lightning.errors import MCNetError
 from mcnet_lightning.sweeps.content import content_key
 from mcnet_lightning.sweeps.record import COMPLETE, FAILED, RUNNING, JobRecord, job_lock, read_record

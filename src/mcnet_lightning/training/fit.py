@@ -46,9 +46,7 @@ def fit(
     common: dict[str, Any] = {"dirpath": checkpoints, "save_top_k": 1, "enable_version_counter": False}
     run_callbacks: list[Callback] = [
         ModelCheckpoint(filename="best", monitor="val/psnr", mode="max", **common),
-        ModelCheckpoint(
-            filename="last", every_n_train_steps=config.checkpoint_steps, save_on_exception=True, **common
-        ),
+        ModelCheckpoint(filename="last", every_n_train_steps=config.checkpoint_steps, save_on_exception=True, **common),
         LearningRateMonitor("step"),
         WorldSize(),
         EndTogether(),
@@ -90,3 +88,4 @@ def _quieten_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
