@@ -101,9 +101,7 @@ def _create(board: Any, entity: str | None) -> str:
     if entity is None:
         raise ConfigError("online=true needs entity=..., your W&B user or team")
     if not wandb.api.api_key:
-        raise ConfigError(
-            "online=true needs a login: run `wandb login` first, or leave online=false for the file alone"
-        )
+        raise ConfigError("online=true needs a login: run `wandb login` first; online=false writes the file alone")
     try:
         return str(board.save().url)
     except Exception as error:  # whatever the service answers

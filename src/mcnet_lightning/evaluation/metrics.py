@@ -72,7 +72,7 @@ class ImageMeans(Metric):
         self.add_state("rows", [], dist_reduce_fx="cat")
 
     def update(self, counts: bool = True, **figures: Tensor) -> None:
-        """One value per image, (B,), for each name. `counts=False`: seen only so that all processes see equally many."""
+        """One value per image, (B,), for each name. `counts=False`: seen only to keep processes in step."""
         columns = [figures[name].double().reshape(-1) for name in self.names]
         self.rows.append(torch.stack([*columns, torch.full_like(columns[0], float(counts))], dim=1))
 

@@ -52,11 +52,12 @@ class HistoryLogger(CSVLogger):
 
 @rank_zero_only
 def forget_after(checkpoint: Path, folder: Path) -> None:
-    """Cuts RUN/history.csv back to `checkpoint` if that is the run's own: what came later happens again."""
+    """Says where training goes on, and cuts RUN/history.csv back to `checkpoint` if that is the run's own: what came later happens again."""
     path = folder / HISTORY
+    steps = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+    print(f"goes on from step {steps} of {checkpoint}", flush=True)
     if not path.is_file() or folder.resolve() not in checkpoint.resolve().parents:
         return
-    steps = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]
     with path.open(newline="") as file:
         header, *rows = list(csv.reader(file)) or [[]]
     step = header.index("step") if "step" in header else None
