@@ -52,7 +52,7 @@ class HistoryLogger(CSVLogger):
 
 @rank_zero_only
 def forget_after(checkpoint: Path, folder: Path) -> None:
-    """Says where training goes on, and cuts RUN/history.csv back to `checkpoint` if that is the run's own: what came later happens again."""
+    """Says where training goes on; cuts RUN/history.csv back to there if the checkpoint is the run's own."""
     path = folder / HISTORY
     steps = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]
     print(f"goes on from step {steps} of {checkpoint}", flush=True)
