@@ -91,3 +91,4 @@ def _quieten_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # ImageMeans has reduced these already
+    warnings.filterwarnings("ignore", message=".*do not match bucket view strides.*")  # weights are channels-last

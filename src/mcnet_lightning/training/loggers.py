@@ -33,7 +33,10 @@ class _HistoryWriter(ExperimentWriter):
 
 
 class HistoryLogger(CSVLogger):
-    """Lightning's CSV logger, writing RUN/history.csv, complete up to each checkpoint."""
+    """Lightning's CSV logger, writing RUN/history.csv line by line, so that a killed run has all but the last."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, name="", version="", flush_logs_every_n_steps=1)
 
     @property
     def log_dir(self) -> str:
@@ -45,9 +48,6 @@ class HistoryLogger(CSVLogger):
             os.makedirs(self.root_dir, exist_ok=True)
             self._experiment = _HistoryWriter(log_dir=self.root_dir)
         return self._experiment
-
-    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
-        self.save()
 
 
 @rank_zero_only
@@ -72,7 +72,7 @@ def build_loggers(
     settings: LoggerConfig, folder: Path, name: str, config: dict[str, Any], tags: list[str]
 ) -> list[Logger]:
     """Loggers of one run. Offline W&B never asks for a login and never touches the network."""
-    loggers: list[Logger] = [HistoryLogger(folder, name="", version="")]
+    loggers: list[Logger] = [HistoryLogger(folder)]
     if settings.wandb:
         loggers.append(_wandb(settings, folder, name, config, [*tags, *settings.tags]))
     if settings.tensorboard:
