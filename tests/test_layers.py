@@ -29,6 +29,7 @@ ROOMS = (  # from the top of the house downwards; those on one line may import e
     ("build",),
     ("training",),
     ("settings",),
+    ("sweeps",),
     ("launch",),
     COMMANDS,
     ("__init__",),

@@ -41,7 +41,10 @@ class Training:
     optimiser: Optimiser = field(default_factory=Optimiser)
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
-    resume: str | None = key(None, "checkpoint to continue from, such as RUN/checkpoints/last.ckpt", path="file")
+    resume: str | None = key(
+        None, "checkpoint to continue from, such as RUN/checkpoints/last.ckpt", path="file", content=False
+    )
+    checkpoint_steps: int = key(50, "steps between writes of checkpoints/last.ckpt", minimum=1, content=False)
 
 
 @dataclass
@@ -89,6 +92,14 @@ class SearchBetaConfig(Layered):
 @dataclass
 class PretrainBackboneConfig(Training, Problem):
     initial_weights: str | None = key(None, "start from this file instead of random weights", path="file")
+
+
+@dataclass
+class DashboardConfig:
+    project: str = key("mcnet_lightning", "W&B project whose runs are compared")
+    entity: str | None = key(None, "W&B user or team")
+    name: str = key("MCNet", "name of the workspace")
+    online: bool = key(False, "create the workspace at W&B, which needs `wandb login`; false: write the file alone")
 
 
 @dataclass
