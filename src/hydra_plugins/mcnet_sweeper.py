@@ -39,6 +39,7 @@ class ResumingSweeper(BasicSweeper):
 
         assert self.config is not None
         assert self.hydra_context is not None
+        assert self.config is not None
         sweep_dir = Path(self.config.hydra.sweep.dir)
         swept = {o.get_key_element() for o in overrides if o.is_sweep_override()}
         (every_job,) = BasicSweeper.split_arguments(overrides, None)

@@ -61,9 +61,9 @@ class EndTogether(Callback):
         if not number:
             return
         if number != signal.SIGTERM and callable(self._before.get(number)):
-            checkpoint = trainer.checkpoint_callbacks[-1].dirpath if trainer.checkpoint_callbacks else None
-            if checkpoint is not None:
-                trainer.save_checkpoint(f"{checkpoint}/last.ckpt", weights_only=False)
+            folder = getattr(trainer.checkpoint_callback, "dirpath", None)
+            if folder is not None:
+                trainer.save_checkpoint(f"{folder}/last.ckpt", weights_only=False)
             self._before[number](number, None)
         raise SIGTERMException
 

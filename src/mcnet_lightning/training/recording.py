@@ -6,7 +6,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, MLFlowLogger, WandbLogger
 
-from mcnet_lightning.evaluation.ladder import MEAN, Record
+from mcnet_lightning.evaluation.records import MEAN, Record
 
 TABLE = {"dataset": "dataset", "image": "image", "method": "method"} | {
     "psnr": "psnr_y",
