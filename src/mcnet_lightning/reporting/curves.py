@@ -67,7 +67,7 @@ def curve_table(axis: str, found: list[Curve]) -> Table:
 
 def robustness_table(runs: Iterable[Run]) -> Table:
     """PSNR under every perturbation, next to the clean measurement's, one column per method."""
-    headings = ["dataset", "scale", "protocol", "backbone", *SHOWN, "gain over backbone", "consistency of mcnet"]
+    headings = ["dataset", "scale", "protocol", "network", *SHOWN, "gain over backbone", "consistency of mcnet"]
     table = Table("robustness", "PSNR in dB where LR is not what the methods assume.", headings)
     for run in sorted(runs, key=lambda run: run.perturbed):
         means = {(record.dataset, record.method): record for record in run.means()}
