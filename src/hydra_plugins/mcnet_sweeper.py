@@ -39,7 +39,6 @@ class ResumingSweeper(BasicSweeper):
 
         assert self.config is not None
         assert self.hydra_context is not None
-        assert self.config is not None
         sweep_dir = Path(self.config.hydra.sweep.dir)
         swept = {o.get_key_element() for o in overrides if o.is_sweep_override()}
         (every_job,) = BasicSweeper.split_arguments(overrides, None)
@@ -69,6 +68,7 @@ class ResumingSweeper(BasicSweeper):
     def _task_config(self, words: Sequence[str]) -> DictConfig:
         """The job's configuration without Hydra's own part."""
         assert self.hydra_context is not None
+        assert self.config is not None
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
         with read_write(config), open_dict(config):
             del config["hydra"]
