@@ -68,6 +68,7 @@ class ResumingSweeper(BasicSweeper):
     def _task_config(self, words: Sequence[str]) -> DictConfig:
         """The job's configuration without Hydra's own part."""
         assert self.hydra_context is not None
+        assert self.config is not None
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
         with read_write(config), open_dict(config):
             del config["hydra"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import Timeout
 from hydra.core.hydra_config import HydraConfig
@@ -109,8 +110,7 @@ def _own_command(program: Program, overrides: list[str], folder: Path) -> Iterat
     argv, spec = sys.argv, __main__.__spec__
     sys.argv = [program.path, *program.words, *overrides, "hydra.mode=RUN"]
     __main__.__spec__ = importlib.util.find_spec(program.module)
-    hydra = HydraConfig.instance().cfg
-    assert hydra is not None
+    hydra: Any = HydraConfig.instance().cfg
     with read_write(hydra.hydra.run):
         hydra.hydra.run.dir = str(folder)
     try:

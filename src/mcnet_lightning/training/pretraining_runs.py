@@ -117,7 +117,7 @@ def _means_by_dataset(images: WholeImages, measure: Measure) -> dict[str, dict[s
     means: dict[str, ImageMeans] = {}
     for index in range(len(images)):
         image = images[index]
-        means.setdefault(image["dataset"], ImageMeans(("before", "after"))).update(**measure(image, index))
+        means.setdefault(image["dataset"], ImageMeans(("before", "after"))).update(True, **measure(image, index))
     return {name: {key: float(value) for key, value in mean.compute().items()} for name, mean in means.items()}
 
 
