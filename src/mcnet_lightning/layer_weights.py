@@ -25,7 +25,7 @@ def load_layer(weights: str | Path = BUNDLED, backbone: str = "srcnn", scale: in
 
     Raises WeightsError if there is none, or if it was made for another scale.
     """
-    file = read_weights(_layer_path(str(weights), backbone, scale))
+    file = read_weights(layer_path(str(weights), backbone, scale))
     file.require_kind("layer")
     file.require_scale(scale)
     return _layer_of(file)
@@ -87,12 +87,13 @@ def _layer_of(file: WeightFile) -> EquilibriumLayer:
     return layer
 
 
-def _layer_path(weights: str, backbone: str, scale: int) -> str | Path:
+def layer_path(weights: str, backbone: str, scale: int) -> Path:
+    """The file that `load_layer` reads. Raises WeightsError that lists what is bundled."""
     if weights == BUNDLED:
         return bundled_path("layer", f"{backbone}_x{scale}")
     if weights.startswith(f"{BUNDLED}:"):
         return bundled_path("layer", f"{weights.removeprefix(BUNDLED + ':')}_x{scale}")
-    return weights
+    return Path(weights)
 
 
 def _published_denoiser(file: WeightFile) -> DnCNN:

@@ -13,9 +13,16 @@ COMMANDS: dict[str, type] = {
     "evaluate": commands.EvaluateConfig,
     "pretrain_backbone": commands.PretrainBackboneConfig,
     "pretrain_denoiser": commands.PretrainDenoiserConfig,
+    "restore": commands.RestoreConfig,
+    "certify": commands.CertifyConfig,
 }
 VARIANTS: dict[str, dict[str, type]] = {
-    "operator": {"bicubic": problem.BicubicOperator},
+    "operator": {
+        "bicubic": problem.BicubicOperator,
+        "kernel": problem.KernelOperator,
+        "blur": problem.BlurOperator,
+        "mask": problem.MaskOperator,
+    },
     "backbone": {
         "srcnn": model.SRCNNBackbone,
         "rcan": model.RCANBackbone,
