@@ -10,7 +10,7 @@ from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.downloads import cache_folder
 from mcnet_lightning.equilibrium import EquilibriumLayer
-from mcnet_lightning.errors import ConfigError, WeightsError
+from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Ladder
 from mcnet_lightning.imaging import Degradation
 from mcnet_lightning.layer_weights import load_denoiser, load_layer
@@ -23,7 +23,7 @@ from mcnet_lightning.operators import (
     MeasurementOperator,
 )
 from mcnet_lightning.operators.blur import gaussian_kernel
-from mcnet_lightning.restoration import Restorer, read_picture
+from mcnet_lightning.restoration import Restorer, load_restoration_layer, read_picture
 
 START_OF_BETA = {"srcnn": 0.05, "bicubic": 0.05}
 START_ON_STRONG_BACKBONES = 0.3  # RDN x3, one epoch on the photographs: -0.006 dB against -0.124 dB with 0.05
@@ -152,20 +152,13 @@ def build_restorer(config: DictConfig) -> Restorer:
 
 
 def build_restoration_layer(config: DictConfig) -> EquilibriumLayer | None:
-    """The layer of `config.layer.weights` for inference; None for `none`, and for `auto` where none is bundled."""
-    weights = config.layer.weights
-    if weights == "none":
-        return None
-    try:
-        layer = load_layer("bundled" if weights == "auto" else weights, config.backbone.name, config.scale)
-    except WeightsError:
-        if weights == "auto":
-            return None
-        raise
-    if config.beta is not None:
-        layer.set_prior_weight(config.beta)
-    layer.solver = instantiate(config.solver)
-    return layer.fold()
+    """The layer of `config.layer.weights` for inference, with the config's solver and beta."""
+    layer = load_restoration_layer(config.layer.weights, config.backbone.name, config.scale)
+    if layer is not None:
+        layer.solver = instantiate(config.solver)
+        if config.beta is not None:
+            layer.set_prior_weight(config.beta)
+    return layer
 
 
 def chosen_device(device: str) -> str:

@@ -1,6 +1,7 @@
 """For people with images: restore, fix, certify."""
 
 from mcnet_lightning.restoration.agreement import Agreement, agreement
+from mcnet_lightning.restoration.api import load_restoration_layer, load_restorer, restore_image
 from mcnet_lightning.restoration.certificate import certify, save_certified
 from mcnet_lightning.restoration.guess import Verdict, guess_operator
 from mcnet_lightning.restoration.pictures import Picture, read_picture
@@ -16,8 +17,11 @@ __all__ = [
     "agreement",
     "certify",
     "guess_operator",
+    "load_restoration_layer",
+    "load_restorer",
     "make_consistent",
     "read_picture",
+    "restore_image",
     "round_consistently",
     "save_certified",
 ]

@@ -99,9 +99,9 @@ def guess_operator(image: Picture, measurement: Picture, scale: int | None = Non
 
 
 def scale_of(image: Picture, measurement: Picture) -> int:
-    """The ratio of the sizes. Raises DataError unless it is 2, 3 or 4 in both directions."""
-    ratios = [(large // small, -(-large // small)) for large, small in zip(image.size, measurement.size, strict=True)]
-    fitting = [scale for scale in (2, 3, 4) if all(scale in ratio for ratio in ratios)]
+    """The ratio of the sizes, but for a remainder. Raises DataError unless it is 2, 3 or 4 in both directions."""
+    sizes = list(zip(image.size, measurement.size, strict=True))
+    fitting = [scale for scale in (2, 3, 4) if all(abs(large - scale * small) < scale for large, small in sizes)]
     if not fitting:
         (height, width), (h, w) = image.size, measurement.size
         raise DataError(f"{width} x {height} is not 2, 3 or 4 times {w} x {h}; check the pair, or give scale=...")
