@@ -96,7 +96,7 @@ def test_a_second_run_keeps_what_is_done_and_repairs_what_is_not(
     (folder / "out" / "b.png").unlink()
     capsys.readouterr()
     restored(folder)
-    assert "1 pictures written" in (out := capsys.readouterr().out)
+    assert "1 picture written" in (out := capsys.readouterr().out)
     assert "1 were there already" in out
     after = {path.name: path.stat().st_mtime_ns for path in (folder / "out").iterdir()}
     assert after.keys() == before.keys()
@@ -206,6 +206,12 @@ def encoded(kind: str, mode: str = "RGB", size: tuple[int, int] = (16, 16), **op
     return target.getvalue()
 
 
+def noisy(kind: str) -> bytes:
+    target = io.BytesIO()
+    picture(9, (40, 40)).save(target, kind)
+    return target.getvalue()
+
+
 def tiff(samples: np.ndarray, **options: object) -> bytes:
     target = io.BytesIO()
     tifffile.imwrite(target, samples, **options)
@@ -230,18 +236,18 @@ def bomb() -> bytes:
 
 
 def hostile_files() -> dict[str, bytes]:
-    png, jpeg, bmp, webp = (encoded(kind) for kind in ("PNG", "JPEG", "BMP", "WEBP"))
+    png, jpeg, bmp, webp = (noisy(kind) for kind in ("PNG", "JPEG", "BMP", "WEBP"))
     noise = np.random.default_rng(0).bytes(500)
     small = np.zeros((4, 4), dtype=np.float32)
     return {
         "empty.png": b"",
         "empty.jpg": b"",
         "empty.tif": b"",
-        "truncated.png": png[:-30],
+        "truncated.png": png[:-1500],
         "header.png": png[:20],
         "truncated.jpg": jpeg[:200],
         "truncated.bmp": bmp[:100],
-        "truncated.webp": webp[:30],
+        "truncated.webp": webp[:200],
         "truncated.tif": tiff(np.zeros((64, 64), dtype=np.uint16))[:300],
         "text.png": b"this is text, called a picture",
         "html.jpg": b"<!doctype html><title>404</title>",

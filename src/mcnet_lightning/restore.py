@@ -81,10 +81,11 @@ def _print_summary(report: "Report", config: DictConfig) -> None:
         print(
             f"epsilon={config.epsilon:g} is not met by {missed} of {len(report.made)} saved files: "
             f"{config.format} is too coarse for it; "
-            + ("raise epsilon" if config.format == "tiff" else "format=tiff is not")
+            + ("raise epsilon" if config.format == "tiff" else "raise epsilon or take format=tiff")
         )
     kept = f", {len(report.kept)} were there already" if report.kept else ""
-    print(f"{len(report.made)} pictures written to {config.output}{kept}")
+    pictures = "picture" if len(report.made) == 1 else "pictures"
+    print(f"{len(report.made)} {pictures} written to {config.output}{kept}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """A user's own pictures: colour, alpha, bit depth and ICC profile, from any of the usual files, or one clear sentence."""
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +49,7 @@ def read_picture(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
     path = Path(path)
     _check_file(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's and tifffile's remarks on damaged metadata
+        with _without_remarks():
             samples, icc, orientation = _read(path, max_megapixels)
     except (DataError, MemoryError):
         raise
@@ -55,6 +57,19 @@ def read_picture(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
         reason = " ".join(str(error).split())[:100].replace(str(path), "it") or type(error).__name__
         raise DataError(f"{path} cannot be read as an image ({reason}); remove or replace it") from None
     return _picture(path, _upright(samples, orientation), icc)
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Silences what Pillow and tifffile say of damaged metadata: our one sentence is enough."""
+    logger = logging.getLogger("tifffile")
+    before, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 def _check_file(path: Path) -> None:
