@@ -34,9 +34,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def configured(folder: Path, *words: str) -> DictConfig:
-    given = [f"output={folder / 'out'}", *words]
-    if not any(word.startswith("mode=fix") for word in words):
-        given = [f"input={folder / 'in'}", "backbone=bicubic", *given]
+    given = list(words) if any(word.startswith("output=") for word in words) else [f"output={folder / 'out'}", *words]
+    if "mode=fix" not in words:
+        given = ["backbone=bicubic", *given]
+        given += [] if any(word.startswith("input=") for word in words) else [f"input={folder / 'in'}"]
     return compose_config("restore", given)
 
 
@@ -124,7 +125,9 @@ def test_names_that_would_collide_are_kept_apart(folder: Path) -> None:
 def test_output_into_the_input_folder_is_refused(folder: Path) -> None:
     before = (folder / "in" / "a.png").read_bytes()
     with pytest.raises(ConfigError, match="would replace one of the pictures"):
-        restore.run(compose_config("restore", [f"input={folder / 'in'}", f"output={folder / 'in'}", "backbone=bicubic"]))
+        restore.run(
+            compose_config("restore", [f"input={folder / 'in'}", f"output={folder / 'in'}", "backbone=bicubic"])
+        )
     assert (folder / "in" / "a.png").read_bytes() == before
 
 
@@ -136,7 +139,10 @@ def test_output_into_the_input_folder_is_refused(folder: Path) -> None:
         (["sr=x"], "no place in mode=restore"),
         (["input=/nowhere/at/all"], "no file or folder"),
         (["output=/proc/nothing"], "cannot write there"),
-        (["operator=blur", "scale=4", "backbone=bicubic", "epsilon=0", "operator.width=0.8", "input=/nowhere"], "no file"),
+        (
+            ["operator=blur", "scale=4", "backbone=bicubic", "epsilon=0", "operator.width=0.8", "input=/nowhere"],
+            "no file",
+        ),
     ],
 )
 def test_wrong_requests_write_nothing(folder: Path, words: list[str], answer: str) -> None:

@@ -123,9 +123,8 @@ def build_ladder(
     degradation: Degradation,
     device: str = "auto",
 ) -> Ladder:
-    return Ladder(
-        backbone, layer, degradation, config.epsilon, config.method, torch.device(chosen_device(device)), instantiate(config.tvtv)
-    )
+    chosen = torch.device(chosen_device(device))
+    return Ladder(backbone, layer, degradation, config.epsilon, config.method, chosen, instantiate(config.tvtv))
 
 
 def build_operator(settings: DictConfig, scale: int) -> MeasurementOperator:

@@ -15,7 +15,7 @@ def main() -> None:
 
 
 def run(config: DictConfig) -> None:
-    """Prints what agrees and what does not. Raises CertificateError where epsilon or the file's certificate is wrong."""
+    """Prints what agrees and what does not. Raises CertificateError where epsilon or the certificate is wrong."""
     from pathlib import Path
 
     from mcnet_lightning.build import build_operator
@@ -77,7 +77,9 @@ def _print_verdict(verdict: "Verdict") -> None:
     print(verdict.sentence)
     print(f"{'operator':<32}{'rounding':<40}{'rms, levels':>12}{'LR-PSNR, dB':>13}")
     for candidate in verdict.candidates:
-        print(f"{candidate.operator.name:<32}{candidate.rounding:<40}{candidate.residual:>12.4f}{candidate.lr_psnr:>13.2f}")
+        print(
+            f"{candidate.operator.name:<32}{candidate.rounding:<40}{candidate.residual:>12.4f}{candidate.lr_psnr:>13.2f}"
+        )
 
 
 if __name__ == "__main__":

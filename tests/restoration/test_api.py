@@ -51,7 +51,7 @@ def test_pil_images(restorer: Restorer, mode: str) -> None:
     "wrong", [np.zeros((4, 4), dtype=np.int64), np.zeros((4, 4, 5)), torch.zeros(4, 4), np.full((4, 4), np.nan)]
 )
 def test_what_is_no_image_is_refused(restorer: Restorer, wrong: np.ndarray) -> None:
-    with pytest.raises(DataError, match="no image|NaN"):
+    with pytest.raises(DataError, match=r"no image|NaN"):
         restore_image(wrong, restorer)
 
 

@@ -60,9 +60,7 @@ def test_residual_that_is_kept_up_to_date_is_the_true_one(operator: KernelDownsa
 
 @pytest.mark.parametrize("paired", [False, True])
 @every_operator
-def test_moves_are_the_columns_of_the_matrix_and_phases_do_not_touch(
-    operator: KernelDownsample, paired: bool
-) -> None:
+def test_moves_are_the_columns_of_the_matrix_and_phases_do_not_touch(operator: KernelDownsample, paired: bool) -> None:
     matrix = operator.axis_matrices((50, 4))[0]
     moves = _moves(matrix, operator.scale, paired)
     effect = (matrix[:, :-1] - matrix[:, 1:] if paired else matrix).T

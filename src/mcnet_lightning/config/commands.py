@@ -128,7 +128,9 @@ class CertifyConfig:
     measurement: str = key(MISSING, "the LR picture that it has to agree with", path="file")
     scale: int | None = key(None, "factor between them; null: the ratio of their sizes", choices=SCALES)
     epsilon: float | None = key(
-        None, "largest ||b - A x||_2 of each channel; null: what the certificate beside the image says, else 0", minimum=0.0
+        None,
+        "largest ||b - A x||_2 of each channel; null: what its certificate says, else 0",
+        minimum=0.0,
     )
     guess: bool = key(False, "compare many operators and name the one that made this measurement")
     max_megapixels: float = key(200.0, "pictures of more pixels are refused", minimum=0.0, exclusive=True)

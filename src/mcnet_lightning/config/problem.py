@@ -43,7 +43,7 @@ class BlurOperator:
 @dataclass
 class MaskOperator:
     name: str = "mask"
-    mask: str = key(MISSING, "picture of the size of the images: white pixels were measured, black ones not", path="file")
+    mask: str = key(MISSING, "picture of the images' size: white pixels were measured, black ones not", path="file")
 
 
 @dataclass

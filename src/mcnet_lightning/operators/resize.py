@@ -20,9 +20,7 @@ NEGLIGIBLE = 1e-12  # entries of orthogonal factors below this are set to zero: 
 
 
 @lru_cache(maxsize=256)
-def resize_matrix(
-    size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC
-) -> Tensor:
+def resize_matrix(size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC) -> Tensor:
     """Weights (size_out, size_in), float64: output i is centred at input coordinate (i + 1/2) ratio - 1/2.
 
     `ratio` is input pixels per output pixel: 2 halves the size, 1/2 doubles it. The kernel widens only when shrinking,

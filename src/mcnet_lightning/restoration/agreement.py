@@ -40,7 +40,7 @@ class Agreement:
 
 @torch.no_grad()
 def agreement(picture: Picture, measurement: Picture, operator: MeasurementOperator) -> Agreement:
-    """Measured in float64. Gray and colour compare as three equal channels. Raises DataError for sizes that do not fit."""
+    """Measured in float64; gray compares to colour as three equal channels. Raises DataError if sizes do not fit."""
     check_pair(picture, measurement, operator)
     channels = max(len(picture.colour), len(measurement.colour))
     made = operator(picture.colour.expand(channels, -1, -1)[None])[0]

@@ -1,7 +1,7 @@
 """Restoration from Python: NumPy arrays, PIL images and tensors in, the same kind out.
 
-    restorer = load_restorer("rcan", scale=4)
-    restored = restore_image(image, restorer)
+restorer = load_restorer("rcan", scale=4)
+restored = restore_image(image, restorer)
 """
 
 from pathlib import Path
@@ -104,7 +104,7 @@ def _picture_of(image: np.ndarray | Image.Image | Tensor) -> tuple[Picture, int 
     peak = PEAKS.get(kind)
     if samples.ndim != 3 or not 1 <= len(samples) <= 4 or (peak is None and not kind.startswith(("float", "bfloat"))):
         raise DataError(
-            f"no image: {kind} of shape {tuple(image.shape)}; give uint8, uint16 or floats in [0, 1] with 1 to 4 channels"
+            f"no image: {kind} of shape {tuple(image.shape)}; give uint8, uint16 or floats in [0, 1], 1 to 4 channels"
         )
     values = samples.double() / (peak or 1)
     if not bool(torch.isfinite(values).all()):

@@ -87,7 +87,11 @@ def read_certificate(picture: Path) -> dict[str, Any] | None:
 
 
 def certify(
-    image: Path, measurement: Path, operator: MeasurementOperator, epsilon: float, max_megapixels: float = MAX_MEGAPIXELS
+    image: Path,
+    measurement: Path,
+    operator: MeasurementOperator,
+    epsilon: float,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> dict[str, Any]:
     """What the certificate of `image` should say, from the two files alone. Raises DataError where they do not fit."""
     found = agreement(read_picture(image, max_megapixels), read_picture(measurement, max_megapixels), operator)

@@ -1,7 +1,7 @@
 """Does the assumed operator fit? The backbone's own picture, before any projection, is the yardstick.
 
-A backbone trained for bicubic LR makes pictures whose down-sampling is near b if b was made so: its LR-PSNR is 50 dB and
-more. An LR of another origin, or noise, or compression, leaves more.
+A backbone trained for bicubic LR makes pictures whose down-sampling is near b if b was made so. An LR of another
+origin, or noise, or compression, leaves more.
 """
 
 import math

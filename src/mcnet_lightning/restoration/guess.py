@@ -36,7 +36,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The best candidate first, then the best of every other operator. `fits`: exactly, rounding, approximately, none."""
+    """The best candidate, then the best of every other operator. fits: exactly, rounding, approximately or none."""
 
     candidates: tuple[Candidate, ...]
     fits: str

@@ -1,4 +1,4 @@
-"""A user's own pictures: colour, alpha, bit depth and ICC profile, from any of the usual files, or one clear sentence."""
+"""A user's own pictures: colour, alpha, depth and ICC profile from any of the usual files, or one clear sentence."""
 
 import logging
 import warnings
@@ -27,7 +27,7 @@ FLIPPED = {2: (-1,), 3: (-2, -1), 4: (-2,), 5: (), 6: (-1,), 7: (-2, -1), 8: (-2
 
 @dataclass(frozen=True)
 class Picture:
-    """colour (C, H, W), C = 1 or 3, and alpha (1, H, W) if any; float64, [0, 1]. depth: bits per sample, 32 is float."""
+    """colour (C, H, W), C = 1 or 3, alpha (1, H, W) if any; float64, [0, 1]. depth: bits per sample, 32 is float."""
 
     colour: Tensor
     alpha: Tensor | None = None
@@ -139,7 +139,7 @@ def _read_deep_tiff(path: Path, max_megapixels: float) -> tuple[np.ndarray, byte
 def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> None:
     if width * height > max_megapixels * 1e6:
         raise DataError(
-            f"{path} has {width} x {height} pixels, more than {max_megapixels:g} million; cut it, or raise max_megapixels"
+            f"{path} has {width} x {height} pixels, more than {max_megapixels:g} million; raise max_megapixels"
         )
     if max(width, height) > MAX_SIDE:
         raise DataError(f"{path} has {width} x {height} pixels; sides above {MAX_SIDE} are not supported, cut it")

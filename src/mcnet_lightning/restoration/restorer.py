@@ -61,7 +61,7 @@ class Restorer:
         """Restores a picture of size (h, w) to (s h, s w). Raises DataError if the result would be too large."""
         height, width = self.operator.image_size(measurement.size)
         if max(height, width) > MAX_SIDE:
-            raise DataError(f"the result would have {width} x {height} pixels; sides above {MAX_SIDE} are not supported")
+            raise DataError(f"the result would have {width} x {height} pixels; no side can be above {MAX_SIDE}")
         prior = self._prior(measurement)
         if self.layer is None:
             estimate, stats = prior, None

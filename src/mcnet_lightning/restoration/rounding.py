@@ -2,10 +2,10 @@
 
     min_z ||A z - b||^2 + weight ||z - x||^2   over images z of whole levels 0..peak
 
-Plain rounding takes the nearest level of every pixel and so adds noise that A does not remove. Here pixels, and pairs of
-neighbours in opposite directions, change by one level wherever that lowers the objective (coordinate descent). With a
-separable A = A_v . A_h^T a pixel touches a few rows and columns of the measurement only, so that pixels far enough apart
-change at the same time, each with the exact effect of its own change.
+Plain rounding takes the nearest level of every pixel and so adds noise that A does not remove. Here pixels, and pairs
+of neighbours in opposite directions, change by one level wherever that lowers the objective (coordinate descent). With
+a separable A = A_v . A_h^T a pixel touches a few rows and columns of the measurement only, so that pixels far enough
+apart change at the same time, each with the exact effect of its own change.
 """
 
 from dataclasses import dataclass
@@ -114,7 +114,7 @@ class _Descent:
                 self._change(rows, columns, i, j)
 
     def _change(self, rows: _Moves, columns: _Moves, i: Tensor, j: Tensor) -> None:
-        """Takes every step of one level, up or down, at the crossings of the moves i and j that lowers the objective."""
+        """Takes every step of one level, at the crossings of the moves i and j, that lowers the objective."""
         v, h = rows.weights[i], columns.weights[j]
         touched = self._touched(rows, i)[:, None], self._touched(columns, j)
         patch = self.residual[:, *touched]

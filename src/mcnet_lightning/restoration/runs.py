@@ -20,7 +20,7 @@ PICTURE_SUFFIXES = (*EXTENSIONS, ".gif", ".jfif", ".webp", ".avif", ".heic", ".j
 
 @dataclass(frozen=True)
 class Job:
-    """source becomes target; `measurement` is the LR file that it has to agree with (the source itself, unless given)."""
+    """source becomes target; `measurement` is the LR that it has to agree with, the source itself unless given."""
 
     source: Path
     target: Path

@@ -97,7 +97,7 @@ def _tiff(samples: np.ndarray, icc: bytes | None) -> bytes:
 
 
 def _png16(samples: np.ndarray, icc: bytes | None) -> bytes:
-    """16-bit PNG (H, W, 1, 3 or 4), which Pillow writes for gray alone; rows filtered by their difference to the row above."""
+    """16-bit PNG (H, W, 1, 3 or 4), which Pillow writes for gray alone; rows as differences to the one above."""
     height, width, channels = samples.shape
     rows = np.ascontiguousarray(samples, dtype=">u2").view(np.uint8).reshape(height, -1)
     filtered = np.full((height, rows.shape[1] + 1), 2, dtype=np.uint8)  # filter type 2: Up
