@@ -44,9 +44,7 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
         restored = restorer(measurement)
         warning = None
         if restorer.backbone.spec.name != "bicubic":  # interpolation is no yardstick
-            warning = operator_warning(restored.prior, measurement, restorer.operator, restorer.epsilon)
-        if warning:
-            print(f"warning: {job.source.name}: {warning}", file=sys.stderr)
+            warning = _warning(job, restored.prior, measurement, restorer.operator, restorer.epsilon)
         about = {**record, "solver": describe_stats(restored.stats), "warning": warning}
         return _save(job, key, restored.picture, measurement, restorer.operator, restorer.epsilon, saving, about)
 
@@ -71,7 +69,8 @@ def fix_pictures(source: Path, lr: Path, operator: MeasurementOperator, epsilon:
         picture = read_picture(job.source, saving.max_megapixels)
         measurement = read_picture(job.measurement, saving.max_megapixels)
         consistent = make_consistent(picture, measurement, operator, epsilon)
-        about = {"method": "projection", "picture": _file(job.source)}
+        warning = _warning(job, picture, measurement, operator, epsilon)
+        about = {"method": "projection", "picture": _file(job.source), "warning": warning}
         return _save(job, key, consistent, measurement, operator, epsilon, saving, about)
 
     settings = {"mode": "fix", "operator": operator.name, "epsilon": epsilon}
@@ -102,6 +101,16 @@ def _run(
             raise ConfigError(f"{job.target} would replace one of the pictures it is made from; choose another output")
     prepare_output(saving.output)
     return run_jobs(jobs, {**settings, **saving.settings}, make, saving.overwrite, title)
+
+
+def _warning(
+    job: Job, picture: Picture, measurement: Picture, operator: MeasurementOperator, epsilon: float
+) -> str | None:
+    """Prints and returns what is to be said against the operator, if anything."""
+    warning = operator_warning(picture, measurement, operator, epsilon)
+    if warning:
+        print(f"warning: {job.source.name}: {warning}", file=sys.stderr)
+    return warning
 
 
 def _targets(sources: list[Path], saving: Saving) -> list[Path]:
