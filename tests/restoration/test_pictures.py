@@ -163,7 +163,7 @@ def test_a_failed_write_leaves_nothing_new_and_nothing_changed(tmp_path: Path) -
 
     with pytest.raises(KeyboardInterrupt):
         fail_half_way()
-    with pytest.raises(DataError, match=r"out\.png cannot be written \(No space"), staged(path) as temporary:
+    with pytest.raises(DataError, match=r"out\.png cannot be written \(No space"), staged(path):
         raise OSError(28, "No space left on device")
     assert path.read_bytes() == b"before"
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.png"]
