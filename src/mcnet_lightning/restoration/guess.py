@@ -75,7 +75,7 @@ def candidates(scale: int) -> Iterator[KernelDownsample]:
         yield KernelDownsample(scale, Kernel("bicubic"), boundary)
     yield KernelDownsample(scale, Kernel("bicubic", antialiased=False), "symmetric")
     for kind in ("bilinear", "lanczos", "box"):
-        yield KernelDownsample(scale, Kernel(kind), "truncated")  # type: ignore[arg-type]
+        yield KernelDownsample(scale, Kernel(kind), "truncated")
     for width in GAUSSIAN_WIDTHS:
         yield KernelDownsample(scale, Kernel("gaussian", width), "symmetric")
 

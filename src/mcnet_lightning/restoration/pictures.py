@@ -131,7 +131,7 @@ def _read_deep_tiff(path: Path, max_megapixels: float) -> tuple[np.ndarray, byte
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and samples.ndim == 3:
             samples = np.moveaxis(samples, 0, -1)
         if page.photometric not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
-            raise DataError(f"{path} is a TIFF of kind {page.photometric.name}; save it as gray or RGB")
+            raise DataError(f"{path} is a TIFF of photometric kind {page.photometric}; save it as gray or RGB")
         orientation = page.tags.valueof("Orientation", 1)
         return samples, page.tags.valueof("InterColorProfile"), int(orientation)
 
@@ -151,7 +151,7 @@ def _upright(samples: np.ndarray, orientation: int) -> np.ndarray:
         return samples
     if orientation >= 5:
         samples = samples.swapaxes(0, 1)
-    return np.flip(samples, [axis + 2 for axis in FLIPPED[orientation]])
+    return np.flip(samples, tuple(axis + 2 for axis in FLIPPED[orientation]))
 
 
 def _picture(path: Path, samples: np.ndarray, icc: bytes | None) -> Picture:
