@@ -1,7 +1,7 @@
 # `make` lists the targets. Arguments of a command go into ARGS: make train ARGS="scale=3 epsilon=0.1"
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow lint format bench lock clean
+.PHONY: help setup train test test-slow lint format bench paper lock clean
 
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -40,9 +40,12 @@ bench: $(READY) ## run every benchmark, some of them against torchdeq and deepin
 	$(PYTHON) benchmarks/compare.py $(ARGS)
 	@set -e; for name in $(BENCHMARKS); do echo "== benchmarks/$$name.py"; $(PYTHON) benchmarks/$$name.py; done
 
+paper: $(READY) ## make the paper's tables (hours; goes on where it stopped): ARGS="data.root=DIR"
+	$(PYTHON) experiments/paper_tables/run.py $(ARGS)
+
 lock: ## renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" --extra dev --extra spandrel pyproject.toml --output-file requirements.lock
+	  --custom-compile-command "make lock" --extra dev --extra spandrel --extra report pyproject.toml --output-file requirements.lock
 
 clean: ## remove caches and build products; .venv and the outputs of runs stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache build dist src/*.egg-info

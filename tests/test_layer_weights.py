@@ -111,6 +111,28 @@ def test_foreign_file_is_refused(tmp_path: Path, load) -> None:  # type: ignore[
         load(tmp_path / "other.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (("bundled", "rcan", 3), r"no layer 'rcan_x3' .* mcnet_lightning\.train backbone=rcan scale=3"),
+        (("bundled:mine", "srcnn", 2), r"no layer 'mine_x2' .* mcnet_lightning\.train backbone=srcnn scale=2"),
+        (("bundled:paper", "srcnn", 4), r"no layer 'paper_x4' .* backbone=srcnn backbone\.weights=official scale=4"),
+    ],
+)
+def test_missing_bundled_layer_comes_with_its_training_command(
+    words: tuple[str, str, int], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcnet_lightning.weights.ASSETS", tmp_path)
+    with pytest.raises(WeightsError, match=command):
+        load_layer(*words)
+
+
+def test_bundled_layer_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcnet_lightning.weights.ASSETS", tmp_path)
+    save_layer(tmp_path / "layers" / "paper_x3.safetensors", own_layer(), {"backbone": "srcnn", "scale": 3})
+    assert load_layer("bundled:paper", "rcan", 3).prior_weight.item() == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize("weights", ["bundled:nonsense", "nowhere.safetensors"])
 def test_missing_layer_is_named(weights: str) -> None:
     with pytest.raises(WeightsError, match=weights.removeprefix("bundled:")):

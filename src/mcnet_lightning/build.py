@@ -6,13 +6,14 @@ from omegaconf import DictConfig
 
 from mcnet_lightning.backbones import FrozenBackbone, load_backbone
 from mcnet_lightning.backbones.tiling import Tiling
+from mcnet_lightning.baselines import PnP, load_pnp_denoiser
 from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.downloads import cache_folder
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Ladder
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.imaging import Degradation, Perturbation
 from mcnet_lightning.layer_weights import load_denoiser, load_layer
 from mcnet_lightning.operators import (
     BicubicDownsample,
@@ -35,8 +36,18 @@ def build_degradation(config: DictConfig) -> Degradation:
             f"operator={config.operator.name}: the protocols make LR by bicubic down-sampling; other operators are for "
             "restore mode=fix and certify"
         )
+    perturbation = Perturbation(**config.perturbation, seed=config.seed) if "perturbation" in config else Perturbation()
+    if perturbation.label and config.data.lr is not None:
+        raise ConfigError(
+            f"data.lr={config.data.lr} holds LR that was measured, and perturbation.* perturbs LR that is made "
+            "from HR; leave one of them out"
+        )
     return Degradation(
-        config.protocol.name, config.scale, boundary=config.operator.boundary, quantise=config.protocol.quantise
+        config.protocol.name,
+        config.scale,
+        boundary=config.operator.boundary,
+        quantise=config.protocol.quantise,
+        perturbation=perturbation,
     )
 
 
@@ -64,10 +75,11 @@ def build_layer(config: DictConfig) -> EquilibriumLayer:
         )
     else:
         layer = load_layer(config.layer.weights, config.backbone.name, config.scale)
-    if config.beta is not None:
+    if config.get("beta") is not None:
         layer.set_prior_weight(config.beta, config.layer.prior_weight_floor)
     layer.solver = instantiate(config.solver)
-    layer.backward_solver = instantiate(config.backward)
+    if config.get("backward") is not None:  # of commands that train
+        layer.backward_solver = instantiate(config.backward)
     return layer
 
 
@@ -123,8 +135,29 @@ def build_ladder(
     degradation: Degradation,
     device: str = "auto",
 ) -> Ladder:
-    chosen = torch.device(chosen_device(device))
-    return Ladder(backbone, layer, degradation, config.epsilon, config.method, chosen, instantiate(config.tvtv))
+    return Ladder(
+        backbone,
+        layer,
+        degradation,
+        config.epsilon,
+        config.method,
+        choose_device(device),
+        instantiate(config.tvtv),
+        build_pnp(config) if "pnp" in config.method else None,
+    )
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of `device=auto|cpu|cuda`. Raises ConfigError for a GPU that is not there."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda, but this machine has no usable GPU; use device=cpu")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def build_pnp(config: DictConfig) -> PnP:
+    pnp = config.pnp
+    denoiser = load_pnp_denoiser(pnp.weights)
+    return PnP(denoiser, pnp.tolerance, pnp.max_iterations, pnp.mixing, pnp.half_iterations)
 
 
 def build_operator(settings: DictConfig, scale: int) -> MeasurementOperator:
@@ -146,8 +179,7 @@ def build_restorer(config: DictConfig) -> Restorer:
     layer = build_restoration_layer(config)
     operator = build_operator(config.operator, config.scale)
     tiling = Tiling(config.tile, config.overlap)
-    device = torch.device(chosen_device(config.device))
-    return Restorer(build_backbone(config), layer, operator, config.epsilon, tiling, device)
+    return Restorer(build_backbone(config), layer, operator, config.epsilon, tiling, choose_device(config.device))
 
 
 def build_restoration_layer(config: DictConfig) -> EquilibriumLayer | None:
@@ -158,10 +190,3 @@ def build_restoration_layer(config: DictConfig) -> EquilibriumLayer | None:
         if config.beta is not None:
             layer.set_prior_weight(config.beta)
     return layer
-
-
-def chosen_device(device: str) -> str:
-    """`auto` is the GPU if there is one. Raises ConfigError for `cuda` without one."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device=cuda, but this machine has no usable GPU; use device=cpu")
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"

@@ -10,7 +10,7 @@ def main() -> None:
 
 
 def run(config: DictConfig) -> None:
-    """Writes metrics.csv, and with pictures=true one PNG per image and method, into the run's folder."""
+    """Writes metrics.csv, and where asked for traces.csv and one PNG per image and method, into the run's folder."""
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
@@ -24,7 +24,12 @@ def run(config: DictConfig) -> None:
     images = build_data(config, degradation).test_images()
     ladder = build_ladder(config, build_backbone(config), layer, degradation, config.device)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    records = evaluate_ladder(ladder, images, pictures=folder / "pictures" if config.pictures else None)
+    records = evaluate_ladder(
+        ladder,
+        images,
+        pictures=folder / "pictures" if config.pictures else None,
+        traces=folder / "traces.csv" if config.traces else None,
+    )
     write_metrics(folder / "metrics.csv", records)
     print(f"wrote {folder}")
 

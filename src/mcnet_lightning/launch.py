@@ -23,14 +23,18 @@ from omegaconf import DictConfig
 
 from mcnet_lightning.config import register_schemas
 from mcnet_lightning.errors import ConfigError, MCNetError
-from mcnet_lightning.process import flush_subnormals, tune_process
+from mcnet_lightning.process import end_with_parent, flush_subnormals, tune_process
 from mcnet_lightning.settings.arguments import check_arguments, flags_first, help_configuration, parse_flags
 from mcnet_lightning.settings.composition import conf_dir
 from mcnet_lightning.settings.help_page import help_page
+from mcnet_lightning.sweeps import Program, swept_job
 
 Task = Callable[[DictConfig], Any]
 
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
+TERMINATED = 143  # and after SIGTERM
+LAUNCHERS = ("submitit", "joblib")  # whose own exceptions say that a job's process has gone
+AGAIN = "the same command again goes on with what is left"
 
 
 def launch(config_name: str, task: Task) -> None:
@@ -73,11 +77,17 @@ def _launch(config_name: str, task: Task, argv: list[str], program: str) -> None
     except MCNetError as error:
         _fail(error)
     tune_process()
-    _run(config_name, task, flags_first(argv, flags))
+    if "LOCAL_RANK" in os.environ:
+        end_with_parent()
+    first = [word for word in sys.argv[1:] if word not in argv]  # such as the `backbone` of `pretrain backbone`
+    kept = [word for word in argv if word not in flags.overrides and word not in ("-m", "--multirun")]
+    _run(config_name, task, flags_first(argv, flags), Program(sys.argv[0], (*first, *kept)))
 
 
-def _run(config_name: str, task: Task, argv: list[str]) -> None:
-    """Hands over to Hydra, which reads `argv`; the task itself sees the command line as it was typed."""
+def _run(config_name: str, task: Task, argv: list[str], program: Program) -> None:
+    """Hands over to Hydra, which reads `argv`; the task itself sees the command line as it was typed, or as it would
+    have been typed for this job of a sweep alone.
+    """
     typed, failures = sys.argv, list[MCNetError]()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra would cut the traceback of a bug
 
@@ -85,13 +95,15 @@ def _run(config_name: str, task: Task, argv: list[str]) -> None:
     def job(cfg: DictConfig) -> Any:
         sys.argv = typed  # Lightning repeats it to start the other processes of DDP
         flush_subnormals()
+        swept = HydraConfig.get().mode == RunMode.MULTIRUN
         try:
-            return task(cfg)
+            with swept_job(cfg, program) if swept else contextlib.nullcontext():
+                return task(cfg)
         except Exception as error:
             failure = _failure_behind(error)
-            if HydraConfig.get().mode == RunMode.MULTIRUN:  # Hydra goes on and raises the first failure at the end
-                number = HydraConfig.get().job.num
-                print(f"job {number} failed: {_line(failure)}" if failure else traceback.format_exc(), file=sys.stderr)
+            if swept:  # Hydra goes on and raises the first failure at the end
+                name = Path(HydraConfig.get().runtime.output_dir).name
+                print(f"{name} failed: {_line(failure)}" if failure else traceback.format_exc(), file=sys.stderr)
                 raise (failure or error) from None
             if failure is None:
                 raise
@@ -109,7 +121,14 @@ def _run(config_name: str, task: Task, argv: list[str]) -> None:
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into exit code 1
             _interrupted()
+        if type(end).__name__ == "SIGTERMException":  # Lightning's, with exit code 0
+            print(f"terminated; {AGAIN}", file=sys.stderr)
+            raise SystemExit(TERMINATED) from None
         raise
+    except Exception as error:
+        if not type(error).__module__.startswith(LAUNCHERS):
+            raise
+        _fail(MCNetError(f"a job was ended from outside ({_first_line(error)}); {AGAIN}"))
     finally:
         sys.argv = typed
     if failures:
@@ -142,6 +161,10 @@ def _program() -> str:
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _fail(error: MCNetError) -> NoReturn:

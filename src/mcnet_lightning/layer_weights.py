@@ -10,8 +10,13 @@ import torch
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import WeightsError
-from mcnet_lightning.weights import BUNDLED, WeightFile, bundled_path, read_weights, write_weights
+from mcnet_lightning.weights import BUNDLED, WeightFile, bundled_path, is_bundled, read_weights, write_weights
 
+# backbones of the bundled layers that are not named like theirs
+TRAINED_ON = {
+    "paper": "backbone=srcnn backbone.weights=official scale={scale}",
+    "dctlsa": "backbone=spandrel backbone.weights=dctlsa_x{scale}.pth scale={scale}",
+}
 PUBLISHED_PREFIXES = ("f.dncnn.dncnn.", "dncnn.")
 PUBLISHED_BETA = "f.alpha"
 CHECKPOINT_PREFIX = "model.layer."  # the LightningModule's name of the layer; its frozen backbone is in no checkpoint
@@ -20,8 +25,9 @@ CHECKPOINT_PREFIX = "model.layer."  # the LightningModule's name of the layer; i
 def load_layer(weights: str | Path = BUNDLED, backbone: str = "srcnn", scale: int = 2) -> EquilibriumLayer:
     """A trained layer, ready to run.
 
-    weights: "bundled" (for `backbone` and `scale`), "bundled:NAME", or a path to our safetensors, a training
-    checkpoint, or the published format. Solver settings are those of the library; `layer.solver.tolerance` is writable.
+    weights: "bundled" (for `backbone` and `scale`), "bundled:NAME" (assets/layers/NAME_xSCALE), or a path to our
+    safetensors, a training checkpoint, or the published format. Solver settings are those of the library;
+    `layer.solver.tolerance` is writable.
 
     Raises WeightsError if there is none, or if it was made for another scale.
     """
@@ -47,10 +53,12 @@ def describe_layer(layer: EquilibriumLayer) -> dict[str, Any]:
     return {"penalty": layer.penalty, "denoiser": layer.denoiser.hyperparameters}
 
 
-def load_denoiser(weights: str | Path) -> DnCNN:
-    """A trained denoiser: "bundled", "bundled:NAME", or a path: ours, the published format, or any layer's file."""
-    name = str(weights).removeprefix(BUNDLED).removeprefix(":") or "dncnn6"
-    path = bundled_path("denoiser", name) if str(weights).startswith(BUNDLED) else weights
+def load_denoiser(weights: str | Path, bundled: str = "dncnn6") -> DnCNN:
+    """A trained denoiser: "bundled" (the one named `bundled`), "bundled:NAME", or a path: ours, the published format,
+    or any layer's file.
+    """
+    name = str(weights).removeprefix(BUNDLED).removeprefix(":") or bundled
+    path = bundled_path("denoiser", name) if is_bundled(weights) else weights
     file = read_weights(path)
     if file.metadata.get("kind") == "layer" or PUBLISHED_BETA in file.tensors:
         denoiser = _layer_of(file).denoiser
@@ -89,11 +97,17 @@ def _layer_of(file: WeightFile) -> EquilibriumLayer:
 
 def layer_path(weights: str, backbone: str, scale: int) -> Path:
     """The file that `load_layer` reads. Raises WeightsError that lists what is bundled."""
-    if weights == BUNDLED:
-        return bundled_path("layer", f"{backbone}_x{scale}")
-    if weights.startswith(f"{BUNDLED}:"):
-        return bundled_path("layer", f"{weights.removeprefix(BUNDLED + ':')}_x{scale}")
-    return Path(weights)
+    if weights != BUNDLED and not weights.startswith(f"{BUNDLED}:"):
+        return Path(weights)
+    name = weights.removeprefix(BUNDLED).removeprefix(":") or backbone
+    return bundled_path("layer", f"{name}_x{scale}", _training_command(name, backbone, scale))
+
+
+def _training_command(name: str, backbone: str, scale: int) -> str:
+    """What makes the layer `name` of this scale, for those who look for it in vain."""
+    if name in TRAINED_ON:
+        return f"train it with python -m mcnet_lightning.train {TRAINED_ON[name].format(scale=scale)} data=t91"
+    return f"train one with python -m mcnet_lightning.train backbone={backbone} scale={scale} data=t91"
 
 
 def _published_denoiser(file: WeightFile) -> DnCNN:

@@ -63,14 +63,19 @@ class WeightFile:
         module.load_state_dict(given)
 
 
-def bundled_path(kind: str, name: str) -> Path:
-    """A weight file inside the package. Raises WeightsError that lists what there is."""
+def is_bundled(weights: str | Path) -> bool:
+    """Whether the words "bundled" or "bundled:NAME" were given, and not a path."""
+    return str(weights) == BUNDLED or str(weights).startswith(f"{BUNDLED}:")
+
+
+def bundled_path(kind: str, name: str, remedy: str = "train one") -> Path:
+    """A weight file inside the package. Raises WeightsError that lists what there is and says how to get it."""
     folder = ASSETS / f"{kind}s"
     path = folder / f"{name}.safetensors"
     if not path.is_file():
         existing = ", ".join(sorted(file.stem for file in folder.glob("*.safetensors"))) or "none"
         raise WeightsError(
-            f"no {kind} {name!r} is bundled (bundled: {existing}); give a path in {kind}.weights or train one"
+            f"no {kind} {name!r} is bundled (bundled: {existing}); give a path in {kind}.weights or {remedy}"
         )
     return path
 

@@ -4,24 +4,24 @@ import pytest
 import torch
 
 from mcnet_lightning.backbones import load_backbone
-from mcnet_lightning.baselines import TVTV
+from mcnet_lightning.baselines import TVTV, PnP
 from mcnet_lightning.config.commands import METHODS
 from mcnet_lightning.data import WholeImages, load_images
 from mcnet_lightning.data.sources import EMBEDDED
 from mcnet_lightning.evaluation.ladder import Estimate, Ladder
 from mcnet_lightning.imaging import Degradation
-from mcnet_lightning.layer_weights import load_layer
+from mcnet_lightning.layer_weights import load_denoiser, load_layer
 
-PROJECTED = ("bicubic+projection", "backbone+projection", "tvtv", "mcnet")
+ITERATIVE = ("tvtv", "pnp", "mcnet")
+PROJECTED = ("bicubic+projection", "backbone+projection", *ITERATIVE)
 
 
 @pytest.fixture(scope="module")
 def rows() -> tuple[Ladder, dict[str, object], list[Estimate]]:
     degradation = Degradation("paper", 2)
     image = WholeImages(load_images(EMBEDDED, "test")[:1], degradation, crop=48)[0]
-    ladder = Ladder(
-        load_backbone("srcnn", 2), load_layer(), degradation, 0.0, METHODS, torch.device("cpu"), TVTV(tolerance=1e-2)
-    )
+    baselines = TVTV(tolerance=1e-2), PnP(load_denoiser("bundled"), tolerance=1e-3)
+    ladder = Ladder(load_backbone("srcnn", 2), load_layer(), degradation, 0.0, METHODS, torch.device("cpu"), *baselines)
     return ladder, image, list(ladder.estimates(image))
 
 
@@ -43,5 +43,11 @@ def test_iterative_methods_say_how_they_ended(rows: tuple[Ladder, dict[str, obje
     ladder, image, estimates = rows
     measured = {each.method: ladder.measure(image, each) for each in estimates}
     for method in METHODS:
-        assert (measured[method].residual is not None) == (method in ("tvtv", "mcnet"))
+        assert (measured[method].residual is not None) == (method in ITERATIVE)
     assert measured["tvtv"].psnr_y > measured["bicubic"].psnr_y
+    assert measured["pnp"].psnr_y > measured["bicubic"].psnr_y
+
+
+def test_what_cannot_be_run_has_no_row() -> None:
+    bare = Ladder(load_backbone("bicubic", 2), None, Degradation("paper", 2), 0.0, METHODS, torch.device("cpu"))
+    assert bare.methods == [method for method in METHODS if method not in ("pnp", "mcnet")]

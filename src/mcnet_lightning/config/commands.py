@@ -7,12 +7,13 @@ from omegaconf import MISSING
 
 from mcnet_lightning.config.keys import key
 from mcnet_lightning.config.model import Denoiser, Layer
-from mcnet_lightning.config.problem import SCALES, Data, Protocol
-from mcnet_lightning.config.solving import TVTV
+from mcnet_lightning.config.problem import SCALES, Data, Perturbation, Protocol
+from mcnet_lightning.config.solving import TVTV, PnP
 from mcnet_lightning.config.training import Logger, Optimiser, Trainer
 
 LADDER = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
-METHODS = (*LADDER[:-1], "tvtv", "mcnet")  # tvtv takes ten times as long as the others together
+DEVICES = ("auto", "cpu", "cuda")
+METHODS = (*LADDER[:-1], "tvtv", "pnp", "mcnet")  # tvtv and pnp take ten times as long as the others together
 
 
 @dataclass
@@ -40,21 +41,31 @@ class Training:
     optimiser: Optimiser = field(default_factory=Optimiser)
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
-    resume: str | None = key(None, "checkpoint to continue from, such as RUN/checkpoints/last.ckpt", path="file")
+    resume: str | None = key(
+        None, "checkpoint to continue from, such as RUN/checkpoints/last.ckpt", path="file", content=False
+    )
+    checkpoint_steps: int = key(50, "steps between writes of checkpoints/last.ckpt", minimum=1, content=False)
 
 
 @dataclass
-class Consistent(Problem):
+class Layered(Problem):
     """A problem solved by an equilibrium layer on top of its backbone."""
 
     epsilon: float = key(0.0, "largest ||b - A x||_2, per patch in training and per image in testing", minimum=0.0)
-    beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
     layer: Layer = field(default_factory=Layer)
     denoiser: Denoiser = field(default_factory=Denoiser)
     solver: Any = None
+
+
+@dataclass
+class Consistent(Layered):
+    """The same, measured beside other methods."""
+
+    beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
     backward: Any = None
     method: list[str] = key(list(LADDER), "rows of the ladder", choices=METHODS)
     tvtv: TVTV = field(default_factory=TVTV)
+    pnp: PnP = field(default_factory=PnP)
 
 
 @dataclass
@@ -64,13 +75,31 @@ class TrainConfig(Training, Consistent):
 
 @dataclass
 class EvaluateConfig(Consistent):
-    device: str = key("auto", "where to compute", choices=("auto", "cpu", "cuda"))
-    pictures: bool = key(False, "write each method's picture beside metrics.csv")
+    device: str = key("auto", "where to compute", choices=DEVICES)
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    pictures: bool = key(False, "write each method's picture, HR and LR beside metrics.csv")
+    traces: bool = key(False, "write traces.csv: the residual at every evaluation of the fixed-point map")
+
+
+@dataclass
+class SearchBetaConfig(Layered):
+    betas: list[float] = key(
+        [0.015, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0], "values of beta to try, the weight of ||x - w||^2", minimum=0.0
+    )
+    device: str = key("auto", "where to compute", choices=DEVICES)
 
 
 @dataclass
 class PretrainBackboneConfig(Training, Problem):
     initial_weights: str | None = key(None, "start from this file instead of random weights", path="file")
+
+
+@dataclass
+class DashboardConfig:
+    project: str = key("mcnet_lightning", "W&B project whose runs are compared")
+    entity: str | None = key(None, "W&B user or team")
+    name: str = key("MCNet", "name of the workspace")
+    online: bool = key(False, "create the workspace at W&B, which needs `wandb login`; false: write the file alone")
 
 
 @dataclass
@@ -135,3 +164,10 @@ class CertifyConfig:
     guess: bool = key(False, "compare many operators and name the one that made this measurement")
     max_megapixels: float = key(200.0, "pictures of more pixels are refused", minimum=0.0, exclusive=True)
     operator: Any = None
+
+
+@dataclass
+class ReportConfig:
+    runs: Any = key(MISSING, "a folder that holds finished runs, at any depth, or a list of such folders")
+    output: str = key("outputs/report", "folder for the tables, figures and index.html; older ones are replaced")
+    seed: int = key(0, "seed of the bootstrap", minimum=0)

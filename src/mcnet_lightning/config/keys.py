@@ -9,6 +9,7 @@ def key(default: Any, meaning: str, **limits: Any) -> Any:
 
     `choices`, `minimum`, `maximum`: of a value, or of each item of a list; `exclusive` or `exclusive_minimum` leaves
     the minimum itself out. `path="file"` or `"folder"`: what must exist, unless the value is one of `words`.
+    `content=False`: no result depends on it, so that a finished job of a sweep stays finished whatever its value.
     """
     metadata = {"help": meaning, **limits}
     if isinstance(default, list | dict):

@@ -1,10 +1,15 @@
 """The frozen backbone, and the layer with its denoiser."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from omegaconf import MISSING
 
 from mcnet_lightning.config.keys import key
+
+_LAYERS = Path(__file__).parents[1] / "assets" / "layers"
+BUNDLED_LAYERS = sorted({re.sub(r"_x[2-9]$", "", file.stem) for file in _LAYERS.glob("*.safetensors")})
 
 
 @dataclass
@@ -69,7 +74,10 @@ class BicubicBackbone:
 class Layer:
     weights: str = key(
         "none",
-        "bundled, a path (own checkpoint or published format), or none: train starts afresh, evaluate uses no layer",
+        "bundled (the layer named like the backbone), bundled:NAME (in the package: "
+        + ", ".join(BUNDLED_LAYERS)
+        + "), a "
+        "path (own checkpoint or published format), or none: train starts afresh, evaluate uses no layer",
         path="file",
         words=("bundled", "none"),
     )

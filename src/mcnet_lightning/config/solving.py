@@ -28,6 +28,15 @@ class Picard:
 
 
 @dataclass
+class Published:
+    _target_: str = "mcnet_lightning.equilibrium.PublishedSolver"
+    tolerance: float = key(
+        1e-5, "stop at a relative residual of the pair (x, lambda) below this", minimum=0.0, exclusive=True
+    )
+    max_evaluations: int = key(200, "evaluations of T after which a sample counts as not converged", minimum=3)
+
+
+@dataclass
 class GMRES:
     _target_: str = "mcnet_lightning.equilibrium.GMRES"
     tolerance: float = key(1e-2, "relative residual of the adjoint equation", minimum=0.0, exclusive=True)
@@ -68,3 +77,19 @@ class TVTV:
     prior_weight: float = key(1.0, "weight of ||D (x - w)||_1 against ||D x||_1", minimum=0.0)
     tolerance: float = key(1e-3, "stop at this optimality gap, relative to the objective", minimum=0.0, exclusive=True)
     max_steps: int = key(3000, "primal-dual steps at most", minimum=1)
+
+
+@dataclass
+class PnP:
+    weights: str = key(
+        "bundled",
+        "the denoiser of pnp: bundled (ours, 17 layers), bundled:NAME, or a path: ours, or a published DnCNN",
+        path="file",
+        words=("bundled",),
+    )
+    tolerance: float = key(2e-3, "stop a sample at ||T(y) - y|| / ||T(y)|| below this", minimum=0.0, exclusive=True)
+    max_iterations: int = key(100, "evaluations of the denoiser at most", minimum=1)
+    mixing: float = key(1.0, "relaxation in (0, 1]", minimum=0.0, maximum=1.0, exclusive_minimum=True)
+    half_iterations: bool | None = key(
+        None, "bfloat16 convolutions for the first iterations; null: where that is faster"
+    )

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mcnet_lightning.backbones.frozen import FrozenBackbone
 from mcnet_lightning.data.cache import cached_prior
+from mcnet_lightning.data.loading import EvenShare, PatchSampler, ResumableLoader, share_of_batch
 from mcnet_lightning.data.patches import PatchSet, cut_patches
 from mcnet_lightning.data.sources import NamedImage, load_images
 from mcnet_lightning.imaging import Degradation, find_picture, list_images, read_rgb
@@ -53,7 +54,7 @@ class MeasurementDataModule(pl.LightningDataModule):
     """Patches b, w, x for training; held-out crops for validation; whole test images.
 
     With a backbone, its outputs on the patches are computed once and cached on disk; without one (when the backbone
-    itself is trained) batches carry no `prior_image`.
+    itself is trained) batches carry no `prior_image`. `batch_size` is of all processes together.
     """
 
     def __init__(
@@ -97,23 +98,29 @@ class MeasurementDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         assert self.patches is not None, "setup() comes first"
-        return DataLoader(
+        rank, processes = self._rank_and_processes()
+        share = share_of_batch(self.batch_size, processes)
+        return ResumableLoader(
             self.patches,  # type: ignore[arg-type]
-            batch_size=self.batch_size,
-            shuffle=True,
-            drop_last=len(self.patches) >= self.batch_size,
+            batch_size=share,
+            sampler=PatchSampler(self.patches, processes, rank, seed=self.seed),  # type: ignore[arg-type]
+            drop_last=len(self.patches) // processes >= share,
             num_workers=self.num_workers,
             collate_fn=_already_a_batch,
         )
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        images = [image for name in self.train_sets for image in load_images(name, "validation", self.root)]
-        step = max(1, len(images) // self.validation_images)
-        chosen = images[::step][: self.validation_images]
-        return self._whole(WholeImages(chosen, self.degradation, self.validation_size))
+        return self._whole(EvenShare(self.held_out_images(), *self._rank_and_processes()))
 
     def test_dataloader(self) -> DataLoader[dict[str, Any]]:
         return self._whole(self.test_images())
+
+    def held_out_images(self) -> WholeImages:
+        """Central crops of training images that no training sees."""
+        images = [image for name in self.train_sets for image in load_images(name, "validation", self.root)]
+        step = max(1, len(images) // self.validation_images)
+        chosen = images[::step][: self.validation_images]
+        return WholeImages(chosen, self.degradation, self.validation_size)
 
     def test_images(self) -> WholeImages:
         lr_pictures = None if self.lr_folder is None else list_images(self.lr_folder)
@@ -124,7 +131,10 @@ class MeasurementDataModule(pl.LightningDataModule):
             images = [image for name in self.test_sets for image in load_images(name, "test", self.root)]
         return WholeImages(images, self.degradation, lr_pictures=lr_pictures)
 
-    def _whole(self, images: WholeImages) -> DataLoader[dict[str, Any]]:
+    def _rank_and_processes(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _whole(self, images: Dataset[dict[str, Any]]) -> DataLoader[dict[str, Any]]:
         return DataLoader(images, batch_size=None, shuffle=False, num_workers=self.num_workers)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mcnet_lightning.denoisers.half_precision import IncrementalChain, LinearisedChain, RoundedChain, channels_last
 from mcnet_lightning.denoisers.lipschitz import ConvolutionNorm, convolution_norm_bound
+from mcnet_lightning.denoisers.tiles import in_tiles
 from mcnet_lightning.equilibrium import Denoiser
 from mcnet_lightning.errors import ConfigError
 
@@ -139,7 +140,7 @@ class _BoundDnCNN:
         self, denoiser: DnCNN, weights: list[Tensor], network: Callable[[Tensor], Tensor] | None = None
     ) -> None:
         self.denoiser, self.weights = denoiser, weights
-        self.network = network or partial(_chain, weights=weights)
+        self.network = network or partial(_network, weights=weights)
 
     def __call__(self, image: Tensor) -> Tensor:
         combine, offset = self.denoiser.combine, self.denoiser.offset
@@ -175,8 +176,13 @@ class _BoundDnCNN:
         return value, lambda direction: self.denoiser.combine(direction, chain.transposed_product(direction))
 
 
+def _network(image: Tensor, weights: list[Tensor]) -> Tensor:
+    """N."""
+    return in_tiles(partial(_chain, weights=weights), image, reach=len(weights) * (KERNEL // 2))
+
+
 def _chain(features: Tensor, weights: list[Tensor]) -> Tensor:
-    """N. Under autocast the first and last convolutions stay in full precision: 1/255 is lost in half."""
+    """N of a whole image. Under autocast its ends stay in full precision: 1/255 is lost in half."""
     kind, padding = features.device.type, KERNEL // 2
     with torch.autocast(kind, enabled=False):
         features = F.relu(F.conv2d(channels_last(features), weights[0], padding=padding), inplace=True)

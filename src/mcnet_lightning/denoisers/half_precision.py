@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
+from mcnet_lightning.denoisers.tiles import in_tiles
+
 
 def channels_last(image: Tensor) -> Tensor:
     """The image laid out so that convolutions on it give channels-last features; with one channel that takes a view
@@ -34,9 +36,13 @@ class RoundedChain:
         self.dtype = dtype
         self.first = weights[0].detach()
         self.rest = _laid_out(weights[1:], dtype)
+        self.reach = sum(weight.shape[-1] // 2 for weight in weights)
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
+        return in_tiles(self._whole, image, self.reach)
+
+    def _whole(self, image: Tensor) -> Tensor:
         features = F.relu(_convolve(channels_last(image), self.first)).to(self.dtype)
         for weight in self.rest[:-1]:
             features = F.relu(_convolve(features, weight))

@@ -12,6 +12,7 @@ from mcnet_lightning.equilibrium.implicit import (
 from mcnet_lightning.equilibrium.jacobian import LocalJacobian, local_jacobian
 from mcnet_lightning.equilibrium.layer import Denoiser, EquilibriumLayer, LayerResult
 from mcnet_lightning.equilibrium.projection import MeasurementBall, project_measurement_ball
+from mcnet_lightning.equilibrium.published import PublishedSolver
 from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
 from mcnet_lightning.equilibrium.stats import Outcome, SolveStats
 
@@ -29,6 +30,7 @@ __all__ = [
     "Neumann",
     "Outcome",
     "PicardSolver",
+    "PublishedSolver",
     "SolveStats",
     "Unrolled",
     "implicit_fixed_point",

@@ -15,6 +15,12 @@ class FixedIterationLayer(nn.Module):
     With A X = A_v X A_h^T the projection is q - A_v^+ (A q - b) (A_h^+)^T: four matrices, computed here in float64.
     """
 
+    vertical: Tensor
+    horizontal: Tensor
+    vertical_inverse: Tensor
+    horizontal_inverse: Tensor
+    prior_weight: Tensor
+
     def __init__(
         self, layer: EquilibriumLayer, operator: KernelDownsample, image_size: Size, iterations: int = 30
     ) -> None:

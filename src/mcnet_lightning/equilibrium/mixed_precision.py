@@ -40,7 +40,9 @@ def approach(run: Run, whole: DouglasRachfordMap, tolerance: float, max_evaluati
         return
     while len(rows):
         near = whole.select(rows).incremental(torch.bfloat16)
-        assert near is not None
+        if near is None:
+            run.forget_values(rows)
+            return
         base = run.state.clone()
         run.forget_values(rows)
         residual = run.observe(rows, near(run.states(rows)))

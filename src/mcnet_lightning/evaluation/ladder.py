@@ -9,32 +9,13 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.backbones import FrozenBackbone
-from mcnet_lightning.baselines import TVTV
+from mcnet_lightning.baselines import TVTV, PnP
 from mcnet_lightning.equilibrium import EquilibriumLayer, MeasurementBall, SolveStats, project_measurement_ball
 from mcnet_lightning.evaluation.metrics import consistency, lr_psnr, psnr, ssim
+from mcnet_lightning.evaluation.records import Record
 from mcnet_lightning.imaging import Degradation
 
-MEAN = "mean"
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row of metrics.csv; `image` is "mean" for the mean over a dataset. Names and order are the file's columns."""
-
-    protocol: str
-    operator: str
-    dataset: str
-    scale: int
-    backbone: str
-    method: str
-    image: str
-    psnr_y: float
-    ssim_y: float
-    consistency: float
-    lr_psnr: float
-    evaluations: float | None = None
-    residual: float | None = None
-    seconds: float = 0.0
+NO_BACKBONE = ("bicubic", "pnp")
 
 
 @dataclass(frozen=True)
@@ -48,7 +29,9 @@ class Estimate:
 
 
 class Ladder:
-    """Runs `methods` on test images; without a layer there is no "mcnet". One protocol and one operator throughout."""
+    """Runs `methods` on test images; without a layer there is no "mcnet", without a `pnp` no "pnp". One protocol and
+    one operator throughout.
+    """
 
     def __init__(
         self,
@@ -59,20 +42,23 @@ class Ladder:
         methods: Sequence[str],
         device: torch.device,
         tvtv: TVTV | None = None,
+        pnp: PnP | None = None,
     ) -> None:
         self.backbone = backbone.to(device)
         self.layer = None if layer is None else layer.to(device).eval()
         self.degradation = degradation
         self.epsilon = epsilon
-        self.methods = [method for method in methods if layer is not None or method != "mcnet"]
+        absent = {"mcnet": layer is None, "pnp": pnp is None}
+        self.methods = [method for method in methods if not absent.get(method, False)]
         self.device = device
-        self.tvtv = tvtv or TVTV()
+        self.tvtv, self.pnp = tvtv or TVTV(), pnp
         self._makers: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, SolveStats | None]]] = {
             "bicubic": lambda b, upsampled, w: (upsampled, None),
             "bicubic+projection": lambda b, upsampled, w: (self._project(upsampled, b), None),
             "backbone": lambda b, upsampled, w: (w, None),
             "backbone+projection": lambda b, upsampled, w: (self._project(w, b), None),
             "tvtv": lambda b, upsampled, w: self.tvtv.solve(w, MeasurementBall(b, degradation.operator, epsilon)),
+            "pnp": lambda b, upsampled, w: self._pnp(upsampled, b),
             "mcnet": lambda b, upsampled, w: self._mcnet(w, b),
         }
 
@@ -86,7 +72,7 @@ class Ladder:
         for method in self.methods:
             start = time.perf_counter()
             estimate, stats = self._makers[method](b, upsampled, w)
-            seconds = self._elapsed(start) + (0.0 if method.startswith("bicubic") else backbone_seconds)
+            seconds = self._elapsed(start) + (0.0 if method.startswith(NO_BACKBONE) else backbone_seconds)
             yield Estimate(method, estimate, seconds, stats)
 
     def measure(self, image: dict[str, Any], estimate: Estimate) -> Record:
@@ -113,6 +99,10 @@ class Ladder:
 
     def _project(self, image: Tensor, b: Tensor) -> Tensor:
         return project_measurement_ball(image, b, self.degradation.operator, self.epsilon)
+
+    def _pnp(self, start: Tensor, b: Tensor) -> tuple[Tensor, SolveStats]:
+        assert self.pnp is not None
+        return self.pnp.solve(start, MeasurementBall(b, self.degradation.operator, self.epsilon))
 
     def _mcnet(self, w: Tensor, b: Tensor) -> tuple[Tensor, SolveStats]:
         assert self.layer is not None

@@ -1,5 +1,6 @@
 """Quality and consistency of a restored Y image, as torchmetrics; every figure is per image, then averaged."""
 
+import math
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from kornia.metrics import ssim as gaussian_ssim
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.image import peak_signal_noise_ratio
+from torchmetrics.utilities import dim_zero_cat
 
 from mcnet_lightning.imaging.degradation import ProtocolName
 from mcnet_lightning.operators import MeasurementOperator
@@ -59,23 +61,23 @@ def lr_psnr(estimate: Tensor, measurement: Tensor, operator: MeasurementOperator
 
 
 class ImageMeans(Metric):
-    """Means over images of named per-image figures; exact however the images are batched or sharded."""
+    """Means over images of named per-image figures: the same to the last bit however the images are sharded."""
 
     full_state_update = False
-    total: Tensor
-    count: Tensor
+    rows: list[Tensor]
 
     def __init__(self, names: tuple[str, ...], **options: Any) -> None:
         super().__init__(**options)
         self.names = names
-        self.add_state("total", torch.zeros(len(names), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("rows", [], dist_reduce_fx="cat")
 
-    def update(self, **figures: Tensor) -> None:
-        """One value per image, (B,), for each name."""
-        values = torch.stack([figures[name].double().reshape(-1) for name in self.names])
-        self.total += values.sum(dim=1)
-        self.count += values.shape[1]
+    def update(self, counts: bool = True, **figures: Tensor) -> None:
+        """One value per image, (B,), for each name. `counts=False`: seen only to keep processes in step."""
+        columns = [figures[name].double().reshape(-1) for name in self.names]
+        self.rows.append(torch.stack([*columns, torch.full_like(columns[0], float(counts))], dim=1))
 
     def compute(self) -> dict[str, Tensor]:
-        return dict(zip(self.names, self.total / self.count, strict=True))
+        rows = dim_zero_cat(self.rows)
+        counted = rows[rows[:, -1] == 1, :-1].cpu()
+        means = [math.fsum(column) / len(counted) for column in counted.T.tolist()]  # exact, so the order is no matter
+        return {name: torch.tensor(mean, dtype=torch.float64) for name, mean in zip(self.names, means, strict=True)}

@@ -4,7 +4,7 @@ import csv
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.evaluation.ladder import MEAN, Record
+from mcnet_lightning.evaluation.records import COLUMNS, MEAN, Record
 
-COLUMNS = [field.name for field in fields(Record)]
 FIGURES = ("psnr_y", "ssim_y", "consistency", "lr_psnr", "evaluations", "residual", "seconds")
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.imaging.colour import rgb_to_luma
+from mcnet_lightning.imaging.perturbation import Perturbation
 from mcnet_lightning.operators.resize import BicubicDownsample, Boundary, resize_matrix, upsample_bicubic
 
 ProtocolName = Literal["paper", "standard"]
@@ -37,15 +38,24 @@ def floor_8bit(image: Tensor) -> Tensor:
 
 
 class Degradation:
-    """HR RGB in [0, 1] -> Observation, by protocol. Works on batches; one boundary for A, LR and the enlarged LR."""
+    """HR RGB in [0, 1] -> Observation, by protocol. Works on batches; one boundary for A, LR and the enlarged LR.
+
+    perturbation: what happens to LR on the way and is not in `operator`, the one that the methods are told.
+    """
 
     def __init__(
-        self, protocol: ProtocolName, scale: int, boundary: Boundary | None = None, quantise: bool = True
+        self,
+        protocol: ProtocolName,
+        scale: int,
+        boundary: Boundary | None = None,
+        quantise: bool = True,
+        perturbation: Perturbation | None = None,
     ) -> None:
         if protocol not in OWN_BOUNDARY:
             raise ConfigError(f"protocol={protocol!r} is unknown; use one of {', '.join(OWN_BOUNDARY)}")
         self.protocol = protocol
         self.quantise = quantise
+        self.perturbation = perturbation or Perturbation()
         self.operator = BicubicDownsample(scale, boundary or OWN_BOUNDARY[protocol])
 
     @property
@@ -59,8 +69,10 @@ class Degradation:
 
     @property
     def protocol_label(self) -> str:
-        """`paper`, `standard`, or with `-float` where LR was left unquantised: a different column in every table."""
-        return self.protocol if self.quantise else f"{self.protocol}-float"
+        """`paper` or `standard`, with `-float` where LR was left unquantised and with what perturbs it: each of these
+        is a different column in every table.
+        """
+        return self.protocol + ("" if self.quantise else "-float") + self.perturbation.label
 
     def fit(self, hr: Tensor) -> Tensor:
         """(3, H, W) brought to a multiple of the scale: resized by PIL (`paper`) or cropped (`standard`)."""
@@ -97,15 +109,24 @@ class Degradation:
 
     def downsample(self, hr: Tensor) -> tuple[Tensor, Tensor]:
         """LR before and after the protocol's rounding; `standard` knows only the latter."""
+        exact, rounded = self.perturbation.resample(hr, self.operator, self._downsample)
+        exact, rounded = self.perturbation.corrupt(hr, exact, rounded, self._round_off)
+        return exact, rounded.to(hr.dtype)
+
+    def _downsample(self, hr: Tensor, operator: BicubicDownsample) -> tuple[Tensor, Tensor]:
         if not self.quantise:
-            return (lr := self.operator(hr)), lr
+            return (lr := operator(hr)), lr
         if self.protocol == "paper":
             # float64: in flat regions float32 would put several per cent of the pixels one level too low
-            lr = self.operator(torch.round(hr.double() * 255) / 255)
-            return lr, floor_8bit(lr).to(hr.dtype)
-        levels = _two_pass_8bit(hr, self.operator)
-        lr = (levels / 255).to(hr.dtype)
+            lr = operator(torch.round(hr.double() * 255) / 255)
+            return lr, floor_8bit(lr)
+        lr = (_two_pass_8bit(hr, operator) / 255).to(hr.dtype)
         return lr, lr
+
+    def _round_off(self, lr: Tensor) -> Tensor:
+        if not self.quantise:
+            return lr
+        return floor_8bit(lr) if self.protocol == "paper" else torch.round(lr.clamp(0, 1) * 255) / 255
 
 
 def _two_pass_8bit(image: Tensor, operator: BicubicDownsample) -> Tensor:

@@ -18,9 +18,10 @@ from omegaconf import DictConfig
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.settings.composition import composed, composing, group_choices, group_options, without_hydra
-from mcnet_lightning.settings.overrides import check_key, check_option, check_sign, check_type, parse
+from mcnet_lightning.settings.overrides import check_grid, check_key, check_option, check_sign, check_type, parse
 from mcnet_lightning.settings.validation import check_complete, validate
 
+GRID = "sweep"  # the group whose files name the values of a sweep
 MAX_COMPOSED_JOBS = 32  # a larger sweep is checked value by value, the other axes at their first
 
 
@@ -65,8 +66,12 @@ def check_arguments(config_name: str, flags: argparse.Namespace) -> None:
     with composing(config_name):
         overrides = parse(flags.overrides)
         check = _Checker(flags.config_name or config_name)
-        hydra_words = [str(o.input_line) for o in overrides if o.is_hydra_override() and not o.is_sweep_override()]
-        for words in _jobs(overrides, flags, check.composed(extra + hydra_words)):
+        single = [o for o in overrides if not o.is_sweep_override()]
+        hydra_words = extra + [str(o.input_line) for o in single if o.is_hydra_override()]
+        grids = [o for o in single if o.key_or_group == GRID]
+        for o in grids:
+            check_grid(o, check.composed(hydra_words))
+        for words in _jobs(overrides, flags, check.composed(hydra_words + [str(o.input_line) for o in grids])):
             cfg = check.job(extra + words)
             if not (flags.cfg or flags.info):  # which only show a configuration
                 check_complete(without_hydra(cfg), group_choices(cfg))

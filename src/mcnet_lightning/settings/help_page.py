@@ -21,9 +21,9 @@ def help_page(config_name: str, program: str, cfg: DictConfig) -> str:
         f"usage: {program} [GROUP=OPTION ...] [KEY=VALUE ...] [-m KEY=VALUE,VALUE ...]",
         "",
         *textwrap.wrap(about, _width()),
-        "",
-        "Groups (an option sets several keys at once; * is chosen here)",
     ]
+    if groups:
+        lines += ["", "Groups (an option sets several keys at once; * is chosen here)"]
     for group, choice in reversed(groups.items()):
         options = ", ".join(f"{option}*" if option == choice else option for option in group_options(cfg, group))
         lines += _row(group, options)

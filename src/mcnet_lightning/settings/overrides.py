@@ -51,6 +51,12 @@ def check_option(override: Override, tree: DictConfig) -> None:
         raise ConfigError(f"{override.input_line}: '{group}' has no such option; {hint} {', '.join(options)}")
 
 
+def check_grid(override: Override, tree: DictConfig) -> None:
+    """Refuses a grid that does not exist, or that this command has none of."""
+    known = override.key_or_group in group_choices(tree)
+    (check_option if known else check_key)(override, tree)
+
+
 def check_key(override: Override, tree: DictConfig) -> None:
     """Refuses a key that does not exist under the chosen groups; `tree` is the composition of these."""
     parts = override.key_or_group.split(".")

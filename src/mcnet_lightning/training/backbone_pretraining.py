@@ -38,6 +38,7 @@ class BackbonePretraining(pl.LightningModule):
     def validation_step(self, batch: dict[str, Any], _: int) -> None:
         estimate = as_luma(self.network(batch[self.input_kind])).float()
         self.means.update(
+            batch["counts"],
             psnr=psnr(estimate, batch["truth"], self.scale, self.protocol),
             bicubic_psnr=psnr(batch["upsampled"], batch["truth"], self.scale, self.protocol),
         )

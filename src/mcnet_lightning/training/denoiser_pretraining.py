@@ -34,8 +34,10 @@ class DenoiserPretraining(pl.LightningModule):
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: dict[str, Any], index: int) -> None:
-        self.means.update(**denoising_psnr(self.denoiser, batch["truth"], (self.low + self.high) / 2, seed=index))
+    def validation_step(self, batch: dict[str, Any], _: int) -> None:
+        level = (self.low + self.high) / 2
+        figures = denoising_psnr(self.denoiser, batch["truth"], level, seed=batch["position"])
+        self.means.update(batch["counts"], **figures)
 
     def on_validation_epoch_end(self) -> None:
         means = self.means.compute()

@@ -10,13 +10,13 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from mcnet_lightning.config.training import Trainer as TrainerConfig
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.training.callbacks import progress
-from mcnet_lightning.training.loggers import build_loggers
-
-LAST_EVERY_STEPS = 50
+from mcnet_lightning.training.loggers import build_loggers, forget_after
+from mcnet_lightning.training.processes import EndTogether, WorldSize, leave_process_group
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -35,16 +35,21 @@ def fit(
 ) -> float:
     """Trains to the end of `config.trainer`, keeps checkpoints/best.ckpt (by val/psnr) and last.ckpt, returns seconds.
 
-    Afterwards `module` holds the averaged weights if averaging is on.
+    Afterwards `module` holds the averaged weights if averaging is on, and of several processes only the first has
+    anything left to do: `module.trainer.is_global_zero`.
     """
     checkpoints = folder / "checkpoints"
-    if config.resume is not None and not Path(config.resume).is_file():
-        raise ConfigError(f"resume={config.resume}: there is no such checkpoint")
+    if config.resume is not None:
+        if not Path(config.resume).is_file():
+            raise ConfigError(f"resume={config.resume}: there is no such checkpoint")
+        forget_after(Path(config.resume), folder)
     common: dict[str, Any] = {"dirpath": checkpoints, "save_top_k": 1, "enable_version_counter": False}
     run_callbacks: list[Callback] = [
         ModelCheckpoint(filename="best", monitor="val/psnr", mode="max", **common),
-        ModelCheckpoint(filename="last", every_n_train_steps=LAST_EVERY_STEPS, save_on_exception=True, **common),
+        ModelCheckpoint(filename="last", every_n_train_steps=config.checkpoint_steps, save_on_exception=True, **common),
         LearningRateMonitor("step"),
+        WorldSize(),
+        EndTogether(),
         *(callbacks or []),
     ]
     if config.optimiser.weight_average > 0:
@@ -53,7 +58,7 @@ def fit(
         run_callbacks.append(progress())
     _quieten_lightning()
     arguments: TrainerConfig = OmegaConf.to_object(config.trainer)  # type: ignore[assignment]
-    trainer = pl.Trainer(
+    trainer = _trainer(
         **{
             **asdict(arguments),
             "default_root_dir": arguments.default_root_dir or str(folder),
@@ -65,12 +70,25 @@ def fit(
     trainer.fit(module, data, ckpt_path=config.resume, weights_only=True)
     if arguments.enable_checkpointing:
         trainer.save_checkpoint(checkpoints / "last.ckpt", weights_only=False)
+    leave_process_group(trainer)
     return time.perf_counter() - start
+
+
+def _trainer(**arguments: Any) -> pl.Trainer:
+    """Lightning's Trainer. Raises ConfigError where this machine has no such devices."""
+    try:
+        return pl.Trainer(**arguments)
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
 
 
 def _quieten_lightning() -> None:
     """Keeps advertisements and hints that do not concern this framework off the screen; warnings stay."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for talkative in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # ImageMeans has reduced these already
+    warnings.filterwarnings("ignore", message=".*do not match bucket view strides.*")  # weights are channels-last

@@ -7,25 +7,36 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import WandbLogger
 
 from mcnet_lightning.build import build_backbone, build_data, build_degradation, build_ladder, build_layer
-from mcnet_lightning.evaluation.ladder import MEAN, Record
+from mcnet_lightning.evaluation.records import MEAN, Record
 from mcnet_lightning.evaluation.runs import evaluate_ladder
-from mcnet_lightning.evaluation.tables import COLUMNS, write_metrics
+from mcnet_lightning.evaluation.tables import write_metrics
+from mcnet_lightning.imaging import Degradation
 from mcnet_lightning.layer_weights import describe_layer, load_layer, save_layer
 from mcnet_lightning.mcnet import MCNet
 from mcnet_lightning.training.callbacks import ComparisonPictures
 from mcnet_lightning.training.fit import fit, plain
 from mcnet_lightning.training.layer_training import LayerTraining
+from mcnet_lightning.training.loggers import one_wandb_run
 from mcnet_lightning.training.model_card import write_model_card
+from mcnet_lightning.training.recording import record_results
 from mcnet_lightning.weights import BUNDLED
 
 
 def train_layer(config: DictConfig) -> None:
     """Trains, keeps the checkpoint that is best on held-out training images, and measures it on the test images."""
-    pl.seed_everything(config.seed, workers=True, verbose=False)
     folder = Path(HydraConfig.get().runtime.output_dir)
+    records = _train_and_measure(config, folder)
+    if records is not None:
+        write_metrics(folder / "metrics.csv", records)
+        print(f"wrote {folder}")
+
+
+@one_wandb_run()
+def _train_and_measure(config: DictConfig, folder: Path) -> list[Record] | None:
+    """The rows of metrics.csv; None in all but the first of several processes."""
+    pl.seed_everything(config.seed, workers=True, verbose=False)
     degradation = build_degradation(config)
     backbone = build_backbone(config)
     layer = build_layer(config)
@@ -34,40 +45,50 @@ def train_layer(config: DictConfig) -> None:
     model = MCNet(backbone, layer, degradation.operator)
     data = build_data(config, degradation, backbone)
     test_images = data.test_images()  # read first: a missing folder must not cost a training
-    record: dict[str, Any] = {
-        "kind": "layer",
-        "scale": config.scale,
-        "epsilon": config.epsilon,
-        "protocol": degradation.protocol_label,
-        "operator": degradation.operator.name,
-        "backbone": backbone.spec.name,
-        "backbone_sha256": backbone.spec.sha256,
-        "backbone_hyperparameters": json.dumps(dict(backbone.spec.hyperparameters)),
-    }
-    checkpoint_record = {**record, "layer": describe_layer(model.layer), "config": plain(config)}
+    header = _header(config, model, degradation)
     module = LayerTraining(
-        model, config.scale, config.protocol.name, config.epsilon, config.optimiser, checkpoint_record
+        model,
+        config.scale,
+        config.protocol.name,
+        config.epsilon,
+        config.optimiser,
+        {**header, "layer": describe_layer(model.layer), "config": plain(config)},
     )
     name = f"{backbone.spec.name}_x{config.scale}_eps{config.epsilon:g}"
     tags = [backbone.spec.name, f"x{config.scale}", config.protocol.name]
     seconds = fit(config, module, data, folder, name, tags, [ComparisonPictures(folder / "pictures")])
-
+    if not module.trainer.is_global_zero:
+        return None
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
         trained = load_layer(best, backbone.spec.name, config.scale)
         model.layer.load_state_dict(trained.state_dict())
     model.eval()
-    save_layer(folder / "layer.safetensors", model.layer, {**record, "certificate": json.dumps(module.certificate())})
-    ladder = build_ladder(
-        config, backbone, model.layer, degradation, "cpu" if config.trainer.accelerator == "cpu" else "auto"
-    )
-    records = evaluate_ladder(ladder, test_images)
+    certificate = module.certificate()
+    save_layer(folder / "layer.safetensors", model.layer, {**header, "certificate": json.dumps(certificate)})
+    device = "cpu" if config.trainer.accelerator == "cpu" else "auto"
+    records = evaluate_ladder(build_ladder(config, backbone, model.layer, degradation, device), test_images)
     means = [row for row in records if row.image == MEAN]
     title = f"equilibrium layer {name} on {backbone.spec.label}"
     write_model_card(folder, title, config, _start(config), seconds, module.trainer, _card(model, means))
-    _log_results(module.loggers, records)
-    write_metrics(folder / "metrics.csv", records)
-    print(f"wrote {folder}")
+    record_results(module.trainer.loggers, records, certificate, folder, name)
+    return records
+
+
+def _header(config: DictConfig, model: MCNet, degradation: Degradation) -> dict[str, Any]:
+    """What a file of the trained layer says of itself."""
+    assert model.backbone is not None
+    spec = model.backbone.spec
+    return {
+        "kind": "layer",
+        "scale": config.scale,
+        "epsilon": config.epsilon,
+        "protocol": degradation.protocol_label,
+        "operator": degradation.operator.name,
+        "backbone": spec.name,
+        "backbone_sha256": spec.sha256,
+        "backbone_hyperparameters": json.dumps(dict(spec.hyperparameters)),
+    }
 
 
 def _start(config: DictConfig) -> str:
@@ -102,16 +123,3 @@ def _card(model: MCNet, means: list[Record]) -> list[str]:
         + ", ".join(f"{bound:.3f}" for bound in certificate.get("layer_norm_bounds", []))
         + f"; of the denoiser's Lipschitz constant: {certificate.get('denoiser_lipschitz_bound', float('nan')):.3f}.",
     ]
-
-
-def _log_results(loggers: list[Any], records: list[Record]) -> None:
-    """The ladder as a W&B table and summary; closes the W&B run, so that each job of a sweep has its own."""
-    for logger in loggers:
-        if not isinstance(logger, WandbLogger):
-            continue
-        logger.log_table("ladder", columns=COLUMNS, data=[[getattr(row, name) for name in COLUMNS] for row in records])
-        for row in records:
-            if row.image == MEAN:
-                for figure in ("psnr_y", "ssim_y", "consistency"):
-                    logger.experiment.summary[f"test/{row.dataset}/{row.method}/{figure}"] = getattr(row, figure)
-        logger.experiment.finish()

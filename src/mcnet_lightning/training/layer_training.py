@@ -72,6 +72,7 @@ class LayerTraining(pl.LightningModule):
         result = self.model(batch["measurement"], self.epsilon, prior_image=prior)
         gains = self._gains(result.estimate, prior, batch["measurement"], batch["truth"], border=self.scale)
         self.means.update(
+            batch["counts"],
             **gains,
             consistency=consistency(result.estimate, batch["measurement"], self.model.operator),
             evaluations=result.stats.evaluations,
@@ -140,8 +141,8 @@ class LayerTraining(pl.LightningModule):
             state = self.model.layer(crop, patch, self.model.operator, self.epsilon).state
             fixed_point_map = self.model.layer.map(crop, patch, self.model.operator, self.epsilon)
             local = local_jacobian(fixed_point_map, state, JACOBIAN_STEPS)
-        self.log("val/jacobian_norm", local.norm.mean().float())
-        self.log("val/spectral_radius", local.spectral_radius.mean().float())
+        self.log("val/jacobian_norm", local.norm.mean().float(), batch_size=1)
+        self.log("val/spectral_radius", local.spectral_radius.mean().float(), batch_size=1)
         self.local_estimates = {
             "local_jacobian_norm_estimate": float(local.norm.max()),
             "local_spectral_radius_estimate": float(local.spectral_radius.max()),

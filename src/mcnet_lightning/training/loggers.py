@@ -1,20 +1,30 @@
-"""Where training curves go: always history.csv, and Weights & Biases unless switched off."""
+"""Where training curves go: always history.csv, and Weights & Biases, TensorBoard or MLflow as the settings say."""
 
 import csv
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mcnet_lightning.config.training import Logger as LoggerConfig
+from mcnet_lightning.errors import ConfigError
+
+HISTORY = "history.csv"  # metrics.csv is the finished run's result, written once, by evaluation
 
 
 class _HistoryWriter(ExperimentWriter):
     """Appends to the history of an earlier part of the same run instead of deleting it."""
 
-    NAME_METRICS_FILE = "history.csv"  # metrics.csv is the finished run's result, written once, by evaluation
+    NAME_METRICS_FILE = HISTORY
 
     def _check_log_dir_exists(self) -> None:
         if os.path.isfile(self.metrics_file_path):
@@ -23,7 +33,10 @@ class _HistoryWriter(ExperimentWriter):
 
 
 class HistoryLogger(CSVLogger):
-    """Lightning's CSV logger, writing RUN/history.csv."""
+    """Lightning's CSV logger, writing RUN/history.csv line by line, so that a killed run has all but the last."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, name="", version="", flush_logs_every_n_steps=1)
 
     @property
     def log_dir(self) -> str:
@@ -37,23 +50,99 @@ class HistoryLogger(CSVLogger):
         return self._experiment
 
 
+@rank_zero_only
+def forget_after(checkpoint: Path, folder: Path) -> None:
+    """Says where training goes on; cuts RUN/history.csv back to there if the checkpoint is the run's own."""
+    path = folder / HISTORY
+    steps = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+    print(f"goes on from step {steps} of {checkpoint}", flush=True)
+    if not path.is_file() or folder.resolve() not in checkpoint.resolve().parents:
+        return
+    with path.open(newline="") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    step = header.index("step") if "step" in header else None
+    kept = [row for row in rows if step is None or int(row[step]) < steps]
+    temporary = path.with_name(f".{HISTORY}.part")
+    with temporary.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *kept])
+    os.replace(temporary, path)
+
+
 def build_loggers(
     settings: LoggerConfig, folder: Path, name: str, config: dict[str, Any], tags: list[str]
 ) -> list[Logger]:
     """Loggers of one run. Offline W&B never asks for a login and never touches the network."""
-    loggers: list[Logger] = [HistoryLogger(folder, name="", version="")]
+    loggers: list[Logger] = [HistoryLogger(folder)]
     if settings.wandb:
-        os.environ.setdefault("WANDB_SILENT", "true")
-        wandb_logger = WandbLogger(
-            project=settings.project,
-            entity=settings.entity,
-            group=settings.group,
-            name=name,
-            tags=[*tags, *settings.tags],
-            save_dir=folder,
-            offline=settings.offline,
-        )
-        wandb_logger._wandb_init.pop("anonymous", None)  # Lightning passes it on, and wandb warns that it is obsolete
-        wandb_logger.log_hyperparams(config)
-        loggers.append(wandb_logger)
+        loggers.append(_wandb(settings, folder, name, config, [*tags, *settings.tags]))
+    if settings.tensorboard:
+        loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
+    if settings.mlflow is not None:
+        loggers.append(_mlflow(settings, name, config, tags))
     return loggers
+
+
+@contextmanager
+def one_wandb_run() -> Iterator[None]:
+    """Closes the W&B run that was opened within it, so that the next job of a sweep gets one of its own."""
+    try:
+        yield
+    except BaseException:
+        _close_wandb(exit_code=1)
+        raise
+    _close_wandb(exit_code=0)
+
+
+def _close_wandb(exit_code: int) -> None:
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.run.finish(exit_code=exit_code)
+
+
+def sweep_group() -> str | None:
+    """The name of the sweep that this run is a job of."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
+
+
+def _wandb(settings: LoggerConfig, folder: Path, name: str, config: dict[str, Any], tags: list[str]) -> WandbLogger:
+    os.environ.setdefault("WANDB_SILENT", "true")
+    logger = WandbLogger(
+        project=settings.project,
+        entity=settings.entity,
+        group=settings.group or sweep_group(),
+        name=name,
+        tags=tags,
+        save_dir=folder,
+        offline=settings.offline,
+        id=_earlier_id(folder),
+    )
+    logger._wandb_init.pop("anonymous", None)  # Lightning passes it on, and wandb warns that it is obsolete
+    logger.log_hyperparams(config)
+    return logger
+
+
+def _earlier_id(folder: Path) -> str | None:
+    """The W&B run of an earlier part of this run: folders are named [offline-]run-TIME-ID."""
+    runs = sorted((folder / "wandb").glob("*run-*-*"), key=lambda path: path.stat().st_mtime)
+    return runs[-1].name.rsplit("-", 1)[-1] if runs else None
+
+
+def _mlflow(settings: LoggerConfig, name: str, config: dict[str, Any], tags: list[str]) -> MLFlowLogger:
+    place = str(settings.mlflow)
+    if "://" not in place:
+        folder = Path(place).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        place = f"sqlite:///{folder}/mlflow.db"
+    try:
+        logger = MLFlowLogger(
+            experiment_name=settings.project,
+            run_name=name,
+            tracking_uri=place,
+            tags={"tags": ",".join([*tags, *settings.tags]), "sweep": settings.group or sweep_group() or ""},
+        )
+    except ModuleNotFoundError:
+        raise ConfigError('logger=mlflow needs the extra: pip install "mcnet-lightning[mlflow]"') from None
+    logger.log_hyperparams(config)
+    return logger

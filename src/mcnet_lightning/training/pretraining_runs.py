@@ -20,12 +20,14 @@ from mcnet_lightning.layer_weights import load_denoiser, save_denoiser
 from mcnet_lightning.training.backbone_pretraining import BackbonePretraining
 from mcnet_lightning.training.denoiser_pretraining import DenoiserPretraining, denoising_psnr
 from mcnet_lightning.training.fit import fit
+from mcnet_lightning.training.loggers import one_wandb_run
 from mcnet_lightning.training.model_card import write_model_card
 from mcnet_lightning.weights import read_weights, write_weights
 
 Measure = Callable[[dict[str, Any], int], dict[str, Tensor]]
 
 
+@one_wandb_run()
 def pretrain_backbone(config: DictConfig) -> None:
     """Trains `config.backbone` for one scale and protocol."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -41,6 +43,8 @@ def pretrain_backbone(config: DictConfig) -> None:
     module = BackbonePretraining(network, input_kind, scale, protocol, config.optimiser)
     name = f"{config.backbone.name}_x{scale}"
     seconds = fit(config, module, data, folder, f"pretrain_{name}", [config.backbone.name, f"x{scale}"])
+    if not module.trainer.is_global_zero:
+        return
     network.eval()
     means = _means_by_dataset(
         test_images,
@@ -56,6 +60,7 @@ def pretrain_backbone(config: DictConfig) -> None:
     _report(folder, table)
 
 
+@one_wandb_run()
 def pretrain_denoiser(config: DictConfig) -> None:
     """Trains a Gaussian denoiser for the noise levels of `config.noise_level`."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -73,6 +78,8 @@ def pretrain_denoiser(config: DictConfig) -> None:
     low, high = config.noise_level
     module = DenoiserPretraining(denoiser, (low, high), config.optimiser)
     seconds = fit(config, module, data, folder, f"pretrain_denoiser_{low:g}_{high:g}", ["denoiser"])
+    if not module.trainer.is_global_zero:
+        return
     denoiser.eval()
     level = (low + high) / 2
     means = _means_by_dataset(

@@ -1,0 +1,117 @@
+"""Stage 2 of the paper: a coarse grid for beta, with the layer as it is, before anything of it is trained."""
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from mcnet_lightning.backbones import FrozenBackbone
+from mcnet_lightning.data import WholeImages
+from mcnet_lightning.equilibrium import EquilibriumLayer, project_measurement_ball
+from mcnet_lightning.errors import ConvergenceError
+from mcnet_lightning.evaluation.metrics import psnr
+
+
+@dataclass(frozen=True)
+class BetaRow:
+    """What one beta gives: means over images, in dB, and the share of images whose fixed point was reached."""
+
+    beta: float
+    psnr_y: float
+    gain: float  # over the backbone
+    gain_over_projection: float  # over the backbone's output, projected
+    evaluations: float
+    converged: float
+
+
+@torch.no_grad()
+def search_beta(
+    layer: EquilibriumLayer,
+    backbone: FrozenBackbone,
+    images: WholeImages,
+    betas: Sequence[float],
+    epsilon: float = 0.0,
+    device: torch.device | None = None,
+) -> Iterator[BetaRow]:
+    """One row per beta, as soon as it is known. Leaves the layer with the last beta and no floor below it."""
+    device = device or torch.device("cpu")
+    layer, backbone = layer.to(device).eval(), backbone.to(device)
+    degradation = images.degradation
+    operator, border, protocol = degradation.operator, degradation.scale, degradation.protocol
+    problems = []
+    for image in (images[index] for index in range(len(images))):
+        truth, b = image["truth"].to(device), image["measurement"].to(device)
+        w = backbone.prior_image(image, device)
+        projected = project_measurement_ball(w, b, operator, epsilon)
+        problems.append((truth, b, w, *(psnr(x, truth, border, protocol).item() for x in (w, projected))))
+    for beta in betas:
+        layer.set_prior_weight(beta)
+        figures = []
+        for truth, b, w, of_backbone, of_projection in problems:
+            result = layer(w, b, operator, epsilon)
+            reached = psnr(result.estimate, truth, border, protocol).item()
+            stats = result.stats
+            figures.append(
+                (
+                    reached,
+                    reached - of_backbone,
+                    reached - of_projection,
+                    float(stats.evaluations[0]),
+                    float(stats.converged[0]),
+                )
+            )
+        means: Tensor = torch.tensor(figures, dtype=torch.float64).mean(dim=0)
+        yield BetaRow(beta, *means.tolist())
+
+
+def best_beta(rows: Sequence[BetaRow]) -> BetaRow:
+    """The row of highest PSNR among those whose every image converged. Raises ConvergenceError if there is none."""
+    settled = _settled(rows)
+    if not settled:
+        raise ConvergenceError(
+            f"no beta of {', '.join(f'{row.beta:g}' for row in rows)} converged on every held-out image; "
+            "add larger ones to betas, or raise solver.max_evaluations"
+        )
+    return max(settled, key=lambda row: row.psnr_y)
+
+
+def _settled(rows: Sequence[BetaRow]) -> list[BetaRow]:
+    return [row for row in rows if row.converged == 1.0]
+
+
+def write_rows(path: Path, rows: Sequence[BetaRow]) -> None:
+    """Writes the table under its final name in one step."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(BetaRow)])
+        writer.writeheader()
+        writer.writerows({name: f"{value:.9g}" for name, value in asdict(row).items()} for row in rows)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def print_rows(rows: Sequence[BetaRow], title: str) -> None:
+    """The table, the best row in bold."""
+    best = max(_settled(rows), key=lambda row: row.psnr_y, default=None)
+    table = Table(title=title, min_width=len(title))
+    for heading in ("beta", "PSNR", "gain", "gain over projection", "evals", "converged"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            f"{row.beta:g}",
+            f"{row.psnr_y:.3f}",
+            f"{row.gain:+.3f}",
+            f"{row.gain_over_projection:+.3f}",
+            f"{row.evaluations:.1f}",
+            f"{row.converged:.0%}",
+            style="bold" if row is best else "",
+        )
+    console = Console()
+    (console if console.is_terminal else Console(width=120)).print(table)

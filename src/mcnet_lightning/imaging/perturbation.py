@@ -1,0 +1,92 @@
+"""Perturbed measurements: LR that is not quite what the methods assume, to see how gracefully they take it."""
+
+import io
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from kornia.filters import gaussian_blur2d
+from PIL import Image
+from torch import Tensor
+
+from mcnet_lightning.operators.resize import BicubicDownsample
+
+BLUR = 0.25  # standard deviation of `blurred`, in LR pixels
+BLUR_SUPPORT = 4  # the kernel reaches this many standard deviations
+Resample = Callable[[Tensor, BicubicDownsample], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """What happens to LR between the camera and us; the methods know nothing of it.
+
+    noise:    standard deviation of Gaussian noise on every colour of LR, in grey levels of 255. The same `seed` and HR
+              give the same noise, of any strength.
+    jpeg:     quality of a JPEG file that LR goes through.
+    operator: who makes LR in place of the operator that is assumed: another boundary, `pillow` (its own resize, to
+              8 bit), or `blurred` (HR blurred with a Gaussian of a quarter of an LR pixel first).
+    """
+
+    noise: float = 0.0
+    jpeg: int | None = None
+    operator: str | None = None
+    seed: int = 0
+
+    @property
+    def label(self) -> str:
+        """For the protocol's name: another column in every table. Empty if nothing is perturbed."""
+        parts = [f"noise{self.noise:g}"] if self.noise else []
+        parts += [f"jpeg{self.jpeg}"] if self.jpeg is not None else []
+        parts += [self.operator] if self.operator is not None else []
+        return "".join(f"+{part}" for part in parts)
+
+    def resample(self, hr: Tensor, assumed: BicubicDownsample, make: Resample) -> tuple[Tensor, Tensor]:
+        """LR before and after the protocol's rounding, `make`(hr, operator), with the operator that is used in fact."""
+        if self.operator == "pillow":
+            return (lr := _pillow(hr, assumed.scale)), lr
+        if self.operator == "blurred":
+            deviation = BLUR * assumed.scale
+            size = 2 * int(BLUR_SUPPORT * deviation) + 1
+            return make(gaussian_blur2d(hr, (size, size), (deviation, deviation)), assumed)
+        if self.operator is None:
+            return make(hr, assumed)
+        return make(hr, BicubicDownsample(assumed.scale, self.operator))  # type: ignore[arg-type]
+
+    def corrupt(
+        self, hr: Tensor, exact: Tensor, rounded: Tensor, round_off: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The same pair with noise, rounded by `round_off` again, and after JPEG."""
+        if self.noise:
+            exact = exact + (self.noise / 255 * self._standard_normal(hr, exact.shape)).to(exact)
+            rounded = round_off(exact)
+        if self.jpeg is not None:
+            exact = rounded = _through_jpeg(rounded, self.jpeg)
+        return exact, rounded
+
+    def _standard_normal(self, hr: Tensor, shape: torch.Size) -> Tensor:
+        content = zlib.crc32(np.ascontiguousarray(hr.detach().cpu().numpy()).tobytes())
+        return torch.from_numpy(np.random.default_rng([self.seed, content]).standard_normal(tuple(shape)))
+
+
+def _levels(images: Tensor) -> list[np.ndarray]:
+    """(B, 3, H, W) in [0, 1] as 8-bit pictures (H, W, 3)."""
+    return list((images.detach().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy())
+
+
+def _images(levels: list[np.ndarray], like: Tensor) -> Tensor:
+    return torch.from_numpy(np.stack(levels)).permute(0, 3, 1, 2).to(like) / 255
+
+
+def _pillow(hr: Tensor, scale: int) -> Tensor:
+    size = (hr.shape[-1] // scale, hr.shape[-2] // scale)
+    return _images([np.array(Image.fromarray(p).resize(size, Image.Resampling.BICUBIC)) for p in _levels(hr)], hr)
+
+
+def _through_jpeg(lr: Tensor, quality: int) -> Tensor:
+    decoded = []
+    for pixels in _levels(lr):
+        Image.fromarray(pixels).save(file := io.BytesIO(), format="JPEG", quality=quality)
+        decoded.append(np.array(Image.open(file)))
+    return _images(decoded, lr)

@@ -1,0 +1,109 @@
+"""The interactive plots of the page, by plotly: parallel coordinates and a scatter plot of every run."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from mcnet_lightning.evaluation.records import Record
+from mcnet_lightning.reporting.rows import row_label
+from mcnet_lightning.reporting.runs import Run
+
+SCATTER_AXES = ("log10 consistency", "PSNR", "SSIM", "gain, dB", "evaluations", "seconds", "epsilon")
+CONSISTENT = 1e-8  # ||A x - b|| below this is rounding
+
+
+def run_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row per run, dataset and method: settings and means, None where there is none."""
+    rows = []
+    for run in runs:
+        means = {(record.dataset, record.method): record for record in run.means()}
+        for (dataset, method), record in means.items():
+            rows.append(_row(run, method, record, means.get((dataset, "backbone"))))
+    return rows
+
+
+def explore_html(rows: Sequence[dict[str, Any]]) -> str:
+    """Both plots with plotly's own script, as a fragment that needs nothing else."""
+    from plotly.offline import get_plotlyjs
+
+    script = get_plotlyjs().replace("</script", "<\\/script")
+    parts = [f"<script>{script}</script>", _fragment(_parallel(rows), "parallel"), _fragment(_scatter(rows), "scatter")]
+    return "\n".join(parts)
+
+
+def _row(run: Run, method: str, record: Record, backbone: Record | None) -> dict[str, Any]:
+    return {
+        "run": run.name,
+        "dataset": record.dataset,
+        "scale": record.scale,
+        "method": method,
+        "name": row_label(run, method),
+        "protocol": record.protocol,
+        "epsilon": run.settings.get("epsilon"),
+        "beta": run.settings.get("beta"),
+        "tolerance": run.settings.get("solver.tolerance"),
+        "PSNR": record.psnr_y,
+        "gain, dB": None if backbone is None else record.psnr_y - backbone.psnr_y,
+        "SSIM": record.ssim_y,
+        "consistency": record.consistency,
+        "log10 consistency": math.log10(max(record.consistency, CONSISTENT)),
+        "evaluations": record.evaluations,
+        "seconds": record.seconds,
+    }
+
+
+def _parallel(rows: Sequence[dict[str, Any]]) -> Any:
+    import plotly.graph_objects as go
+
+    dimensions = [_words(rows, key) for key in ("dataset", "name")]
+    for key in ("scale", "epsilon", "log10 consistency", "evaluations", "SSIM", "gain, dB", "PSNR"):
+        values = [0.0 if row[key] is None else row[key] for row in rows]
+        if key == "PSNR" or len(set(values)) > 1:
+            dimensions.append({"label": key, "values": values})
+    line = {"color": [row["PSNR"] for row in rows], "colorscale": "Viridis", "showscale": True}
+    figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line, labelangle=-12))
+    return figure.update_layout(height=480, margin={"l": 190, "r": 60, "t": 90, "b": 30})
+
+
+def _words(rows: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
+    """A dimension of names: they become numbers with ticks."""
+    names = list(dict.fromkeys(str(row[key]) for row in rows))
+    values = [names.index(str(row[key])) for row in rows]
+    return {"label": key, "values": values, "tickvals": list(range(len(names))), "ticktext": names}
+
+
+def _scatter(rows: Sequence[dict[str, Any]]) -> Any:
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["method"], []).append(row)
+    for method, group in groups.items():
+        hover = [f"{row['run']}<br>{row['name']}, {row['dataset']} x{row['scale']}" for row in group]
+        x, y = ([row[key] for row in group] for key in ("log10 consistency", "PSNR"))
+        figure.add_scatter(x=x, y=y, mode="markers", name=method, text=hover, marker={"size": 9})
+    menus = [_axis_menu(groups, axis, place) for axis, place in (("x", 0.0), ("y", 0.35))]
+    figure.update_layout(height=520, updatemenus=menus, margin={"t": 70}, template="plotly_white")
+    return figure.update_xaxes(title="log10 consistency").update_yaxes(title="PSNR")
+
+
+def _axis_menu(groups: dict[str, list[dict[str, Any]]], axis: str, place: float) -> dict[str, Any]:
+    """A menu that says what is shown along one axis."""
+    first = "log10 consistency" if axis == "x" else "PSNR"
+    buttons = [
+        {
+            "label": f"{axis}: {key}",
+            "method": "update",
+            "args": [
+                {axis: [[row[key] for row in group] for group in groups.values()]},
+                {f"{axis}axis.title.text": key},
+            ],
+        }
+        for key in SCATTER_AXES
+    ]
+    return {"buttons": buttons, "active": SCATTER_AXES.index(first), "x": place, "y": 1.16, "xanchor": "left"}
+
+
+def _fragment(figure: Any, name: str) -> str:
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config={"displaylogo": False}))

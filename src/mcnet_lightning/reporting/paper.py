@@ -1,0 +1,154 @@
+"""The tables of the paper with our figures beside the published ones, and the gain that the layer brings."""
+
+import csv
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from mcnet_lightning.evaluation.records import Record
+from mcnet_lightning.reporting.rows import Column, Row, identity
+from mcnet_lightning.reporting.statistics import paired_gain
+from mcnet_lightning.reporting.tables import Table
+
+PUBLISHED = Path(__file__).parents[1] / "assets" / "published" / "mcnet2023.csv"
+PUBLISHED_PROTOCOL, PUBLISHED_BOUNDARY = "paper", "truncated"
+DATASETS = ("Set5", "Set14")
+
+
+@cache
+def published_figures() -> dict[tuple[str, int, str], dict[str, str]]:
+    """(method, scale, dataset) -> the figures of Mourya & Mota, ICASSP 2023, as printed."""
+    with PUBLISHED.open(newline="") as file:
+        return {(row["method"], int(row["scale"]), row["dataset"]): row for row in csv.DictReader(file)}
+
+
+def published(row: Row, column: Column, figure: str) -> str:
+    """The published figure that `row` is to be compared with; empty if there is none, or under another protocol."""
+    record = row.mean(column)
+    comparable = record is not None and record.protocol == PUBLISHED_PROTOCOL
+    if not comparable or not record.operator.endswith(PUBLISHED_BOUNDARY) or row.published is None:  # type: ignore[union-attr]
+        return ""
+    return published_figures().get((row.published, column[1], column[0]), {}).get(figure, "")
+
+
+def columns_of(rows: Sequence[Row]) -> list[Column]:
+    """Every dataset and scale that was measured: scales ascending, the paper's datasets first."""
+    known = {name: place for place, name in enumerate(DATASETS)}
+    found = {column for row in rows for column in row.cells}
+    return sorted(found, key=lambda column: (column[1], known.get(column[0], len(known)), column[0]))
+
+
+def consistency_table(rows: Sequence[Row]) -> Table:
+    """Table 1: ||A x - b||_2, mean and largest over the images, beside the published mean."""
+    headings = ["dataset", "scale", "method", "mean", "largest", "published", "epsilon", "within epsilon"]
+    table = Table("table1_consistency", f"Consistency ||A x - b||, {_kind(rows)}.", headings)
+    for column in columns_of(rows):
+        for row in rows:
+            record, images = row.mean(column), row.images(column)
+            if record is None:
+                continue
+            epsilon = float(row.cells[column].settings.get("epsilon") or 0.0)
+            figures = [image.consistency for image in images.values()]
+            said = published(row, column, "consistency")
+            bounded = epsilon > 0 and row.method not in ("bicubic", "backbone")
+            inside = sum(figure <= epsilon * (1 + 1e-5) for figure in figures)
+            table.rows.append(
+                [
+                    column[0],
+                    f"x{column[1]}",
+                    row.label,
+                    f"{record.consistency:.2e}",
+                    f"{max(figures):.2e}",
+                    f"{float(said):.2e}" if said else "",
+                    f"{epsilon:g}" if row.method not in ("bicubic", "backbone") else "",
+                    f"{inside} of {len(figures)}" if bounded else "",
+                ]
+            )
+    return table
+
+
+def quality_table(rows: Sequence[Row]) -> Table:
+    """Table 2: PSNR in dB and SSIM of every method, beside the published figures and the difference to them."""
+    datasets = list(dict.fromkeys(dataset for dataset, _ in columns_of(rows)))
+    headings = ["scale", "method"]
+    for dataset in datasets:
+        headings += [f"{dataset} PSNR", "published", "difference", "SSIM", "published", "difference"]
+    table = Table("table2_quality", f"Quality on Y, {_kind(rows)}.", headings)
+    for scale in sorted({scale for _, scale in columns_of(rows)}):
+        for row in rows:
+            if any((dataset, scale) in row.cells for dataset in datasets):
+                cells = [cell for dataset in datasets for cell in _quality(row, (dataset, scale))]
+                table.rows.append([f"x{scale}", row.label, *cells])
+    return table
+
+
+def gain_table(rows: Sequence[Row], seed: int = 0) -> Table:
+    """What MCNet, TV-TV and PnP gain over the backbone and over the projected backbone, image by image."""
+    headings = [
+        "dataset",
+        "scale",
+        "method",
+        "images",
+        "gain over backbone, dB",
+        "over backbone + projection, dB",
+        "evaluations, mean",
+        "most",
+        "largest residual",
+    ]
+    caption = "Gain in PSNR with 95 % paired bootstrap intervals over the images"
+    table = Table("gains", f"{caption} (seed {seed}), {_kind(rows)}.", headings)
+    for column in columns_of(rows):
+        for row in rows:
+            if row.method in ("mcnet", "tvtv", "pnp") and column in row.cells:
+                table.rows.append(_gain_cells(rows, row, column, seed))
+    return table
+
+
+def reference(rows: Sequence[Row], row: Row, column: Column, method: str) -> dict[str, Record]:
+    """The images of `method` ("backbone", "backbone+projection") that `row` is to be paired with."""
+    run = row.cells[column]
+    within = run.images(column[0], method)
+    if within:
+        return within
+    wanted = identity(run, method)
+    other = next((r for r in rows if r.method == method and r.identity == wanted and column in r.cells), None)
+    return {} if other is None else other.images(column)
+
+
+def _gain_cells(rows: Sequence[Row], row: Row, column: Column, seed: int) -> list[str]:
+    images = row.images(column)
+    gains = [
+        paired_gain(images, reference(rows, row, column, method), seed) if row.method != "pnp" else None
+        for method in ("backbone", "backbone+projection")
+    ]
+    evaluations = [image.evaluations for image in images.values() if image.evaluations is not None]
+    residuals = [image.residual for image in images.values() if image.residual is not None]
+    return [
+        column[0],
+        f"x{column[1]}",
+        row.label,
+        str(len(images)),
+        *("" if gain is None else str(gain) for gain in gains),
+        f"{sum(evaluations) / len(evaluations):.1f}" if evaluations else "",
+        f"{max(evaluations):.0f}" if evaluations else "",
+        f"{max(residuals):.1e}" if residuals else "",
+    ]
+
+
+def _quality(row: Row, column: Column) -> list[str]:
+    record = row.mean(column)
+    if record is None:
+        return [""] * 6
+    cells = []
+    for value, figure, form in ((record.psnr_y, "psnr_y", ".3f"), (record.ssim_y, "ssim_y", ".4f")):
+        said = published(row, column, figure)
+        cells += [f"{value:{form}}", said, f"{value - float(said):+{form}}" if said else ""]
+    return cells
+
+
+def _kind(rows: Sequence[Row]) -> str:
+    """The protocol and the operators that the figures stand for."""
+    records = [record for row in rows for column in row.cells if (record := row.mean(column)) is not None]
+    protocols = sorted({record.protocol for record in records})
+    operators = sorted({record.operator for record in records})
+    return f"protocol {', '.join(protocols)}, operator {', '.join(operators)}"

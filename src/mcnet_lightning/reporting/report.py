@@ -1,0 +1,113 @@
+"""A whole report: what it consists of, and its files."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from mcnet_lightning.reporting.crops import Pictured, crop_strip, pictured
+from mcnet_lightning.reporting.curves import AXES, curve_table, curves, robustness_table
+from mcnet_lightning.reporting.explore import explore_html, run_rows
+from mcnet_lightning.reporting.page import MOST_PICTURES, Page
+from mcnet_lightning.reporting.paper import consistency_table, gain_table, quality_table
+from mcnet_lightning.reporting.rows import build_rows
+from mcnet_lightning.reporting.runs import Run, read_runs
+from mcnet_lightning.reporting.tables import FORMS, Table
+
+CAPTIONS = {
+    "tolerance": "Tolerance curve: PSNR against the solver's tolerance.",
+    "epsilon": "Trade-off: PSNR against consistency, for several epsilon.",
+    "beta": "PSNR against beta, the weight of ||x - w||^2.",
+    "noise": "PSNR against the noise on LR, in grey levels.",
+}
+NEEDED = {"matplotlib": "curves", "plotly": "interactive plots"}
+
+
+def write_report(folders: list[str], output: Path, seed: int = 0) -> list[Path]:
+    """Reads the runs, writes every table, figure and the page to `output`, and returns the files.
+
+    Raises ConfigError rather than mix protocols or operators in one column, DataError for folders without runs.
+    """
+    runs = read_runs(folders)
+    tables = _tables(runs, seed)
+    page = Page("MCNet: runs compared", _about(runs), tables)
+    files = {f"{table.name}.{ending}": form(table) for table in tables for ending, form in FORMS.items()}
+    if _have("matplotlib", page):
+        for name, caption, svg in _figures(runs):
+            page.figures.append((caption, svg))
+            files[f"{name}.svg"] = svg
+    page.runs = run_rows(runs)
+    if _have("plotly", page):
+        page.explore = explore_html(page.runs)
+    pictures = _best_first(list(pictured(runs)))
+    page.sliders = pictures[:MOST_PICTURES]
+    page.crops = [(item.title, strip) for item in page.sliders if (strip := crop_strip(item)) is not None]
+    output.mkdir(parents=True, exist_ok=True)
+    files["index.html"] = page.html()
+    written = [_write(output / name, content.encode()) for name, content in files.items()]
+    for number, (_, strip) in enumerate(page.crops):
+        strip.save(output / f"crop_{number:02}.png")
+    return written
+
+
+def _tables(runs: list[Run], seed: int) -> list[Table]:
+    """Those that have rows. Runs with a perturbed LR are in none of the paper's tables."""
+    clean = [run for run in runs if not run.perturbed]
+    rows = build_rows(clean)
+    tables = [quality_table(rows), consistency_table(rows), gain_table(rows, seed)] if rows else []
+    tables += [curve_table(axis, curves(runs, axis)) for axis in AXES]
+    if len(clean) < len(runs):
+        tables.append(robustness_table(runs))
+    return [table for table in tables if table.rows]
+
+
+def _figures(runs: list[Run]) -> list[tuple[str, str, str]]:
+    """Name, caption and SVG of every figure that the runs allow."""
+    from mcnet_lightning.reporting.figures import convergence_figure, curve_figure, svg
+
+    found = []
+    for axis, caption in CAPTIONS.items():
+        if lines := curves(runs, axis):
+            found.append((f"curve_{axis}", caption, svg(curve_figure(axis, lines))))
+    if (figure := convergence_figure(runs)) is not None:
+        found.append(
+            ("convergence", "Convergence: residual after each evaluation of T, a line per image.", svg(figure))
+        )
+    return found
+
+
+def _have(package: str, page: Page) -> bool:
+    """Whether an optional package is there; if not, the page says what is left out."""
+    if find_spec(package) is not None:
+        return True
+    page.notes.append(f"Without {package} there are no {NEEDED[package]}: pip install 'mcnet-lightning[report]'.")
+    return False
+
+
+def _about(runs: list[Run]) -> list[str]:
+    records = [record for run in runs for record in run.means()]
+    protocols = ", ".join(sorted({record.protocol for record in records}))
+    operators = ", ".join(sorted({record.operator for record in records}))
+    return [
+        f"{len(runs)} run{'s' * (len(runs) > 1)}, protocol {protocols}, operator {operators}.",
+        "Published figures: Mourya & Mota, MCNet: measurement-consistent networks via a deep implicit layer for "
+        "solving inverse problems, ICASSP 2023, Tables 1 and 2.",
+    ]
+
+
+def _best_first(items: list[Pictured]) -> list[Pictured]:
+    def gain(item: Pictured) -> float:
+        ours, theirs = item.record("mcnet"), item.record("backbone")
+        return ours.psnr_y - theirs.psnr_y if ours is not None and theirs is not None else -1e9
+
+    return sorted(items, key=gain, reverse=True)
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Under its final name only when complete."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    return path

@@ -1,0 +1,110 @@
+"""Run folders: what was measured, by which settings."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from mcnet_lightning.errors import DataError
+from mcnet_lightning.evaluation.records import MEAN, Record, read_metrics
+
+METRICS, CONFIG, TRACES, PICTURES = "metrics.csv", Path(".hydra/config.yaml"), "traces.csv", "pictures"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One complete run. `settings` are its config's leaves under dotted names, such as "solver.tolerance"."""
+
+    folder: Path
+    name: str
+    settings: dict[str, Any]
+    records: tuple[Record, ...]
+
+    @property
+    def trained(self) -> bool:
+        """Whether `train` made it: then the layer is its own, not the one in layer.weights."""
+        return any(key.startswith("optimiser.") for key in self.settings)
+
+    @property
+    def perturbed(self) -> bool:
+        """Whether LR was not what the methods assumed."""
+        return any(self.settings.get(f"perturbation.{key}") for key in ("noise", "jpeg", "operator"))
+
+    @property
+    def finished(self) -> float:
+        """When metrics.csv was written."""
+        return (self.folder / METRICS).stat().st_mtime
+
+    def means(self) -> Iterator[Record]:
+        return (record for record in self.records if record.image == MEAN)
+
+    def images(self, dataset: str, method: str) -> dict[str, Record]:
+        """The rows of one method on one dataset, by image."""
+        return {r.image: r for r in self.records if (r.dataset, r.method) == (dataset, method) and r.image != MEAN}
+
+    @cached_property
+    def traces(self) -> dict[tuple[str, str, str], list[float]]:
+        """(dataset, image, method) -> residual after each evaluation; empty without traces.csv."""
+        path, traces = self.folder / TRACES, dict[tuple[str, str, str], list[float]]()
+        if path.is_file():
+            with path.open(newline="") as file:
+                for row in csv.DictReader(file):
+                    key = (row["dataset"], row["image"], row["method"])
+                    traces.setdefault(key, []).append(float(row["residual"]))
+        return traces
+
+    def picture(self, dataset: str, image: str, kind: str) -> Path | None:
+        """The PNG of a method, of `hr` or of `lr`; None if the run wrote none."""
+        path = self.folder / PICTURES / f"{dataset}_{image}_{kind}.png"
+        return path if path.is_file() else None
+
+
+def read_runs(folders: Iterable[str | Path]) -> list[Run]:
+    """Every complete run in or below `folders`, in the order of their paths.
+
+    Raises DataError if a folder does not exist, holds no complete run, or holds one without its settings.
+    """
+    found = dict[Path, None]()
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise DataError(f"runs={folder}: there is no such folder; give folders that hold finished runs")
+        here = sorted(path.parent for path in folder.rglob(METRICS))
+        if not here:
+            raise DataError(f"runs={folder} holds no finished run (no metrics.csv in it or below); give another folder")
+        found.update(dict.fromkeys(path.resolve() for path in here))
+    names = _short_names(list(found))
+    return [_read_run(folder, name) for folder, name in zip(found, names, strict=True)]
+
+
+def _read_run(folder: Path, name: str) -> Run:
+    if not (folder / CONFIG).is_file():
+        raise DataError(f"{folder} has no {CONFIG}, which says how its metrics.csv was made; take it out of runs=")
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG), resolve=True)
+    except Exception as error:  # YAML fails in many ways
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{folder / CONFIG} cannot be read ({reason}); take the run out of runs=") from None
+    if not isinstance(config, dict):
+        raise DataError(f"{folder / CONFIG} cannot be read as settings; take the run out of runs=")
+    return Run(folder, name, dict(_leaves(config)), tuple(read_metrics(folder / METRICS)))
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", tuple(value) if isinstance(value, list) else value
+
+
+def _short_names(folders: list[Path]) -> list[str]:
+    """Paths without what they have in common, so that names are short and still tell runs apart."""
+    parts = [folder.parts for folder in folders]
+    shared = 0
+    while all(len(p) > shared + 1 and p[shared] == parts[0][shared] for p in parts):
+        shared += 1
+    return ["/".join(p[shared:]) for p in parts]

@@ -1,0 +1,59 @@
+"""A table of text, and its three forms: Markdown, LaTeX, CSV."""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$"}
+
+
+@dataclass
+class Table:
+    """`rows` hold one text per heading, numbers as they are to be shown; `caption` is one sentence."""
+
+    name: str
+    caption: str
+    headings: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        lines = ["| " + " | ".join(self.headings) + " |", "|" + "|".join(["---"] * len(self.headings)) + "|"]
+        lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in self.rows]
+        return f"{self.caption}\n\n" + "\n".join(lines) + "\n"
+
+    def latex(self) -> str:
+        """A tabular for booktabs."""
+        columns = "l" * self._texts() + "r" * (len(self.headings) - self._texts())
+        body = [" & ".join(map(_escape, row)) + r" \\" for row in self.rows]
+        return "\n".join(
+            [
+                f"% {self.caption}",
+                rf"\begin{{tabular}}{{{columns}}}",
+                r"\toprule",
+                " & ".join(map(_escape, self.headings)) + r" \\",
+                r"\midrule",
+                *body,
+                r"\bottomrule",
+                r"\end{tabular}",
+                "",
+            ]
+        )
+
+    def csv(self) -> str:
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(self.headings)
+        writer.writerows(self.rows)
+        return file.getvalue()
+
+    def _texts(self) -> int:
+        """How many columns at the left hold words."""
+        return next((i for i, heading in enumerate(self.headings) if heading not in ("scale", "dataset", "method")), 1)
+
+
+FORMS: dict[str, Callable[[Table], str]] = {"md": Table.markdown, "tex": Table.latex, "csv": Table.csv}
+
+
+def _escape(text: str) -> str:
+    return "".join(LATEX.get(letter, letter) for letter in text)

@@ -1,0 +1,82 @@
+"""The content key of a job: SHA-256 of everything that its result follows from.
+
+That is the resolved configuration, the pictures, the weight files and this package's own code. Where files lie, where
+the run is recorded and how it is shown is left out (`content=False` beside the key).
+"""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from mcnet_lightning.settings.validation import keys_of
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def content_key(config: DictConfig) -> str:
+    """64 hexadecimal digits. Raises DataError where pictures are missing."""
+    return hashlib.sha256(json.dumps(content(config), sort_keys=True).encode()).hexdigest()
+
+
+def content(config: DictConfig) -> dict[str, Any]:
+    """{"config": ..., "data": ..., "code": ...}; a file or folder in the configuration stands as its SHA-256."""
+    values: dict[str, Any] = {}
+    for path, field, value in keys_of(config):
+        limits = field.metadata if field else {}
+        if limits.get("content", True):
+            values[path] = _by_content(value, limits)
+    return {"config": values, "data": _data(config), "code": code_version()}
+
+
+@cache
+def code_version() -> str:
+    """SHA-256 of the package's modules and bundled files."""
+    return _digest_of([path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".safetensors", ".sha256")])
+
+
+def _by_content(value: Any, limits: Any) -> Any:
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True)
+    if isinstance(value, str) and "path" in limits and value not in limits.get("words", ()):
+        target = Path(value).expanduser()
+        if target.is_file():
+            return hashlib.sha256(target.read_bytes()).hexdigest()
+        if target.is_dir():
+            return _digest_of([path for path in target.rglob("*") if path.is_file()])
+    return value
+
+
+def _data(config: DictConfig) -> dict[str, str]:
+    """SHA-256 of the pictures of each training and test set."""
+    data = config.get("data")
+    if data is None:
+        return {}
+    sets = {f"train {name}": _pictures(name, "train", data.root) for name in data.train}
+    sets |= {f"validation {name}": _pictures(name, "validation", data.root) for name in data.train}
+    if data.hr is not None:
+        return sets | {kind: _folder(data[kind]) for kind in ("hr", "lr") if data[kind] is not None}
+    return sets | {f"test {name}": _pictures(name, "test", data.root) for name in data.test}
+
+
+@cache
+def _pictures(dataset: str, part: Any, root: str | None) -> str:
+    from mcnet_lightning.data.sources import image_paths
+
+    return _digest_of(image_paths(dataset, part, root))
+
+
+@cache
+def _folder(folder: str) -> str:
+    return _digest_of([path for path in Path(folder).rglob("*") if path.is_file()])
+
+
+def _digest_of(paths: list[Path]) -> str:
+    """SHA-256 of names and contents, in the order of the names."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

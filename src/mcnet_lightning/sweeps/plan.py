@@ -1,0 +1,90 @@
+"""What a sweep consists of, and what is left to do of it."""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from mcnet_lightning.sweeps.content import content_key
+from mcnet_lightning.sweeps.record import COMPLETE, FAILED, RUNNING, is_running, read_record
+
+LONGEST_NAME = 150  # file systems allow 255
+WAITING, KILLED, ELSEWHERE = "waiting", "killed", "running"
+SUPERSEDED = ".superseded"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep: its folder, its command line, and the settings in which it differs from the others."""
+
+    folder: Path
+    words: tuple[str, ...]
+    settings: dict[str, str]
+
+
+def job_name(settings: dict[str, str]) -> str:
+    """Folder name such as `backbone=srcnn,scale=2`; with a digest where signs had to go."""
+    return _file_name(",".join(f"{key}={value}" for key, value in settings.items())) or "job"
+
+
+def sweep_name(swept: Sequence[str], words: Sequence[str]) -> str:
+    """Folder name such as `backbone-scale-3f2a91`: the swept keys, and a digest of the whole command line.
+
+    The same words in another order give the same name.
+    """
+    digest = hashlib.sha256("\0".join(sorted(words)).encode()).hexdigest()[:6]
+    return f"{_file_name('-'.join(swept)) or 'sweep'}-{digest}"
+
+
+def outcome(job: Job) -> str:
+    """complete, failed, running, killed or waiting."""
+    record = read_record(job.folder)
+    if record is None:
+        return WAITING
+    if record.state == RUNNING:
+        return ELSEWHERE if is_running(job.folder) else KILLED
+    return record.state
+
+
+def prepare(job: Job, config: DictConfig) -> str:
+    """Readies the job's folder and says what the job is now: `complete` and `running` need no work, `killed` goes on.
+
+    A failed job starts afresh. What was made from other data, weights or code, or by other settings, is moved beside
+    the sweep: it is still a result.
+    """
+    state = outcome(job)
+    if state in (WAITING, ELSEWHERE):
+        return state
+    record = read_record(job.folder)
+    assert record is not None
+    if record.key != content_key(config):
+        _move_aside(job.folder, record.key)
+        return WAITING
+    if state == FAILED:
+        shutil.rmtree(job.folder)
+    return state
+
+
+def needs_work(state: str) -> bool:
+    return state not in (COMPLETE, ELSEWHERE)
+
+
+def _move_aside(folder: Path, key: str) -> None:
+    store = folder.parent.with_name(folder.parent.name + SUPERSEDED)
+    store.mkdir(parents=True, exist_ok=True)
+    target = store / f"{folder.name}-{key[:8]}"
+    if target.exists():
+        shutil.rmtree(target)
+    folder.rename(target)
+    print(f"{folder.name}: settings, data, weights or code have changed since; its earlier result is now {target}")
+
+
+def _file_name(text: str) -> str:
+    clean = re.sub(r"[^\w=,.+\-\[\]]", "_", text)
+    if clean == text and len(text) <= LONGEST_NAME:
+        return text
+    return f"{clean[:LONGEST_NAME]}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

@@ -1,0 +1,83 @@
+"""One row per job of a sweep: printed, and kept as sweep.csv."""
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mcnet_lightning.sweeps.plan import Job, outcome
+from mcnet_lightning.sweeps.record import read_record
+
+FILE = "sweep.csv"
+FIGURES = ("dataset", "method", "psnr_y", "gain", "consistency", "evaluations")
+STYLES = {"complete": "green", "failed": "red", "killed": "yellow", "running": "cyan"}
+MEAN, BACKBONE, OURS = "mean", "backbone", "mcnet"
+
+
+def report(jobs: Sequence[Job], sweep_dir: Path, console: Console | None = None) -> None:
+    """Prints the table of all jobs and writes SWEEP/sweep.csv. Figures are means over the first test set."""
+    rows = [_row(job) for job in jobs]
+    _write(sweep_dir / FILE, rows)
+    swept = list(jobs[0].settings) if jobs else []
+    counts = Counter(row["state"] for row in rows)
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items())
+    dataset = next((row["dataset"] for row in rows if row["dataset"]), "")
+    table = Table(title=f"{sweep_dir}: {len(rows)} jobs, {summary}" + (f"; means over {dataset}" if dataset else ""))
+    for heading in [*swept, "state"]:
+        table.add_column(heading, no_wrap=True)
+    for heading in ("PSNR", "gain", "||Ax-b||", "evals", "s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for job, row in zip(jobs, rows, strict=True):
+        state = row["state"]
+        table.add_row(*job.settings.values(), f"[{STYLES.get(state, 'dim')}]{state}[/]", *_cells(row))
+    console = console or Console()
+    (console if console.is_terminal else Console(width=140, file=console.file)).print(table)
+
+
+def _row(job: Job) -> dict[str, Any]:
+    record = read_record(job.folder)
+    row: dict[str, Any] = {"job": job.folder.name, **job.settings, "state": outcome(job)}
+    row |= dict.fromkeys(FIGURES) | _figures(job.folder / "metrics.csv")
+    return row | {
+        "seconds": None if record is None else round(record.seconds, 1),
+        "key": None if record is None else record.key,
+        "error": None if record is None else record.error,
+    }
+
+
+def _figures(path: Path) -> dict[str, Any]:
+    """Means of the layer (else of the last method) over the first test set; `gain` over the backbone alone."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        means = [row for row in csv.DictReader(file) if row["image"] == MEAN]
+    means = [row for row in means if row["dataset"] == means[0]["dataset"]]
+    if not means:
+        return {}
+    by_method = {row["method"]: row for row in means}
+    chosen = by_method.get(OURS, means[-1])
+    figures: dict[str, Any] = {name: chosen[name] for name in FIGURES if name != "gain"}
+    if BACKBONE in by_method:
+        figures["gain"] = f"{float(chosen['psnr_y']) - float(by_method[BACKBONE]['psnr_y']):.9g}"
+    return figures
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    formats = {"psnr_y": ".3f", "gain": "+.3f", "consistency": ".2e", "evaluations": ".1f", "seconds": ".1f"}
+    return ["" if row[name] in (None, "") else f"{float(row[name]):{form}}" for name, form in formats.items()]
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    if not rows or not path.parent.is_dir():
+        return
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(temporary, path)

@@ -1,0 +1,115 @@
+"""Plug-and-play against a dense reference: with a linear denoiser it solves a quadratic programme."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from references import dense_matrix, norms, relative_error, uniform
+from torch import Tensor
+
+from mcnet_lightning.baselines import PnP, load_pnp_denoiser
+from mcnet_lightning.baselines.tvtv import gradient, gradient_adjoint
+from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.equilibrium import Denoiser, MeasurementBall
+from mcnet_lightning.errors import ConfigError, WeightsError
+from mcnet_lightning.layer_weights import save_denoiser
+from mcnet_lightning.operators import BicubicDownsample
+
+A = BicubicDownsample(2)
+HEIGHT, WIDTH = 8, 10
+
+
+class QuadraticProx(Denoiser):
+    """v -> argmin_u 1/2 ||D u||^2 + 1/2 ||u - v||^2 = (I + D^T D)^{-1} v, D the forward differences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.penalty = dense_matrix(lambda u: gradient_adjoint(gradient(u)), 1, HEIGHT, WIDTH)
+        self.inverse = torch.linalg.inv(torch.eye(HEIGHT * WIDTH, dtype=torch.float64) + self.penalty)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (image.flatten(1) @ self.inverse.T).view_as(image)
+
+
+def smoothest_consistent_image(b: Tensor) -> Tensor:
+    """argmin ||D x||^2 s.t. A x = b, from its optimality conditions as one dense system."""
+    Q = QuadraticProx().penalty
+    M = dense_matrix(A, 1, HEIGHT, WIDTH)
+    system = torch.cat([torch.cat([Q, M.T], 1), torch.cat([M, torch.zeros(len(M), len(M), dtype=Q.dtype)], 1)])
+    right = torch.cat([torch.zeros(len(Q), dtype=Q.dtype), b.flatten()])
+    return torch.linalg.solve(system, right)[: len(Q)].view(1, 1, HEIGHT, WIDTH)
+
+
+def measured(batch: int = 1) -> Tensor:
+    return A(uniform(batch, 1, HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize("mixing", [1.0, 0.6])
+def test_reaches_the_minimiser_that_the_denoiser_stands_for(mixing: float) -> None:
+    b = measured()
+    solver = PnP(QuadraticProx(), tolerance=1e-12, max_iterations=5000, mixing=mixing)
+    x, stats = solver.solve(uniform(1, 1, HEIGHT, WIDTH), MeasurementBall(b, A))
+    assert stats.converged.all()
+    assert relative_error(x, smoothest_consistent_image(b)) <= 1e-8
+
+
+def test_is_consistent_however_early_it_stops() -> None:
+    b = measured(2)
+    for radius in (0.0, 0.1):
+        x, stats = PnP(QuadraticProx(), tolerance=1e-12, max_iterations=3).solve(
+            uniform(2, 1, HEIGHT, WIDTH), MeasurementBall(b, A, radius)
+        )
+        assert (norms(A(x) - b) <= radius * (1 + 1e-9) + 1e-12).all()
+        assert stats.evaluations.tolist() == [3, 3]
+        assert stats.failed.all()
+
+
+def test_a_sample_alone_or_in_a_batch_ends_the_same() -> None:
+    b, start = measured(3), uniform(3, 1, HEIGHT, WIDTH)
+    solver = PnP(QuadraticProx(), tolerance=1e-6, max_iterations=500)
+    together, stats = solver.solve(start, MeasurementBall(b, A))
+    for i in range(3):
+        alone, own = solver.solve(start[i : i + 1], MeasurementBall(b[i : i + 1], A))
+        assert relative_error(together[i : i + 1], alone) <= 1e-10
+        assert stats.evaluations[i] == own.evaluations[0]
+
+
+@torch.no_grad()
+def test_half_precision_ends_where_single_precision_ends() -> None:
+    torch.manual_seed(1)
+    denoiser = DnCNN(depth=3, channels=8, parameterisation="averaged")
+    b = measured(2).float()
+    start, ends = torch.rand(2, 1, HEIGHT, WIDTH), []
+    for half in (False, True):
+        x, stats = PnP(denoiser, tolerance=1e-3, max_iterations=200, half_iterations=half).solve(
+            start, MeasurementBall(b, A)
+        )
+        assert stats.converged.all()
+        assert len(stats.trace) >= int(stats.evaluations.max())
+        ends.append(x)
+    assert relative_error(ends[1], ends[0]) <= 2e-2
+
+
+@pytest.mark.parametrize("options", [{"tolerance": 0.0}, {"max_iterations": 0}, {"mixing": 0.0}, {"mixing": 1.5}])
+def test_impossible_settings_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        PnP(QuadraticProx(), **options)  # type: ignore[arg-type]
+
+
+def test_default_denoiser_is_the_bundled_one_of_seventeen_layers() -> None:
+    for word in ("bundled", "bundled:dncnn17"):
+        denoiser = load_pnp_denoiser(word)
+        assert isinstance(denoiser, DnCNN)
+        assert denoiser.hyperparameters["depth"] == 17
+
+
+def test_own_files_are_read_and_others_refused(tmp_path: Path) -> None:
+    own = DnCNN(depth=3, channels=4)
+    save_denoiser(tmp_path / "own.safetensors", own, {})
+    read, image = load_pnp_denoiser(tmp_path / "own.safetensors"), torch.rand(1, 1, 9, 9)
+    assert torch.allclose(read(image), own.eval()(image), atol=1e-6)
+    torch.save({"conv1.weight": torch.ones(3)}, tmp_path / "srcnn.pth")
+    with pytest.raises(WeightsError, match=r"srcnn\.pth is neither ours nor the published format"):
+        load_pnp_denoiser(tmp_path / "srcnn.pth")
+    with pytest.raises(WeightsError, match="no denoiser 'none17' is bundled"):
+        load_pnp_denoiser("bundled:none17")

@@ -1,0 +1,45 @@
+"""Curves join runs that differ in one setting only."""
+
+from pathlib import Path
+
+from run_folders import PSNR, make_run
+
+from mcnet_lightning.reporting.curves import curves, robustness_table
+from mcnet_lightning.reporting.runs import read_runs
+
+
+def test_tolerance_curve_joins_what_differs_in_tolerance_only(tmp_path: Path) -> None:
+    for beta in (0.02, 0.05):
+        for tolerance in (1e-4, 1e-6, 1e-5):
+            make_run(tmp_path / f"{beta}_{tolerance}", {"beta": beta, "solver": {"tolerance": tolerance}})
+    make_run(tmp_path / "alone", {"epsilon": 0.1})
+    runs = read_runs([tmp_path])
+    found = curves(runs, "tolerance")
+    assert [[point.value for point in curve.points] for curve in found] == [[1e-6, 1e-5, 1e-4]] * 2
+    assert len(curves(runs, "beta")) == 3  # one for each tolerance
+
+
+def test_epsilon_curve_has_projection_and_mcnet(tmp_path: Path) -> None:
+    for epsilon in (0.0, 0.1):
+        make_run(tmp_path / f"{epsilon}", {"epsilon": epsilon}, consistency=epsilon)
+    found = curves(read_runs([tmp_path]), "epsilon")
+    labels = [curve.label for curve in found]
+    assert "Set5 x2, MCNet+SRCNN (ours)" in labels
+    assert "Set5 x2, SRCNN (ours) + projection" in labels
+    mcnet = found[labels.index("Set5 x2, MCNet+SRCNN (ours)")]
+    assert [point.consistency for point in mcnet.points] == [0.0, 0.1]
+
+
+def test_perturbed_runs_stand_in_the_robustness_table(tmp_path: Path) -> None:
+    make_run(tmp_path / "clean", {"perturbation": {"noise": 0.0, "jpeg": None, "operator": None}})
+    make_run(
+        tmp_path / "noisy",
+        {"perturbation": {"noise": 2.0, "jpeg": None, "operator": None}},
+        protocol="paper+noise2",
+        psnr={method: [value - 1 for value in values] for method, values in PSNR.items()},
+    )
+    runs = read_runs([tmp_path])
+    assert [row[2] for row in robustness_table(runs).rows] == ["paper", "paper+noise2"]
+    noise = curves(runs, "noise")
+    assert [point.value for point in noise[0].points] == [0.0, 2.0]
+    assert not curves(runs, "tolerance")

@@ -1,0 +1,170 @@
+"""A sweep run again: what is complete stays, what was killed goes on, what failed or is out of date starts afresh."""
+
+import csv
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from mcnet_lightning.errors import DataError
+from mcnet_lightning.launch import launch
+from mcnet_lightning.settings import compose_config
+from mcnet_lightning.sweeps import content
+from mcnet_lightning.sweeps.record import job_lock, read_record
+
+Action = Callable[[DictConfig, Path], None]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(content, "code_version", lambda: "this code")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers, root.level = handlers, level
+
+
+def sweep(words: str, action: Action = lambda config, folder: None) -> tuple[list[str], int]:
+    """Runs a sweep whose jobs do `action`. Returns the names of the jobs that ran, and the exit code."""
+    ran: list[str] = []
+
+    def task(config: DictConfig) -> None:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        ran.append(folder.name)
+        action(config, folder)
+
+    task.__module__ = "mcnet_lightning.train"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train.py", *shlex.split(words)])
+        try:
+            launch("train", task)
+        except SystemExit as end:
+            return ran, int(end.code or 0)
+    return ran, 0
+
+
+def job_folder(name: str) -> Path:
+    (folder,) = Path("multirun/train").glob(f"*/{name}")
+    return folder
+
+
+def table() -> list[dict[str, str]]:
+    (path,) = Path("multirun/train").glob("*/sweep.csv")
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_complete_jobs_are_not_touched() -> None:
+    sweep("-m scale=2,3")
+    files = [path for path in Path("multirun").rglob("*") if path.is_file() and path.parent.name != "multirun"]
+    times = {path: path.stat().st_mtime_ns for path in files if "scale=" in str(path)}
+    ran, code = sweep("-m scale=2,3")
+    assert (ran, code) == ([], 0)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert [row["state"] for row in table()] == ["complete", "complete"]
+
+
+def test_order_of_words_launcher_and_logger_do_not_make_another_sweep() -> None:
+    sweep("-m scale=2,3 epsilon=0.1")
+    assert sweep("epsilon=0.1 logger=csv scale=2,3 -m")[0] == []
+    assert len(list(Path("multirun/train").iterdir())) == 1
+
+
+def test_a_job_that_was_stopped_goes_on_from_its_own_checkpoint() -> None:
+    resumed: list[str | None] = []
+
+    def stop_at_first(config: DictConfig, folder: Path) -> None:
+        resumed.append(config.resume)
+        if config.scale == 3 and config.resume is None:
+            (folder / "checkpoints").mkdir()
+            (folder / "checkpoints" / "last.ckpt").touch()
+            raise SystemExit(9)
+
+    ran, code = sweep("-m scale=2,3,4", stop_at_first)
+    assert (ran, code) == (["scale=2", "scale=3"], 9)
+    assert [row["state"] for row in table()] == ["complete", "killed", "waiting"]
+    ran, code = sweep("-m scale=2,3,4", stop_at_first)
+    assert (ran, code) == (["scale=3", "scale=4"], 0)
+    assert resumed == [None, None, str(job_folder("scale=3").resolve() / "checkpoints" / "last.ckpt"), None]
+    assert [row["state"] for row in table()] == ["complete"] * 3
+
+
+def test_failed_jobs_start_afresh() -> None:
+    def fail(config: DictConfig, folder: Path) -> None:
+        (folder / "history.csv").write_text("of the first attempt")
+        if config.scale == 2:
+            raise DataError("no such picture")
+
+    ran, code = sweep("-m scale=2,3", fail)
+    assert (ran, code) == (["scale=2", "scale=3"], DataError.exit_code)
+    assert [(row["state"], row["error"]) for row in table()] == [("failed", "no such picture"), ("complete", "")]
+    assert sweep("-m scale=2,3") == (["scale=2"], 0)
+    assert not (job_folder("scale=2") / "history.csv").exists()
+
+
+def test_other_code_makes_other_jobs_and_keeps_the_old_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_scale(config: DictConfig, folder: Path) -> None:
+        (folder / "metrics.csv").write_text("image\n")
+
+    sweep("-m scale=2,3", write_scale)
+    monkeypatch.setattr(content, "code_version", lambda: "other code")
+    assert sweep("-m scale=2,3")[0] == ["scale=2", "scale=3"]
+    assert len(list(Path("multirun/train").glob("*.superseded/scale=*/metrics.csv"))) == 2
+
+
+def test_a_job_that_another_process_runs_is_left_alone() -> None:
+    def stop(config: DictConfig, folder: Path) -> None:
+        raise SystemExit(9)
+
+    sweep("-m scale=2,3", stop)
+    with job_lock(job_folder("scale=2")):
+        assert sweep("-m scale=2,3")[0] == ["scale=3"]
+        assert [row["state"] for row in table()] == ["running", "complete"]
+
+
+def test_a_job_sees_the_command_line_of_its_own() -> None:
+    seen = []
+    sweep("-m scale=2,3 epsilon=0.1 seed=1", lambda config, folder: seen.append(sys.argv[1:]))
+    assert seen[1] == ["scale=3", "epsilon=0.1", "seed=1", "hydra.mode=RUN"]
+
+
+@pytest.mark.parametrize(("grid", "key", "count"), [("backbone_scale", "backbone", 9), ("epsilon", "epsilon", 6)])
+def test_named_grids_need_no_flag_and_can_be_narrowed(grid: str, key: str, count: int) -> None:
+    values = []
+    sweep(f"sweep={grid} seed=3", lambda config, folder: values.append((config.scale, config.epsilon, config.seed)))
+    assert len(set(values)) == len(values) == count
+    assert {row["state"] for row in table()} == {"complete"}
+    assert key in table()[0]
+
+
+def test_unknown_grid_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("sweep=epsilom")[1] == 2
+    assert "did you mean 'epsilon'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["logger=csv", "trainer.enable_progress_bar=false", "checkpoint_steps=7"])
+def test_what_no_result_depends_on_is_not_in_the_key(words: str) -> None:
+    assert content.content_key(compose_config("train", [words])) == content.content_key(compose_config("train"))
+
+
+def test_settings_pictures_and_weights_are_in_the_key(tmp_path: Path) -> None:
+    weights = tmp_path / "layer.safetensors"
+    keys = [content.content_key(compose_config("train", words)) for words in ([], ["scale=3"], ["data.test=[]"])]
+    for held in (b"one", b"other"):
+        weights.write_bytes(held)
+        keys.append(content.content_key(compose_config("train", [f"layer.weights={weights}"])))
+    assert len(set(keys)) == len(keys)
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(b"other")
+    assert content.content_key(compose_config("train", [f"layer.weights={copy}"])) == keys[-1]
+
+
+def test_a_damaged_record_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"key": ')
+    assert read_record(tmp_path) is None

@@ -1,0 +1,60 @@
+"""Two processes under every launcher: one folder per job, the figures of a single process, and nothing left behind."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from sweep_commands import SETTINGS, finish, left_behind, make_pictures, rows, start
+
+TWO = ["trainer=ddp", "trainer.devices=2", "trainer.max_epochs=1", "logger=csv"]
+LAUNCHERS = {
+    "single run": [],
+    "basic": ["-m", "scale=2,3"],
+    "joblib": ["-m", "scale=2,3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "submitit_local": ["-m", "scale=2,3", "hydra/launcher=submitit_local"],
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("devices")
+    make_pictures(folder)
+    words = ["-m", "scale=2,3", *SETTINGS, "trainer.max_epochs=1", "logger=csv", "hydra.sweep.dir=one"]
+    finish(start(folder, *words))
+    return folder
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_find_what_one_finds(launcher: str, pictures: Path) -> None:
+    place = launcher.replace(" ", "_")
+    swept = bool(LAUNCHERS[launcher])
+    directory = f"hydra.sweep.dir={place}" if swept else f"hydra.run.dir={place}"
+    finish(start(pictures, *SETTINGS, *TWO, *LAUNCHERS[launcher], directory))
+    assert not left_behind(pictures)
+    folders = [pictures / place / f"scale={scale}" for scale in (2, 3)] if swept else [pictures / place]
+    if swept:
+        found = {path.name for path in (pictures / place).iterdir() if path.is_dir() and path.name[0] != "."}
+        assert found == {folder.name for folder in folders}
+    assert not (pictures / "outputs").exists()
+    for folder in folders:
+        reference = pictures / "one" / (folder.name if swept else "scale=2")
+        for ours, theirs in zip(rows(folder / "metrics.csv"), rows(reference / "metrics.csv"), strict=True):
+            assert float(ours["psnr_y"]) == pytest.approx(float(theirs["psnr_y"]), abs=1e-3)
+        ours, theirs = (
+            [row["val/psnr"] for row in rows(run / "history.csv") if row["val/psnr"]] for run in (folder, reference)
+        )
+        assert [float(value) for value in ours] == pytest.approx([float(value) for value in theirs], abs=1e-3)
+        checkpoint, single = (
+            torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (folder, reference)
+        )
+        assert checkpoint["global_step"] == single["global_step"]
+
+
+def test_fewer_processes_than_devices_are_refused(pictures: Path) -> None:
+    process = start(pictures, *SETTINGS, "data.batch_size=3", *TWO, "hydra.run.dir=refused")
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == 2
+    assert "data.batch_size=3 cannot be shared out among 2 processes; take data.batch_size=4" in output
+    assert not left_behind(pictures)

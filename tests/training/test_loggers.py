@@ -1,0 +1,79 @@
+"""Loggers by their settings, and a history that a resumed run continues."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
+
+from mcnet_lightning.config.training import Logger
+from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.evaluation.ladder import Record
+from mcnet_lightning.evaluation.tables import with_means
+from mcnet_lightning.training.loggers import HistoryLogger, build_loggers, forget_after
+from mcnet_lightning.training.recording import summary
+
+
+def test_history_is_always_kept(tmp_path: Path) -> None:
+    (logger,) = build_loggers(Logger(wandb=False), tmp_path, "run", {}, [])
+    assert isinstance(logger, CSVLogger)
+
+
+def test_other_loggers_by_name(tmp_path: Path) -> None:
+    loggers = build_loggers(Logger(tensorboard=True), tmp_path, "run", {"scale": 2}, ["srcnn"])
+    assert [type(logger) for logger in loggers] == [HistoryLogger, WandbLogger, TensorBoardLogger]
+
+
+def test_mlflow_is_an_extra(tmp_path: Path) -> None:
+    settings = Logger(wandb=False, mlflow=str(tmp_path / "mlruns"))
+    try:
+        import mlflow  # noqa: F401
+    except ModuleNotFoundError:
+        with pytest.raises(ConfigError, match=r"mcnet-lightning\[mlflow\]"):
+            build_loggers(settings, tmp_path, "run", {}, [])
+        return
+    _, logger = build_loggers(settings, tmp_path, "run", {"scale": 2}, ["srcnn"])
+    assert isinstance(logger, MLFlowLogger)
+    logger.log_metrics({"test/psnr": 30.0})
+    assert (tmp_path / "mlruns" / "mlflow.db").is_file()
+
+
+def test_a_part_of_the_same_run_keeps_its_wandb_id(tmp_path: Path) -> None:
+    (tmp_path / "wandb" / "offline-run-20260101_120000-abc123").mkdir(parents=True)
+    logger = build_loggers(Logger(), tmp_path, "run", {}, [])[1]
+    assert isinstance(logger, WandbLogger)
+    assert logger.version == "abc123"
+
+
+def test_history_is_cut_back_to_the_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logger = HistoryLogger(tmp_path)
+    for step in range(6):
+        logger.log_metrics({"train/loss": 1.0 / (step + 1)}, step)
+    (tmp_path / "checkpoints").mkdir()
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    torch.save({"global_step": 4}, checkpoint)
+    forget_after(checkpoint, tmp_path)
+    assert "goes on from step 4" in capsys.readouterr().out
+    HistoryLogger(tmp_path).log_metrics({"train/loss": 0.5}, 4)
+    with (tmp_path / "history.csv").open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "1", "2", "3", "4"]
+
+
+def test_history_of_another_run_is_left_alone(tmp_path: Path) -> None:
+    HistoryLogger(tmp_path / "mine").log_metrics({"train/loss": 1.0}, 9)
+    torch.save({"global_step": 4}, tmp_path / "theirs.ckpt")
+    before = (tmp_path / "mine" / "history.csv").read_text()
+    forget_after(tmp_path / "theirs.ckpt", tmp_path / "mine")
+    assert (tmp_path / "mine" / "history.csv").read_text() == before
+
+
+def test_summary_holds_means_and_the_gain_of_the_layer() -> None:
+    def record(method: str, image: str, psnr: float) -> Record:
+        return Record("paper", "A", "Set", 2, "srcnn", method, image, psnr, 0.9, 1e-6, 100.0)
+
+    rows = [record(method, image, psnr) for method, psnr in (("backbone", 30.0), ("mcnet", 31.0)) for image in "ab"]
+    figures = summary(with_means(rows))
+    assert figures["test/gain"] == figures["test/Set/mcnet/gain"] == 1.0
+    assert figures["test/psnr"] == 31.0
+    assert "test/evaluations" not in figures
