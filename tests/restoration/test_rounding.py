@@ -10,7 +10,7 @@ from pictures import pair, smooth
 from mcnet_lightning.operators import BicubicDownsample, BlurDownsample, Kernel, KernelDownsample
 from mcnet_lightning.restoration import round_consistently
 from mcnet_lightning.restoration.restorer import make_consistent
-from mcnet_lightning.restoration.rounding import DISTANCE_WEIGHT, _moves, round_plainly
+from mcnet_lightning.restoration.rounding import DISTANCE_WEIGHT, _moves, round_plainly, rounding_goal
 
 OPERATORS = [
     BicubicDownsample(2),
@@ -101,6 +101,20 @@ def test_saturated_pixels_stay_in_range() -> None:
     assert z.min() >= 0
     assert z.max() <= 255
     assert decibel(z, b, operator) > decibel(round_plainly(x, 255), b, operator)
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0])
+def test_rounding_stays_within_epsilon_without_leaving_the_image(epsilon: float) -> None:
+    operator = BicubicDownsample(2)
+    truth, b = pair(operator)
+    noisy = type(truth)(truth.colour + 0.05 * torch.randn_like(truth.colour))
+    x = make_consistent(noisy, b, operator, epsilon).colour.clamp(0, 1)
+    x = make_consistent(type(truth)(x), b, operator, epsilon).colour
+    goal = rounding_goal(x, b.colour, operator, epsilon, 255)
+    z = round_consistently(x, goal, operator, 255)
+    assert ((operator(z[None] / 255)[0] - b.colour).flatten(1).norm(dim=1) <= epsilon).all()
+    assert (z / 255 - x).square().mean().sqrt() * 255 < 0.7
+    assert torch.equal(rounding_goal(x, b.colour, operator, 0.0, 255), b.colour)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (2, 40), (3, 5)])

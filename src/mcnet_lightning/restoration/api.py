@@ -20,7 +20,7 @@ from mcnet_lightning.layer_weights import load_layer
 from mcnet_lightning.operators import BicubicDownsample, MeasurementOperator
 from mcnet_lightning.restoration.pictures import Picture
 from mcnet_lightning.restoration.restorer import Restorer
-from mcnet_lightning.restoration.rounding import round_consistently
+from mcnet_lightning.restoration.rounding import round_consistently, rounding_goal
 
 AUTO = "auto"
 ImageLike = TypeVar("ImageLike", np.ndarray, Image.Image, Tensor)
@@ -80,7 +80,8 @@ def restore_image(image: ImageLike, restorer: Restorer) -> ImageLike:
     restored = restorer(picture).picture
     samples, given = _joined(restored), _joined(picture)
     if peak is not None:
-        samples = round_consistently(samples, given, restorer.operator, peak)
+        goal = rounding_goal(samples, given, restorer.operator, restorer.epsilon, peak)
+        samples = round_consistently(samples, goal, restorer.operator, peak)
     if isinstance(image, Tensor):
         return samples.to(image.device, image.dtype)
     array = samples.permute(1, 2, 0).numpy()

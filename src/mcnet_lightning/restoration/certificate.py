@@ -8,11 +8,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import Agreement, agreement, operator_digest
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
-from mcnet_lightning.restoration.rounding import keeps_measurement, round_consistently
+from mcnet_lightning.restoration.rounding import keeps_measurement, round_consistently, rounding_goal
 from mcnet_lightning.restoration.writing import DEPTH, Format, encode, staged, write_file
 
 CLOSE = 1e-9  # relative: two computations of one figure on different machines
@@ -45,7 +47,7 @@ def save_certified(
     """
     rounding = "none" if format == "tiff" else "nearest"
     if format != "tiff" and consistent_rounding and keeps_measurement(operator):
-        picture, rounding = _rounded(picture, measurement, operator, 2 ** DEPTH[format] - 1), "consistent"
+        picture, rounding = _rounded(picture, measurement, operator, epsilon, 2 ** DEPTH[format] - 1), "consistent"
     content = encode(picture, format)
     with staged(path) as temporary:
         temporary.write_bytes(content)
@@ -111,14 +113,20 @@ def _agree(stated: Any, found: Any) -> bool:
     return bool(stated == found)
 
 
-def _rounded(picture: Picture, measurement: Picture, operator: MeasurementOperator, peak: int) -> Picture:
+def _rounded(
+    picture: Picture, measurement: Picture, operator: MeasurementOperator, epsilon: float, peak: int
+) -> Picture:
     """The picture on whole levels, alpha included if it was measured."""
-    channels = len(picture.colour)
-    if len(measurement.colour) not in (1, channels):
-        raise DataError(f"a picture of {channels} channel cannot follow a measurement of {len(measurement.colour)}")
-    target = measurement.colour.expand(channels, -1, -1)
-    colour = round_consistently(picture.colour, target, operator, peak) / peak
+
+    def rounded(image: Tensor, target: Tensor) -> Tensor:
+        goal = rounding_goal(image, target.expand(len(image), -1, -1), operator, epsilon, peak)
+        return round_consistently(image, goal, operator, peak) / peak
+
+    if len(measurement.colour) not in (1, len(picture.colour)):
+        raise DataError(
+            f"a picture of {len(picture.colour)} channel cannot follow a measurement of {len(measurement.colour)}"
+        )
     alpha = picture.alpha
     if alpha is not None and measurement.alpha is not None:
-        alpha = round_consistently(alpha, measurement.alpha, operator, peak) / peak
-    return replace(picture, colour=colour, alpha=alpha)
+        alpha = rounded(alpha, measurement.alpha)
+    return replace(picture, colour=rounded(picture.colour, measurement.colour), alpha=alpha)
