@@ -65,7 +65,7 @@ def _record(config: DictConfig, restorer: Any) -> dict[str, Any]:
     else:
         weights = "bundled" if config.layer.weights == "auto" else config.layer.weights
         digest = file_digest(layer_path(weights, config.backbone.name, config.scale))
-        beta = round(float(layer.prior_weight), 9)
+        beta = round(float(layer.prior_weight.detach()), 9)
         record["layer"] = {"weights": weights, "sha256": digest, "beta": beta, "tolerance": layer.solver.tolerance}
     return {**record, "tile": [restorer.tiling.size, restorer.tiling.overlap]}
 

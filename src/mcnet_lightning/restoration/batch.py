@@ -1,5 +1,6 @@
 """Folders of pictures: restored by backbone and layer, or projected onto consistency as they are."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -95,9 +96,9 @@ def _run(
     saving: Saving,
     title: str,
 ) -> Report:
-    inputs = {path.resolve() for job in jobs for path in job.files}
+    inputs = {os.path.realpath(path) for job in jobs for path in job.files}  # unlike resolve, takes links in a circle
     for job in jobs:
-        if job.target.resolve() in inputs:
+        if os.path.realpath(job.target) in inputs:
             raise ConfigError(f"{job.target} would replace one of the pictures it is made from; choose another output")
     prepare_output(saving.output)
     return run_jobs(jobs, {**settings, **saving.settings}, make, saving.overwrite, title)

@@ -14,9 +14,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from mcnet_lightning.equilibrium import project_measurement_ball
 from mcnet_lightning.operators import KernelDownsample, MeasurementOperator
 
 DISTANCE_WEIGHT = 0.01  # of ||z - x||^2: without it z would wander off where A is blind
+CLIPPING_STEPS = 30
+CLIPPING_ERROR = 1e-6  # of A x, where the loop may end
 MAX_ROUNDS = 6
 SMALL_GAIN = 0.03  # a round that lowers the objective by a smaller share was the last
 LEFT_BY_ROUNDING = 0.08  # levels, root mean square of A z minus its goal: 70 dB at 8 bit, which all images exceed
@@ -32,6 +35,8 @@ def round_consistently(image: Tensor, measurement: Tensor, operator: Measurement
     """Whole levels (C, H, W) in 0..peak, float64, near `image` (C, H, W) and with A z near `measurement` (C, h, w),
     both in [0, 1]. Operators that are not separable get plain rounding.
     """
+    if isinstance(operator, KernelDownsample):
+        image = _in_range(image, measurement, operator)
     levels = round_plainly(image, peak)
     if isinstance(operator, KernelDownsample):
         vertical, horizontal = operator.axis_matrices((image.shape[-2], image.shape[-1]))
@@ -58,6 +63,17 @@ def rounding_goal(
 def round_plainly(image: Tensor, peak: int) -> Tensor:
     """The nearest level of every pixel, float64 in 0..peak."""
     return (image.double().clamp(0, 1) * peak).round()
+
+
+def _in_range(image: Tensor, measurement: Tensor, operator: KernelDownsample) -> Tensor:
+    """The image within [0, 1]: what clipping takes from A x, other pixels give back, by alternating projections."""
+    inside = image.double().clamp(0, 1)
+    for _ in range(CLIPPING_STEPS):
+        error = operator(inside[None]) - measurement[None]
+        if not bool((error.abs() > CLIPPING_ERROR).any()):
+            break
+        inside = project_measurement_ball(inside[None], measurement.double()[None], operator)[0].clamp(0, 1)
+    return inside
 
 
 @dataclass(frozen=True)
