@@ -227,7 +227,7 @@ def tiff(samples: np.ndarray, **options: object) -> bytes:
 
 def gif() -> bytes:
     target = io.BytesIO()
-    frames = [Image.new("P", (8, 8), value) for value in (0, 1)]
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     frames[0].save(target, "GIF", save_all=True, append_images=frames[1:])
     return target.getvalue()
 

@@ -61,7 +61,8 @@ def test_pictures_are_turned_upright(tmp_path: Path, orientation: int) -> None:
     [("1", 1, False), ("L", 1, False), ("LA", 1, True), ("P", 3, False), ("RGB", 3, False), ("RGBA", 3, True)],
 )
 def test_modes(tmp_path: Path, mode: str, channels: int, alpha: bool) -> None:
-    Image.fromarray(np.full((4, 6, 4), 130, dtype=np.uint8)).convert(mode).save(tmp_path / "picture.png")
+    opaque = np.full((4, 6, 4 if alpha else 3), 130, dtype=np.uint8)
+    Image.fromarray(opaque).convert(mode).save(tmp_path / "picture.png")
     picture = read_picture(tmp_path / "picture.png")
     assert picture.colour.shape == (channels, 4, 6)
     assert (picture.alpha is not None) == alpha
@@ -92,7 +93,7 @@ def test_palette_with_transparency_has_alpha(tmp_path: Path) -> None:
 
 
 def gif_bytes() -> bytes:
-    frames = [Image.new("P", (8, 8), value) for value in (0, 1, 2)]
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
     target = io.BytesIO()
     frames[0].save(target, "GIF", save_all=True, append_images=frames[1:])
     return target.getvalue()
