@@ -305,10 +305,24 @@ def test_help_names_every_group_option_and_key(command: str, capsys: pytest.Capt
     assert not written()
     for path in _settings(compose_config(command)):
         assert f"  {path}=" in page, path
-    if "data" in compose_config(command):
-        for option in group_options("data"):
+    for group in group_choices_of(command):
+        for option in group_options(group):
             assert option in page
     assert f"python -m mcnet_lightning.{command.split('_')[0]}" in page
+
+
+def group_choices_of(command: str) -> list[str]:
+    """The groups in a command's defaults list, Hydra's own aside."""
+    defaults = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text())["defaults"]
+    return [group for entry in defaults if isinstance(entry, dict) for group in entry if group != "hydra"]
+
+
+def test_commands_that_write_where_told_leave_no_folder_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["restore.py", "input=x.png", "output=out"])
+        launch("restore", lambda cfg: print(cfg.output))
+    assert capsys.readouterr().out == "out\n"
+    assert not written()
 
 
 def test_help_shows_the_keys_of_a_chosen_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ ROOMS = (  # from the top of the house downwards; those on one line may import e
     ("baselines",),
     ("data",),
     ("evaluation",),
+    ("restoration",),
     ("reporting",),
     ("build",),
     ("training",),

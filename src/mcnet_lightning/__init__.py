@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mcnet_lightning.layer_weights import load_layer
     from mcnet_lightning.mcnet import MCNet
     from mcnet_lightning.operators import BicubicDownsample, BlurDownsample, Mask, MeasurementOperator
+    from mcnet_lightning.restoration import load_restorer, restore_image
 
 __version__ = "0.1.0"
 
@@ -37,7 +38,9 @@ _HOMES = {
     "SolveStats": "equilibrium",
     "load_backbone": "backbones",
     "load_layer": "layer_weights",
+    "load_restorer": "restoration",
     "project_measurement_ball": "equilibrium",
+    "restore_image": "restoration",
 }
 __all__ = [
     "GMRES",
@@ -53,7 +56,9 @@ __all__ = [
     "SolveStats",
     "load_backbone",
     "load_layer",
+    "load_restorer",
     "project_measurement_ball",
+    "restore_image",
 ]
 
 

@@ -5,6 +5,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mcnet_lightning.backbones import FrozenBackbone, load_backbone
+from mcnet_lightning.backbones.tiling import Tiling
 from mcnet_lightning.baselines import PnP, load_pnp_denoiser
 from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.denoisers import DnCNN
@@ -14,12 +15,27 @@ from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Ladder
 from mcnet_lightning.imaging import Degradation, Perturbation
 from mcnet_lightning.layer_weights import load_denoiser, load_layer
+from mcnet_lightning.operators import (
+    BicubicDownsample,
+    BlurDownsample,
+    Kernel,
+    KernelDownsample,
+    Mask,
+    MeasurementOperator,
+)
+from mcnet_lightning.operators.blur import gaussian_kernel
+from mcnet_lightning.restoration import Restorer, load_restoration_layer, read_picture
 
 START_OF_BETA = {"srcnn": 0.05, "bicubic": 0.05}
 START_ON_STRONG_BACKBONES = 0.3  # RDN x3, one epoch on the photographs: -0.006 dB against -0.124 dB with 0.05
 
 
 def build_degradation(config: DictConfig) -> Degradation:
+    if config.operator.name != "bicubic":
+        raise ConfigError(
+            f"operator={config.operator.name}: the protocols make LR by bicubic down-sampling; other operators are for "
+            "restore mode=fix and certify"
+        )
     perturbation = Perturbation(**config.perturbation, seed=config.seed) if "perturbation" in config else Perturbation()
     if perturbation.label and config.data.lr is not None:
         raise ConfigError(
@@ -142,3 +158,35 @@ def build_pnp(config: DictConfig) -> PnP:
     pnp = config.pnp
     denoiser = load_pnp_denoiser(pnp.weights)
     return PnP(denoiser, pnp.tolerance, pnp.max_iterations, pnp.mixing, pnp.half_iterations)
+
+
+def build_operator(settings: DictConfig, scale: int) -> MeasurementOperator:
+    """The operator of the group `operator`, outside any protocol."""
+    if settings.name == "mask":
+        picture = read_picture(settings.mask)
+        return Mask((picture.colour.mean(dim=0) > 0.5).double())
+    if settings.name == "blur":
+        return BlurDownsample(gaussian_kernel(settings.width), scale)
+    if settings.name == "bicubic":
+        return BicubicDownsample(scale, settings.boundary or "truncated")
+    kind = settings.kernel.removesuffix("-aliased")
+    kernel = Kernel(kind, settings.width if kind == "gaussian" else 0.0, antialiased=kind == settings.kernel)
+    return KernelDownsample(scale, kernel, settings.boundary)
+
+
+def build_restorer(config: DictConfig) -> Restorer:
+    """Backbone, layer and operator for the pictures of `restore`."""
+    layer = build_restoration_layer(config)
+    operator = build_operator(config.operator, config.scale)
+    tiling = Tiling(config.tile, config.overlap)
+    return Restorer(build_backbone(config), layer, operator, config.epsilon, tiling, choose_device(config.device))
+
+
+def build_restoration_layer(config: DictConfig) -> EquilibriumLayer | None:
+    """The layer of `config.layer.weights` for inference, with the config's solver and beta."""
+    layer = load_restoration_layer(config.layer.weights, config.backbone.name, config.scale)
+    if layer is not None:
+        layer.solver = instantiate(config.solver)
+        if config.beta is not None:
+            layer.set_prior_weight(config.beta)
+    return layer

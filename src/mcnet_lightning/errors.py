@@ -33,3 +33,9 @@ class ConvergenceError(MCNetError):
     """A fixed point that could not be reached, where the caller asked for one."""
 
     exit_code = 5
+
+
+class CertificateError(MCNetError):
+    """A picture that does not keep what was asked or certified."""
+
+    exit_code = 6

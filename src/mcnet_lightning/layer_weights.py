@@ -31,7 +31,7 @@ def load_layer(weights: str | Path = BUNDLED, backbone: str = "srcnn", scale: in
 
     Raises WeightsError if there is none, or if it was made for another scale.
     """
-    file = read_weights(_layer_path(str(weights), backbone, scale))
+    file = read_weights(layer_path(str(weights), backbone, scale))
     file.require_kind("layer")
     file.require_scale(scale)
     return _layer_of(file)
@@ -95,9 +95,10 @@ def _layer_of(file: WeightFile) -> EquilibriumLayer:
     return layer
 
 
-def _layer_path(weights: str, backbone: str, scale: int) -> str | Path:
+def layer_path(weights: str, backbone: str, scale: int) -> Path:
+    """The file that `load_layer` reads. Raises WeightsError that lists what is bundled."""
     if weights != BUNDLED and not weights.startswith(f"{BUNDLED}:"):
-        return weights
+        return Path(weights)
     name = weights.removeprefix(BUNDLED).removeprefix(":") or backbone
     return bundled_path("layer", f"{name}_x{scale}", _training_command(name, backbone, scale))
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators import BicubicDownsample, upsample_bicubic
-from mcnet_lightning.operators.resize import keys_kernel
+from mcnet_lightning.operators.kernels import keys_kernel
 
 SIZES = [(24, 36), (25, 38), (27, 23), (5, 7)]  # multiples, no multiples, smaller than the kernel
 scales = pytest.mark.parametrize("scale", [2, 3, 4])

@@ -67,6 +67,11 @@ class FrozenBackbone(nn.Module):
     @torch.no_grad()
     def forward(self, backbone_input: Tensor) -> Tensor:
         """The prior image w, (B, 1, H, W) in the input's precision; the input is left untouched."""
+        return as_luma(self.picture(backbone_input))
+
+    @torch.no_grad()
+    def picture(self, backbone_input: Tensor) -> Tensor:
+        """What the network itself makes, in the input's precision: (B, 3, H, W) of colour, (B, 1, H, W) of Y."""
         spec = self.spec
         if backbone_input.ndim != 4 or backbone_input.shape[1] != spec.channels:
             raise DataError(
@@ -76,7 +81,7 @@ class FrozenBackbone(nn.Module):
         half = HALF.get(spec.precision)
         with torch.autocast(backbone_input.device.type, dtype=half, enabled=half is not None):
             made = self.network(backbone_input.clone())
-        return as_luma(made.to(backbone_input.dtype))
+        return made.to(backbone_input.dtype)
 
     def prior_image(self, image: Mapping[str, Any], device: torch.device | str = "cpu") -> Tensor:
         """w of one degraded test image (a dict of tensors and its `dataset` and `name`), (1, 1, H, W)."""

@@ -18,11 +18,18 @@ COMMANDS: dict[str, type] = {
     "search_beta": commands.SearchBetaConfig,
     "pretrain_backbone": commands.PretrainBackboneConfig,
     "pretrain_denoiser": commands.PretrainDenoiserConfig,
+    "restore": commands.RestoreConfig,
+    "certify": commands.CertifyConfig,
     "report": commands.ReportConfig,
     "dashboard": commands.DashboardConfig,
 }
 VARIANTS: dict[str, dict[str, type]] = {
-    "operator": {"bicubic": problem.BicubicOperator},
+    "operator": {
+        "bicubic": problem.BicubicOperator,
+        "kernel": problem.KernelOperator,
+        "blur": problem.BlurOperator,
+        "mask": problem.MaskOperator,
+    },
     "backbone": {
         "srcnn": model.SRCNNBackbone,
         "rcan": model.RCANBackbone,

@@ -112,6 +112,61 @@ class PretrainDenoiserConfig(Training, Command):
 
 
 @dataclass
+class RestorationLayer:
+    weights: str = key(
+        "auto",
+        "auto (bundled if there is one for this backbone and scale, else none), bundled, a path, or none: the exact "
+        "projection alone",
+        path="file",
+        words=("auto", "bundled", "none"),
+    )
+
+
+@dataclass
+class RestoreConfig:
+    mode: str = key(
+        "restore", "restore: backbone and layer; fix: the nearest consistent pictures", choices=("restore", "fix")
+    )
+    input: str | None = key(None, "picture or folder of pictures to restore (mode=restore)")
+    sr: str | None = key(None, "picture or folder of super-resolved pictures, by any method (mode=fix)")
+    lr: str | None = key(None, "picture or folder of what was measured, matched by name (mode=fix)")
+    output: str = key(MISSING, "folder for the results and their certificates")
+    scale: int = key(2, "factor between result and measurement", choices=SCALES)
+    epsilon: float = key(0.0, "largest ||b - A x||_2 of each channel, for values in [0, 1]", minimum=0.0)
+    format: str = key("png8", "png8, png16, or tiff: float32, unclipped", choices=("png8", "png16", "tiff"))
+    rounding: str = key(
+        "consistent",
+        "of PNG: consistent chooses the levels whose down-sampling is closest to b, nearest rounds every pixel alone",
+        choices=("consistent", "nearest"),
+    )
+    overwrite: bool = key(False, "replace files in output that were made otherwise")
+    beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
+    tile: int = key(256, "side of the backbone's tiles, in LR pixels; halved when memory runs out", minimum=32)
+    overlap: int = key(16, "LR pixels that neighbouring tiles share on each side", minimum=0)
+    max_megapixels: float = key(200.0, "pictures of more pixels are refused", minimum=0.0, exclusive=True)
+    device: str = key("auto", "where to compute", choices=("auto", "cpu", "cuda"))
+    operator: Any = None
+    backbone: Any = None
+    layer: RestorationLayer = field(default_factory=RestorationLayer)
+    solver: Any = None
+
+
+@dataclass
+class CertifyConfig:
+    image: str = key(MISSING, "the picture to check", path="file")
+    measurement: str = key(MISSING, "the LR picture that it has to agree with", path="file")
+    scale: int | None = key(None, "factor between them; null: the ratio of their sizes", choices=SCALES)
+    epsilon: float | None = key(
+        None,
+        "largest ||b - A x||_2 of each channel; null: what its certificate says, else 0",
+        minimum=0.0,
+    )
+    guess: bool = key(False, "compare many operators and name the one that made this measurement")
+    max_megapixels: float = key(200.0, "pictures of more pixels are refused", minimum=0.0, exclusive=True)
+    operator: Any = None
+
+
+@dataclass
 class ReportConfig:
     runs: Any = key(MISSING, "a folder that holds finished runs, at any depth, or a list of such folders")
     output: str = key("outputs/report", "folder for the tables, figures and index.html; older ones are replaced")

@@ -2,15 +2,18 @@
 
 from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator
 from mcnet_lightning.operators.blur import BlurDownsample
+from mcnet_lightning.operators.kernels import Kernel
 from mcnet_lightning.operators.mask import Mask
-from mcnet_lightning.operators.resize import BicubicDownsample, resize_bicubic, upsample_bicubic
+from mcnet_lightning.operators.resize import BicubicDownsample, KernelDownsample, resample, upsample_bicubic
 
 __all__ = [
     "BicubicDownsample",
     "BlurDownsample",
     "DiagonalGramOperator",
+    "Kernel",
+    "KernelDownsample",
     "Mask",
     "MeasurementOperator",
-    "resize_bicubic",
+    "resample",
     "upsample_bicubic",
 ]

@@ -9,6 +9,14 @@ from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators.base import DiagonalGramOperator, Size
 
 
+def gaussian_kernel(width: float) -> Tensor:
+    """Gaussian of standard deviation `width` pixels, cut off at three of them, sum 1; (k, k), k odd."""
+    reach = max(1, round(3 * width))
+    profile = torch.exp(-((torch.arange(-reach, reach + 1, dtype=torch.float64) / width) ** 2) / 2)
+    kernel = profile[:, None] * profile
+    return kernel / kernel.sum()
+
+
 class BlurDownsample(DiagonalGramOperator):
     """b = every `scale`-th pixel of k * x (circular convolution), for sizes that are multiples of `scale`.
 

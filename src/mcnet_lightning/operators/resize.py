@@ -1,4 +1,4 @@
-"""Bicubic resampling as two small matrices: A X = A_v X A_h^T (Keys kernel, a = -0.5, antialiased).
+"""Resampling as two small matrices: A X = A_v X A_h^T; bicubic (Keys kernel, a = -0.5, antialiased) by default.
 
 Three borders exist in the wild: `truncated` (weights outside the image dropped, the rest renormalised: torch, PIL),
 `symmetric` (MATLAB's imresize today) and `replicate` (older MATLAB). Weights are computed in float64.
@@ -13,30 +13,24 @@ from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators.base import DiagonalGramOperator, Size
+from mcnet_lightning.operators.kernels import BICUBIC, Kernel
 
 Boundary = Literal["truncated", "symmetric", "replicate"]
 NEGLIGIBLE = 1e-12  # entries of orthogonal factors below this are set to zero: they only make subnormal numbers
 
 
-def keys_kernel(x: Tensor) -> Tensor:
-    """Keys' cubic convolution kernel with a = -0.5 (Keys 1981), support [-2, 2]."""
-    x = x.abs()
-    inner = (1.5 * x - 2.5) * x**2 + 1
-    outer = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return torch.where(x <= 1, inner, torch.where(x <= 2, outer, 0.0))
-
-
 @lru_cache(maxsize=256)
-def resize_matrix(size_in: int, size_out: int, ratio: float, boundary: Boundary) -> Tensor:
+def resize_matrix(size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC) -> Tensor:
     """Weights (size_out, size_in), float64: output i is centred at input coordinate (i + 1/2) ratio - 1/2.
 
-    `ratio` is input pixels per output pixel: 2 halves the size, 1/2 doubles it. The kernel widens only when shrinking.
+    `ratio` is input pixels per output pixel: 2 halves the size, 1/2 doubles it. The kernel widens only when shrinking,
+    and only if it is antialiased.
     """
-    stretch = max(ratio, 1.0)
+    stretch, radius = kernel.stretch(ratio), kernel.radius
     centre = (torch.arange(size_out, dtype=torch.float64) + 0.5) * ratio - 0.5
-    first = torch.floor(centre - 2 * stretch)
-    taps = first[:, None] + torch.arange(ceil(4 * stretch) + 2, dtype=torch.float64)
-    weights = keys_kernel((centre[:, None] - taps) / stretch)
+    first = torch.floor(centre - radius * stretch)
+    taps = first[:, None] + torch.arange(ceil(2 * radius * stretch) + 2, dtype=torch.float64)
+    weights = kernel((centre[:, None] - taps) / stretch)
     taps = taps.long()
     if boundary == "truncated":
         weights = weights * ((taps >= 0) & (taps < size_in))
@@ -51,54 +45,67 @@ def resize_matrix(size_in: int, size_out: int, ratio: float, boundary: Boundary)
 
 
 @lru_cache(maxsize=256)
-def gram_eigendecomposition(size_in: int, size_out: int, ratio: float, boundary: Boundary) -> tuple[Tensor, Tensor]:
+def gram_eigendecomposition(
+    size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC
+) -> tuple[Tensor, Tensor]:
     """Eigenvalues (n,) and eigenvectors (n, n) of A_1 A_1^T for one axis, float64."""
-    matrix = resize_matrix(size_in, size_out, ratio, boundary)
+    matrix = resize_matrix(size_in, size_out, ratio, boundary, kernel)
     values, vectors = torch.linalg.eigh(matrix @ matrix.T)
     return values, vectors.where(vectors.abs() > NEGLIGIBLE, 0.0)
 
 
 @lru_cache(maxsize=256)
-def _cast(source, size_in: int, size_out: int, ratio: float, boundary: Boundary, dtype, device):  # type: ignore[no-untyped-def]
+def _cast(source, size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel, dtype, device):  # type: ignore[no-untyped-def]
     """One axis' factors in a working dtype and device, converted once."""
-    factors = source(size_in, size_out, ratio, boundary)
+    factors = source(size_in, size_out, ratio, boundary, kernel)
     if isinstance(factors, Tensor):
         return factors.to(device, dtype)
     return tuple(factor.to(device, dtype) for factor in factors)
 
 
-def resize_bicubic(image: Tensor, size: Size, ratio: float, boundary: Boundary = "truncated") -> Tensor:
+def resample(
+    image: Tensor, size: Size, ratio: float, boundary: Boundary = "truncated", kernel: Kernel = BICUBIC
+) -> Tensor:
     """Resamples (..., H, W) to (..., *size), rows first; `ratio` is input pixels per output pixel."""
     height, width = image.shape[-2:]
-    vertical = _cast(resize_matrix, height, size[0], ratio, boundary, image.dtype, image.device)
-    horizontal = _cast(resize_matrix, width, size[1], ratio, boundary, image.dtype, image.device)
+    vertical = _cast(resize_matrix, height, size[0], ratio, boundary, kernel, image.dtype, image.device)
+    horizontal = _cast(resize_matrix, width, size[1], ratio, boundary, kernel, image.dtype, image.device)
     return (vertical @ image) @ horizontal.T
 
 
 def upsample_bicubic(image: Tensor, scale: int, boundary: Boundary = "truncated") -> Tensor:
     """(..., h, w) to (..., scale h, scale w). Not an adjoint: an interpolation, for pictures and network inputs."""
     height, width = image.shape[-2:]
-    return resize_bicubic(image, (scale * height, scale * width), 1 / scale, boundary)
+    return resample(image, (scale * height, scale * width), 1 / scale, boundary)
 
 
-class BicubicDownsample(DiagonalGramOperator):
-    """b = A_v x A_h^T: antialiased bicubic decimation by an integer factor, for images of any size.
+class KernelDownsample(DiagonalGramOperator):
+    """b = A_v x A_h^T: decimation with a separable kernel by an integer factor, for images of any size.
 
     Sizes that are no multiple of `scale` follow the library that the boundary belongs to: `truncated` drops the
     remainder (torch), the other two round up (MATLAB).
     """
 
-    def __init__(self, scale: int, boundary: Boundary = "truncated") -> None:
+    def __init__(self, scale: int, kernel: Kernel, boundary: Boundary = "truncated") -> None:
         if isinstance(scale, bool) or not isinstance(scale, int) or scale < 1:
             raise ConfigError(f"scale={scale!r} is not a positive integer; use 2, 3 or 4")
         if boundary not in get_args(Boundary):
             raise ConfigError(f"boundary={boundary!r} is unknown; use one of {', '.join(get_args(Boundary))}")
         self.scale = scale
+        self.kernel = kernel
         self.boundary: Boundary = boundary
 
     @property
     def name(self) -> str:
-        return f"bicubic-x{self.scale}-{self.boundary}"
+        return f"{self.kernel.name}-x{self.scale}-{self.boundary}"
+
+    def axis_matrices(self, image_size: Size) -> tuple[Tensor, Tensor]:
+        """A_v (h, H) and A_h (w, W), float64 on the CPU."""
+        sizes = zip(image_size, self.measurement_size(image_size), strict=True)
+        vertical, horizontal = (
+            resize_matrix(n_in, n_out, float(self.scale), self.boundary, self.kernel) for n_in, n_out in sizes
+        )
+        return vertical, horizontal
 
     def measurement_size(self, image_size: Size) -> Size:
         height, width = image_size
@@ -115,7 +122,7 @@ class BicubicDownsample(DiagonalGramOperator):
             raise ConfigError(
                 f"an image of {image.shape[-2]} x {image.shape[-1]} pixels is too small for x{self.scale}"
             )
-        return resize_bicubic(image, size, float(self.scale), self.boundary)
+        return resample(image, size, float(self.scale), self.boundary, self.kernel)
 
     def adjoint(self, measurement: Tensor, image_size: Size | None = None) -> Tensor:
         size = (measurement.shape[-2], measurement.shape[-1])
@@ -138,6 +145,13 @@ class BicubicDownsample(DiagonalGramOperator):
 
     def _factors(self, source, image_size: Size, like: Tensor):  # type: ignore[no-untyped-def]
         return tuple(
-            _cast(source, n_in, n_out, float(self.scale), self.boundary, like.dtype, like.device)
+            _cast(source, n_in, n_out, float(self.scale), self.boundary, self.kernel, like.dtype, like.device)
             for n_in, n_out in zip(image_size, self.measurement_size(image_size), strict=True)
         )
+
+
+class BicubicDownsample(KernelDownsample):
+    """Antialiased bicubic decimation: what torch, PIL and MATLAB call bicubic, by the boundary."""
+
+    def __init__(self, scale: int, boundary: Boundary = "truncated") -> None:
+        super().__init__(scale, BICUBIC, boundary)

@@ -1,0 +1,79 @@
+"""A backbone on an image of any size: in overlapping tiles, smaller ones when memory runs out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from mcnet_lightning.backbones.frozen import FrozenBackbone
+from mcnet_lightning.errors import MCNetError
+
+SMALLEST_TILE = 32  # LR pixels
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Sides of `size` LR pixels, each computed with `overlap` more on every side, which are then cut off.
+
+    Exact for a network whose receptive field ends within `overlap`. Channel attention (RCAN) and global pooling see the
+    whole tile: their tiles differ slightly from the whole image, and change with `size`.
+    """
+
+    size: int = 256
+    overlap: int = 16
+
+
+def tiled_picture(backbone: FrozenBackbone, backbone_input: Tensor, tiling: Tiling) -> Tensor:
+    """`backbone.picture` of (1, C, h, w), tile by tile, on the CPU. Halves the tiles for as long as memory runs out.
+
+    Raises MCNetError when even the smallest tile does not fit.
+    """
+    factor = backbone.spec.scale if backbone.spec.input_kind == "upsampled" else 1
+    size, overlap = tiling.size * factor, tiling.overlap * factor
+    while True:
+        try:
+            return _assembled(backbone, backbone_input, size, overlap)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            if size <= SMALLEST_TILE * factor:
+                raise MCNetError(
+                    f"{backbone.spec.name} does not fit into memory even in tiles of {size} pixels; "
+                    "close other programs or take a smaller backbone"
+                ) from None
+        size = max(SMALLEST_TILE * factor, min(size, max(backbone_input.shape[-2:])) // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python ran out of memory, on whatever device."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
+
+
+def _assembled(backbone: FrozenBackbone, image: Tensor, size: int, overlap: int) -> Tensor:
+    height, width = image.shape[-2:]
+    if height <= size and width <= size:
+        return backbone.picture(image).cpu()
+    whole: Tensor | None = None
+    for (top, bottom), (left, right) in product(_parts(height, size), _parts(width, size)):
+        first_row, first_column = max(top - overlap, 0), max(left - overlap, 0)
+        made = backbone.picture(image[..., first_row : bottom + overlap, first_column : right + overlap])
+        factor = made.shape[-2] // (min(bottom + overlap, height) - first_row)
+        if whole is None:
+            whole = torch.empty(*made.shape[:2], factor * height, factor * width, dtype=made.dtype)
+        rows = slice(factor * (top - first_row), factor * (bottom - first_row))
+        columns = slice(factor * (left - first_column), factor * (right - first_column))
+        whole[..., factor * top : factor * bottom, factor * left : factor * right] = made[..., rows, columns].cpu()
+    assert whole is not None
+    return whole
+
+
+def _parts(length: int, size: int) -> Iterator[tuple[int, int]]:
+    """[0, length) in nearly equal parts of at most `size`."""
+    count = -(-length // size)
+    for index in range(count):
+        yield length * index // count, length * (index + 1) // count

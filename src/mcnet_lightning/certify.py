@@ -1,0 +1,86 @@
+"""Command: `python -m mcnet_lightning.certify` checks a file against its measurement, from the two files alone."""
+
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from mcnet_lightning.launch import launch
+
+if TYPE_CHECKING:
+    from mcnet_lightning.restoration import Verdict
+
+
+def main() -> None:
+    launch("certify", run)
+
+
+def run(config: DictConfig) -> None:
+    """Prints what agrees and what does not. Raises CertificateError where epsilon or the certificate is wrong."""
+    from pathlib import Path
+
+    from mcnet_lightning.build import build_operator
+    from mcnet_lightning.restoration import guess_operator, read_picture
+    from mcnet_lightning.restoration.certificate import certify, read_certificate
+    from mcnet_lightning.restoration.guess import scale_of
+
+    image, measurement = (Path(path).expanduser() for path in (config.image, config.measurement))
+    if config.guess:
+        pair = [read_picture(path, config.max_megapixels) for path in (image, measurement)]
+        _print_verdict(guess_operator(pair[0], pair[1], config.scale))
+        return
+    scale = config.scale
+    if config.operator.name == "mask":
+        scale = 1
+    elif scale is None:
+        scale = scale_of(*(read_picture(path, config.max_megapixels) for path in (image, measurement)))
+    stated = read_certificate(image)
+    epsilon = config.epsilon if config.epsilon is not None else (stated or {}).get("epsilon", 0.0)
+    operator = build_operator(config.operator, scale)
+    found = certify(image, measurement, operator, epsilon, config.max_megapixels)
+    _print_figures(found)
+    _conclude(found, stated, config.epsilon is not None)
+
+
+def _print_figures(found: dict[str, Any]) -> None:
+    decibel = ["infinite" if found[name] is None else f"{found[name]:.2f} dB" for name in ("lr_psnr", "lr_psnr_luma")]
+    print(f"file        {found['file']}  sha256 {found['sha256']}")
+    print(f"operator    {found['operator']}  sha256 {found['operator_sha256']}")
+    print("||Ax-b||_2  " + ", ".join(f"{name} {value:.6g}" for name, value in found["consistency"].items()))
+    print(f"LR-PSNR     {decibel[0]} (all channels), {decibel[1]} (luma)")
+    print(f"epsilon     {found['epsilon']:g}: {'met' if found['epsilon_met'] else 'not met by the saved pixels'}")
+
+
+def _conclude(found: dict[str, Any], stated: dict[str, Any] | None, epsilon_given: bool) -> None:
+    from mcnet_lightning.errors import CertificateError
+    from mcnet_lightning.restoration.certificate import differences
+
+    if stated is None:
+        print("certificate none beside the image")
+    else:
+        if stated.get("operator") != found["operator"]:
+            raise CertificateError(
+                f"the certificate beside {found['file']} is for {stated.get('operator')}, not {found['operator']}; "
+                "choose that operator to compare them"
+            )
+        wrong = differences({**stated, "epsilon": found["epsilon"], "epsilon_met": found["epsilon_met"]}, found)
+        if wrong:
+            raise CertificateError(
+                f"the certificate beside {found['file']} says something else of {', '.join(wrong)}; the picture, the "
+                "measurement or the certificate was changed"
+            )
+        print("certificate agrees")
+    if epsilon_given and not found["epsilon_met"]:
+        raise CertificateError(f"{found['file']} does not meet epsilon={found['epsilon']:g}; restore it again")
+
+
+def _print_verdict(verdict: "Verdict") -> None:
+    print(verdict.sentence)
+    print(f"{'operator':<32}{'rounding':<40}{'rms, levels':>12}{'LR-PSNR, dB':>13}")
+    for candidate in verdict.candidates:
+        print(
+            f"{candidate.operator.name:<32}{candidate.rounding:<40}{candidate.residual:>12.4f}{candidate.lr_psnr:>13.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""For people with images: restore, fix, certify."""
+
+from mcnet_lightning.restoration.agreement import Agreement, agreement
+from mcnet_lightning.restoration.api import load_restoration_layer, load_restorer, restore_image
+from mcnet_lightning.restoration.certificate import certify, save_certified
+from mcnet_lightning.restoration.guess import Verdict, guess_operator
+from mcnet_lightning.restoration.pictures import Picture, read_picture
+from mcnet_lightning.restoration.restorer import Restored, Restorer, make_consistent
+from mcnet_lightning.restoration.rounding import round_consistently
+
+__all__ = [
+    "Agreement",
+    "Picture",
+    "Restored",
+    "Restorer",
+    "Verdict",
+    "agreement",
+    "certify",
+    "guess_operator",
+    "load_restoration_layer",
+    "load_restorer",
+    "make_consistent",
+    "read_picture",
+    "restore_image",
+    "round_consistently",
+    "save_certified",
+]

@@ -1,0 +1,145 @@
+"""Folders of pictures: restored by backbone and layer, or projected onto consistency as they are."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcnet_lightning.equilibrium import Outcome, SolveStats
+from mcnet_lightning.errors import ConfigError, MCNetError
+from mcnet_lightning.imaging import find_picture
+from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.restoration.certificate import file_digest, save_certified
+from mcnet_lightning.restoration.diagnosis import operator_warning
+from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
+from mcnet_lightning.restoration.restorer import Restorer, make_consistent
+from mcnet_lightning.restoration.runs import Job, Report, pictures_of, prepare_output, run_jobs, targets_of
+from mcnet_lightning.restoration.writing import SUFFIX, Format
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Where results go, and as what."""
+
+    output: Path
+    format: Format = "png8"
+    rounding: str = "consistent"
+    overwrite: bool = False
+    max_megapixels: float = MAX_MEGAPIXELS
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"format": self.format, "rounding": self.rounding}
+
+
+def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: Mapping[str, Any]) -> Report:
+    """Restores a picture or every picture of a folder. `record` says which backbone and layer; it is certified, too."""
+    sources = pictures_of(source)
+    jobs = [Job(*pair) for pair in zip(sources, _targets(sources, saving), strict=True)]
+    settings = {"mode": "restore", "operator": restorer.operator.name, "epsilon": restorer.epsilon, **record}
+
+    def make(job: Job, key: str) -> dict[str, Any]:
+        measurement = read_picture(job.source, saving.max_megapixels / restorer.backbone.spec.scale**2)
+        restored = restorer(measurement)
+        warning = None
+        if restorer.backbone.spec.name != "bicubic":  # interpolation is no yardstick
+            warning = _warning(job, restored.prior, measurement, restorer.operator, restorer.epsilon)
+        about = {**record, "solver": describe_stats(restored.stats), "warning": warning}
+        return _save(job, key, restored.picture, measurement, restorer.operator, restorer.epsilon, saving, about)
+
+    return _run(jobs, settings, make, saving, "restoring")
+
+
+def fix_pictures(source: Path, lr: Path, operator: MeasurementOperator, epsilon: float, saving: Saving) -> Report:
+    """The nearest consistent picture to each of `source`, with the LR of the same name in `lr` (or `lr` itself)."""
+    sources, measured = pictures_of(source), pictures_of(lr)
+    scale = getattr(operator, "scale", 1)
+    jobs, unpaired = [], []
+    for picture, target in zip(sources, _targets(sources, saving), strict=True):
+        try:
+            alone = len(sources) == len(measured) == 1
+            jobs.append(Job(picture, target, measured[0] if alone else find_picture(measured, picture.stem, scale)))
+        except MCNetError as error:
+            unpaired.append((picture, str(error)))
+            print(f"not done: {picture.name}: {error}", file=sys.stderr)
+
+    def make(job: Job, key: str) -> dict[str, Any]:
+        assert job.measurement is not None
+        picture = read_picture(job.source, saving.max_megapixels)
+        measurement = read_picture(job.measurement, saving.max_megapixels)
+        consistent = make_consistent(picture, measurement, operator, epsilon)
+        warning = _warning(job, picture, measurement, operator, epsilon)
+        about = {"method": "projection", "picture": _file(job.source), "warning": warning}
+        return _save(job, key, consistent, measurement, operator, epsilon, saving, about)
+
+    settings = {"mode": "fix", "operator": operator.name, "epsilon": epsilon}
+    report = _run(jobs, settings, make, saving, "projecting")
+    report.failed += unpaired
+    return report
+
+
+def describe_stats(stats: SolveStats | None) -> dict[str, Any] | None:
+    """The solve of one picture, for its certificate."""
+    if stats is None:
+        return None
+    outcome = Outcome(int(stats.outcome[0]))
+    residual = float(stats.residual[0])
+    return {"outcome": outcome.name.lower(), "evaluations": int(stats.evaluations[0]), "residual": residual}
+
+
+def _run(
+    jobs: list[Job],
+    settings: dict[str, Any],
+    make: Callable[[Job, str], dict[str, Any]],
+    saving: Saving,
+    title: str,
+) -> Report:
+    inputs = {os.path.realpath(path) for job in jobs for path in job.files}  # unlike resolve, takes links in a circle
+    for job in jobs:
+        if os.path.realpath(job.target) in inputs:
+            raise ConfigError(f"{job.target} would replace one of the pictures it is made from; choose another output")
+    prepare_output(saving.output)
+    return run_jobs(jobs, {**settings, **saving.settings}, make, saving.overwrite, title)
+
+
+def _warning(
+    job: Job, picture: Picture, measurement: Picture, operator: MeasurementOperator, epsilon: float
+) -> str | None:
+    """Prints and returns what is to be said against the operator, if anything."""
+    warning = operator_warning(picture, measurement, operator, epsilon)
+    if warning:
+        print(f"warning: {job.source.name}: {warning}", file=sys.stderr)
+    return warning
+
+
+def _targets(sources: list[Path], saving: Saving) -> list[Path]:
+    return list(targets_of(sources, saving.output, SUFFIX[saving.format]))
+
+
+def _save(
+    job: Job,
+    key: str,
+    picture: Picture,
+    measurement: Picture,
+    operator: MeasurementOperator,
+    epsilon: float,
+    saving: Saving,
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    measured = _file(job.measurement or job.source) | {"bit_depth": measurement.depth}
+    return save_certified(
+        job.target,
+        picture,
+        measurement,
+        operator,
+        format=saving.format,
+        consistent_rounding=saving.rounding == "consistent",
+        epsilon=epsilon,
+        record={"measurement": measured, **about, "request": key},
+    )
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return {"file": path.name, "sha256": file_digest(path)}

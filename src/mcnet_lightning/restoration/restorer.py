@@ -1,0 +1,147 @@
+"""A colour picture that agrees with its measurement in every channel.
+
+The backbone makes the prior image and the equilibrium layer works on its Y, as it was trained. The layer's change of Y
+is then added to all three channels alike, which leaves chroma as it was, and every channel is projected exactly onto
+{ x : ||b_c - A x||_2 <= epsilon }. For epsilon = 0 this last step keeps Y as the layer left it: A Y is b's Y already,
+and the projection is linear. A backbone of Y alone (SRCNN) takes its chroma from bicubic interpolation.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mcnet_lightning.backbones import FrozenBackbone
+from mcnet_lightning.backbones.tiling import Tiling, tiled_picture
+from mcnet_lightning.equilibrium import EquilibriumLayer, SolveStats, project_measurement_ball
+from mcnet_lightning.errors import ConfigError, DataError
+from mcnet_lightning.imaging.colour import LUMA_OFFSET, LUMA_WEIGHTS, rgb_to_luma
+from mcnet_lightning.operators import KernelDownsample, MeasurementOperator, upsample_bicubic
+from mcnet_lightning.restoration.pictures import MAX_SIDE, Picture
+
+GRAY_GAIN = sum(LUMA_WEIGHTS)  # of Y, when all three channels change alike
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The consistent picture, what the backbone alone had made (not consistent), and the stats of the layer if any."""
+
+    picture: Picture
+    prior: Picture
+    stats: SolveStats | None = None
+
+
+class Restorer:
+    """Frozen backbone, layer (or None: the exact projection alone) and operator, for one picture after another."""
+
+    def __init__(
+        self,
+        backbone: FrozenBackbone,
+        layer: EquilibriumLayer | None,
+        operator: MeasurementOperator,
+        epsilon: float = 0.0,
+        tiling: Tiling | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        scale = getattr(operator, "scale", 1)
+        if scale != backbone.spec.scale:
+            raise ConfigError(
+                f"{operator.name} shrinks by {scale}, but the backbone enlarges by {backbone.spec.scale}; "
+                "give both the same scale, or take mode=fix for pictures that exist already"
+            )
+        if backbone.spec.input_kind == "picture":
+            raise ConfigError("pictures made earlier need no backbone; give them to mode=fix as sr=FOLDER")
+        self.device = torch.device(device)
+        self.backbone = backbone.to(self.device)
+        self.layer = None if layer is None else layer.to(self.device).eval()
+        self.operator, self.epsilon, self.tiling = operator, epsilon, tiling or Tiling()
+
+    @torch.no_grad()
+    def __call__(self, measurement: Picture) -> Restored:
+        """Restores a picture of size (h, w) to (s h, s w). Raises DataError if the result would be too large."""
+        height, width = self.operator.image_size(measurement.size)
+        if max(height, width) > MAX_SIDE:
+            raise DataError(f"the result would have {width} x {height} pixels; no side can be above {MAX_SIDE}")
+        prior = self._prior(measurement)
+        if self.layer is None:
+            estimate, stats = prior, None
+        else:
+            y = luma(prior)
+            result = self.layer(
+                y[None].to(self.device, torch.float32),
+                luma(measurement.colour)[None].to(self.device, torch.float32),
+                self.operator,
+                self.epsilon,
+            )
+            estimate, stats = with_luma(prior, result.estimate[0].cpu().double()), result.stats
+        alpha = None if measurement.alpha is None else enlarged(measurement.alpha, self.operator)
+        prior_picture = replace(measurement, colour=prior, alpha=alpha)
+        picture = make_consistent(replace(prior_picture, colour=estimate), measurement, self.operator, self.epsilon)
+        return Restored(picture, prior_picture, stats)
+
+    def _prior(self, measurement: Picture) -> Tensor:
+        """The backbone's picture with as many channels as the measurement, (C, H, W) float64."""
+        lr, kind = measurement.colour, self.backbone.spec.input_kind
+        if kind == "lr_rgb":
+            given = lr.expand(3, -1, -1)
+        else:
+            given = luma(lr) if kind == "measurement" else enlarged(luma(lr), self.operator)
+        made = tiled_picture(self.backbone, given[None].to(self.device, torch.float32), self.tiling)[0].double()
+        if len(made) == len(lr) == 3:
+            return made
+        return with_luma(enlarged(lr, self.operator), luma(made) if len(made) == 3 else made)
+
+
+def make_consistent(picture: Picture, measurement: Picture, operator: MeasurementOperator, epsilon: float) -> Picture:
+    """The nearest picture with ||A x_c - b_c||_2 <= epsilon in every channel c, alpha included; float64.
+
+    Raises DataError if the sizes do not belong together.
+    """
+    check_pair(picture, measurement, operator)
+    channels = max(len(picture.colour), len(measurement.colour))
+    colour = _project(picture.colour.expand(channels, -1, -1), measurement.colour, operator, epsilon)
+    alpha = picture.alpha
+    if measurement.alpha is not None:
+        start = enlarged(measurement.alpha, operator) if alpha is None else alpha
+        alpha = _project(start, measurement.alpha, operator, epsilon)
+    return replace(picture, colour=colour, alpha=alpha)
+
+
+def check_pair(picture: Picture, measurement: Picture, operator: MeasurementOperator) -> None:
+    """Raises DataError unless A maps pictures of this size to measurements of that size."""
+    try:
+        expected = operator.measurement_size(picture.size)
+    except ConfigError as error:
+        raise DataError(str(error)) from None
+    if expected != measurement.size:
+        (height, width), (h, w) = picture.size, measurement.size
+        raise DataError(
+            f"{operator.name} maps {width} x {height} pixels to {expected[1]} x {expected[0]}, but the measurement has "
+            f"{w} x {h}; check the pair, the scale and the operator"
+        )
+
+
+def _project(image: Tensor, measurement: Tensor, operator: MeasurementOperator, epsilon: float) -> Tensor:
+    """Channel by channel, so that memory is that of one; (C, H, W) with (C or 1, h, w)."""
+    targets = measurement.expand(len(image), -1, -1)
+    projected = torch.empty_like(image, memory_format=torch.contiguous_format)
+    for channel, target, made in zip(image, targets, projected, strict=True):
+        made.copy_(project_measurement_ball(channel[None, None], target[None, None], operator, epsilon)[0, 0])
+    return projected
+
+
+def enlarged(image: Tensor, operator: MeasurementOperator) -> Tensor:
+    """Bicubic interpolation of (C, h, w) to the size of A's images."""
+    scale = getattr(operator, "scale", 1)
+    boundary = operator.boundary if isinstance(operator, KernelDownsample) else "symmetric"
+    return upsample_bicubic(image, scale, boundary)
+
+
+def luma(colour: Tensor) -> Tensor:
+    """Y of gray or RGB, (C, H, W) -> (1, H, W); gray counts as three equal channels."""
+    return rgb_to_luma(colour) if len(colour) == 3 else GRAY_GAIN * colour + LUMA_OFFSET
+
+
+def with_luma(colour: Tensor, y: Tensor) -> Tensor:
+    """The image with that Y and the same differences between its channels."""
+    return colour + (y - luma(colour)) / GRAY_GAIN

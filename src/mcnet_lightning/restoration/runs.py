@@ -1,0 +1,127 @@
+"""One file after another: what is done already is left alone, what cannot be done is named, the rest goes on."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from mcnet_lightning.errors import ConfigError, DataError, MCNetError
+from mcnet_lightning.imaging.io import EXTENSIONS
+from mcnet_lightning.restoration.certificate import certificate_path, file_digest, read_certificate
+
+PICTURE_SUFFIXES = (*EXTENSIONS, ".gif", ".jfif", ".webp", ".avif", ".heic", ".jp2", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True)
+class Job:
+    """source becomes target; `measurement` is the LR that it has to agree with, the source itself unless given."""
+
+    source: Path
+    target: Path
+    measurement: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        return [self.source] if self.measurement is None else [self.source, self.measurement]
+
+
+@dataclass
+class Report:
+    """certificates of what was made; names of what had been made before; (file, sentence) of what was not."""
+
+    made: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+    failed: list[tuple[Path, str]] = field(default_factory=list)
+
+    def raise_if_failed(self) -> None:
+        if self.failed:
+            total = len(self.made) + len(self.kept) + len(self.failed)
+            raise DataError(f"{len(self.failed)} of {total} pictures were not made; the lines above say why")
+
+
+def pictures_of(source: Path) -> list[Path]:
+    """A file itself, or what looks like a picture in a folder, sorted. Raises ConfigError if there is none."""
+    if source.is_dir():
+        entries = sorted(path for path in source.iterdir() if not path.name.startswith("."))
+        paths = [path for path in entries if path.suffix.lower() in PICTURE_SUFFIXES and not path.is_dir()]
+        if not paths:
+            raise ConfigError(f"{source} holds no pictures ({', '.join(EXTENSIONS)})")
+        return paths
+    if not source.exists() and not source.is_symlink():
+        raise ConfigError(f"there is no file or folder {source}; check the path")
+    return [source]
+
+
+def targets_of(sources: Sequence[Path], output: Path, suffix: str) -> Iterator[Path]:
+    """Where each source goes: its stem with `suffix`, and its old suffix in between where two would collide."""
+    stems = [source.stem for source in sources]
+    for source in sources:
+        unique = stems.count(source.stem) == 1
+        yield output / f"{source.stem if unique else source.name.replace('.', '_')}{suffix}"
+
+
+def prepare_output(output: Path) -> None:
+    """Makes the folder and tries to write into it. Raises ConfigError if that fails."""
+    probe = output / ".mcnet.part"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(f"output={output}: cannot write there ({error.strerror}); choose another folder") from None
+
+
+def run_jobs(
+    jobs: Iterable[Job],
+    settings: dict[str, Any],
+    make: Callable[[Job, str], dict[str, Any]],
+    overwrite: bool = False,
+    title: str = "restoring",
+) -> Report:
+    """Calls make(job, key) for every job that is not done; `key` belongs into the certificate as `request`.
+
+    Done is a target whose certificate carries the key of these settings and these very files, and whose bytes are the
+    certified ones. Any other existing target is refused unless `overwrite`. A failure is printed and the next job goes.
+    """
+    report, jobs = Report(), list(jobs)
+    console = Console(stderr=True)
+    for job in track(jobs, title, console=console, transient=True, disable=not console.is_terminal):
+        try:
+            key = _request(job, settings)
+            if _is_done(job.target, key):
+                report.kept.append(job.target)
+                continue
+            if not overwrite and (job.target.exists() or job.target.is_symlink()):
+                raise DataError(
+                    f"{job.target} exists and was not made from this file with these settings; "
+                    "overwrite=true replaces it"
+                )
+            report.made.append(make(job, key))
+        except (MCNetError, OSError, MemoryError) as error:
+            text = "not enough memory" if isinstance(error, MemoryError) else " ".join(str(error).split())
+            report.failed.append((job.source, text))
+            print(f"not done: {job.source.name}: {text}", file=sys.stderr)
+    return report
+
+
+def _request(job: Job, settings: dict[str, Any]) -> str:
+    """SHA-256 of the settings and of the files' contents; a file that cannot be opened counts as empty."""
+    contents = [file_digest(path) if path.is_file() else "" for path in job.files]
+    return hashlib.sha256(json.dumps([settings, contents], sort_keys=True).encode()).hexdigest()
+
+
+def _is_done(target: Path, key: str) -> bool:
+    certificate = read_certificate(target)
+    return (
+        certificate is not None
+        and certificate.get("request") == key
+        and target.is_file()
+        and certificate_path(target).is_file()
+        and certificate.get("sha256") == file_digest(target)
+    )
