@@ -1,6 +1,7 @@
 """The `train` command as a user runs it: from another folder, on the embedded photographs, with bundled weights."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -102,6 +103,24 @@ def test_history_holds_every_curve(finished: Path) -> None:
 
 def test_wandb_ran_offline_without_a_login(finished: Path) -> None:
     assert list((finished / "wandb").glob("offline-run-*/run-*.wandb"))
+
+
+def test_offline_run_reads_back_with_settings_results_pictures_and_table(finished: Path) -> None:
+    (run,) = (finished / "wandb").glob("offline-run-*")
+    environment = {name: value for name, value in os.environ.items() if name != "WANDB_MODE"}
+    words = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(run)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["config"]["epsilon"] == 0.1
+    assert set(record["tags"]) == {"srcnn", "x3", "paper"}
+    summary = record["summary"]
+    for row in rows(finished / "metrics.csv"):
+        if (row["image"], row["method"]) == ("mean", "mcnet"):
+            assert summary["test/psnr"] == summary["test/Small/mcnet/psnr"] == pytest.approx(float(row["psnr_y"]))
+    assert len(summary["certificate/layer_norm_bounds"]) == 6
+    assert summary["val/comparison"]["count"] == 1
+    assert (summary["test/images"]["_type"], summary["test/images"]["nrows"]) == ("table-file", 12)
 
 
 def test_comparison_picture_per_validation(finished: Path) -> None:

@@ -137,7 +137,11 @@ def test_a_job_sees_the_command_line_of_its_own() -> None:
 @pytest.mark.parametrize(("grid", "key", "count"), [("backbone_scale", "backbone", 9), ("epsilon", "epsilon", 6)])
 def test_named_grids_need_no_flag_and_can_be_narrowed(grid: str, key: str, count: int) -> None:
     values = []
-    sweep(f"sweep={grid} seed=3", lambda config, folder: values.append((config.scale, config.epsilon, config.seed)))
+
+    def note(config: DictConfig, folder: Path) -> None:
+        values.append((config.backbone.name, config.scale, config.epsilon, config.seed))
+
+    sweep(f"sweep={grid} seed=3", note)
     assert len(set(values)) == len(values) == count
     assert {row["state"] for row in table()} == {"complete"}
     assert key in table()[0]

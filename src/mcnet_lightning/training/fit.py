@@ -49,7 +49,7 @@ def fit(
         ModelCheckpoint(filename="last", every_n_train_steps=config.checkpoint_steps, save_on_exception=True, **common),
         LearningRateMonitor("step"),
         WorldSize(),
-        EndTogether(),
+        EndTogether(checkpoints / "last.ckpt"),
         *(callbacks or []),
     ]
     if config.optimiser.weight_average > 0:

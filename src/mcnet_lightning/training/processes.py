@@ -4,6 +4,7 @@ import contextlib
 import signal
 import subprocess
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -42,7 +43,8 @@ class EndTogether(Callback):
     way the last checkpoint is written first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
         self.received = 0
         self._before: dict[int, Any] = {}
 
@@ -61,9 +63,8 @@ class EndTogether(Callback):
         if not number:
             return
         if number != signal.SIGTERM and callable(self._before.get(number)):
-            folder = getattr(trainer.checkpoint_callback, "dirpath", None)
-            if folder is not None:
-                trainer.save_checkpoint(f"{folder}/last.ckpt", weights_only=False)
+            if trainer.checkpoint_callbacks:
+                trainer.save_checkpoint(self.checkpoint, weights_only=False)
             self._before[number](number, None)
         raise SIGTERMException
 
