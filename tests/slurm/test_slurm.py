@@ -2,13 +2,14 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sweep_commands import SETTINGS, TIMEOUT, finish, make_pictures, rows, start
+from sweep_commands import SETTINGS, TIMEOUT, finish, left_behind, make_pictures, rows, start
 
 HERE = Path(__file__).parent
 WORDS = [
@@ -39,6 +40,8 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PATH", str(HERE), prepend=os.pathsep)
     make_pictures(tmp_path)
     yield tmp_path
+    for driver in left_behind(tmp_path):
+        os.kill(driver, signal.SIGKILL)
     subprocess.run(["scancel", "--user=root"])
     subprocess.run([HERE / "down.sh", place])
 
@@ -49,7 +52,7 @@ def test_a_cancelled_job_is_finished_by_the_same_command(slurm: Path) -> None:
     while not list(slurm.glob("multirun/train/*/scale=3/checkpoints/last.ckpt")):
         assert driver.poll() is None, driver.communicate()[0]
         assert time.monotonic() - begin < TIMEOUT
-        time.sleep(0.05)
+        time.sleep(0.5)
     (record,) = slurm.glob("multirun/train/*/scale=3")
     arrays = subprocess.run(["squeue", "-h", "-r", "-o", "%A %i"], capture_output=True, text=True, check=True).stdout
     second = next(line.split()[1] for line in arrays.splitlines() if line.endswith("_1"))

@@ -4,6 +4,8 @@
 set -euo pipefail
 dir=$1
 here=$(hostname -s)
+cpus=$(nproc --all)
+[ "$cpus" -ge 2 ] || cpus=2 # as many as a job has tasks, whatever the machine has
 mkdir -p "$dir"/{state,spool,log}
 cat > "$dir/slurm.conf" <<CONF
 ClusterName=test
@@ -16,6 +18,7 @@ ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
+SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
@@ -32,7 +35,7 @@ SlurmdLogFile=$dir/log/slurmd.log
 InactiveLimit=0
 KillWait=10
 MinJobAge=300
-NodeName=$here NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(slurmd -C | sed -n 's/.*RealMemory=\([0-9]*\).*/\1/p') State=UNKNOWN
+NodeName=$here NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$(slurmd -C | sed -n 's/.*RealMemory=\([0-9]*\).*/\1/p') State=UNKNOWN
 PartitionName=main Nodes=$here Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:4
 CONF
 install -d -o munge -g munge -m 755 /run/munge
