@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 
 from mcnet_lightning.config.training import Logger
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Record
 from mcnet_lightning.evaluation.tables import with_means
-from mcnet_lightning.training.loggers import HistoryLogger, build_loggers, forget_after
+from mcnet_lightning.training.loggers import HistoryLogger, build_loggers, earlier_id, forget_after
 from mcnet_lightning.training.recording import summary
 
 
@@ -21,8 +21,8 @@ def test_history_is_always_kept(tmp_path: Path) -> None:
 
 
 def test_other_loggers_by_name(tmp_path: Path) -> None:
-    loggers = build_loggers(Logger(tensorboard=True), tmp_path, "run", {"scale": 2}, ["srcnn"])
-    assert [type(logger) for logger in loggers] == [HistoryLogger, WandbLogger, TensorBoardLogger]
+    loggers = build_loggers(Logger(wandb=False, tensorboard=True), tmp_path, "run", {"scale": 2}, ["srcnn"])
+    assert [type(logger) for logger in loggers] == [HistoryLogger, TensorBoardLogger]
 
 
 def test_mlflow_is_an_extra(tmp_path: Path) -> None:
@@ -40,10 +40,9 @@ def test_mlflow_is_an_extra(tmp_path: Path) -> None:
 
 
 def test_a_part_of_the_same_run_keeps_its_wandb_id(tmp_path: Path) -> None:
+    assert earlier_id(tmp_path) is None
     (tmp_path / "wandb" / "offline-run-20260101_120000-abc123").mkdir(parents=True)
-    logger = build_loggers(Logger(), tmp_path, "run", {}, [])[1]
-    assert isinstance(logger, WandbLogger)
-    assert logger.version == "abc123"
+    assert earlier_id(tmp_path) == "abc123"
 
 
 def test_history_is_cut_back_to_the_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,14 +116,14 @@ def _wandb(settings: LoggerConfig, folder: Path, name: str, config: dict[str, An
         tags=tags,
         save_dir=folder,
         offline=settings.offline,
-        id=_earlier_id(folder),
+        id=earlier_id(folder),
     )
     logger._wandb_init.pop("anonymous", None)  # Lightning passes it on, and wandb warns that it is obsolete
     logger.log_hyperparams(config)
     return logger
 
 
-def _earlier_id(folder: Path) -> str | None:
+def earlier_id(folder: Path) -> str | None:
     """The W&B run of an earlier part of this run: folders are named [offline-]run-TIME-ID."""
     runs = sorted((folder / "wandb").glob("*run-*-*"), key=lambda path: path.stat().st_mtime)
     return runs[-1].name.rsplit("-", 1)[-1] if runs else None
