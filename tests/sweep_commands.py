@@ -14,7 +14,7 @@ from PIL import Image
 from skimage import data
 
 STARTED_BY = "MCNET_TEST_RUN"  # in the environment of every process that a test starts, and of theirs
-TIMEOUT = 900.0
+TIMEOUT = 3600.0  # machines may be busy
 SETTINGS = [
     "backbone=bicubic",
     "data=folder",

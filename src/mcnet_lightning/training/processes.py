@@ -18,7 +18,7 @@ from mcnet_lightning.errors import ConfigError
 
 # SIGTERM from a person or a scheduler; USR1 (Lightning) and USR2 (submitit) ask for a requeue before the time limit
 ENDING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-PATIENCE = 60.0  # seconds that the other processes have to end by themselves
+PATIENCE = 600.0  # seconds that the other processes have to end by themselves; they die with the first at the latest
 
 
 class WorldSize(Callback):
@@ -84,9 +84,5 @@ def leave_process_group(trainer: pl.Trainer) -> None:
     if not trainer.is_global_zero:
         return
     for process in getattr(trainer.strategy.launcher, "procs", []):
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # not killed: Lightning would take this process down too
             process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PATIENCE)
