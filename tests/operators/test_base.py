@@ -61,6 +61,22 @@ def test_gram_basis_is_orthonormal_on_what_can_be_measured(
 
 
 @each_operator
+def test_synthesis_is_the_adjoint_of_what_the_basis_gives(
+    operator: DiagonalGramOperator, size: tuple[int, int]
+) -> None:
+    coefficients = operator.to_gram_basis(operator(uniform(2, 2, *size)), size)
+    expected = operator.adjoint(operator.from_gram_basis(coefficients, size), size)
+    assert relative_error(operator.synthesise(coefficients, size), expected) <= ROUNDING
+
+
+@each_operator
+def test_pseudo_inverse_is_that_of_the_dense_matrix(operator: DiagonalGramOperator, size: tuple[int, int]) -> None:
+    y = uniform(1, 1, *operator.measurement_size(size))
+    expected = torch.linalg.pinv(dense_matrix(operator, 1, *size)) @ y.flatten()
+    assert relative_error(operator.pseudo_inverse(y, size).flatten(), expected) <= 10 * ROUNDING
+
+
+@each_operator
 def test_gram_is_forward_after_adjoint(operator: DiagonalGramOperator, size: tuple[int, int]) -> None:
     A = dense_matrix(operator, 1, *size)
     y = operator(uniform(1, 1, *size))

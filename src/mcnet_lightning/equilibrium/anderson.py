@@ -53,18 +53,19 @@ class Run:
 
     def states(self, rows: Tensor) -> Tensor:
         """(rows, ...), to be evaluated."""
-        return self._of(self.state, rows).view(-1, *self.shape)
+        return self.of(self.state, rows).view(-1, *self.shape)
 
     def observe(self, rows: Tensor, value: Tensor) -> Tensor:
         """Takes T(state) of `rows`, or something near it; returns the relative residuals."""
         value = value.flatten(1)
         gap, residual = self._count(rows, value)
-        self.newest[rows] = (self.newest[rows] + 1) % self.history_size
         self._write(rows, value, gap)
-        runaway = residual > RESTART_GROWTH * self.smallest[rows]
-        self.filled[rows[runaway]] = False  # it goes on from the best iterate
-        self.restarts[rows[runaway]] += 1
-        self.smallest[rows] = torch.fmin(self.smallest[rows], residual)
+        smallest = self.of(self.smallest, rows)
+        runaway = residual > RESTART_GROWTH * smallest
+        if bool(runaway.any()):
+            self.filled[rows[runaway]] = False  # it goes on from the best iterate
+            self.restarts[rows[runaway]] += 1
+        self._put(self.smallest, rows, torch.fmin(smallest, residual))
         return residual
 
     def forget_values(self, rows: Tensor) -> None:
@@ -83,7 +84,7 @@ class Run:
             buffer[rows] = torch.where(slots[:, :, None], history - reference, history)
         self.filled[rows] = self.filled[rows].scatter(1, newest, False)
         self.summed[rows] = False
-        gaps = self._of(self.gaps, rows)
+        gaps = self.of(self.gaps, rows)
         self.gram[rows] = torch.bmm(gaps, gaps.transpose(1, 2)).double()
 
     def judge(self, rows: Tensor, residual: Tensor, tolerance: float) -> Tensor:
@@ -99,25 +100,27 @@ class Run:
 
     def advance(self, rows: Tensor) -> None:
         """Moves `rows` to their next states."""
-        weights, singular = anderson_weights(
-            self.gram[rows], self.filled[rows], self.newest[rows], self.ridge, self.summed[rows]
+        gram, filled, newest, summed, restarts = (
+            self.of(buffer, rows) for buffer in (self.gram, self.filled, self.newest, self.summed, self.restarts)
         )
+        weights, singular = anderson_weights(gram, filled, newest, self.ridge, summed)
+        restarted = ~filled.any(dim=1)
+        damped = (restarts + singular >= DAMPED_AFTER) & ~restarted
         if bool(singular.any()):
             spoiled = rows[singular]
             self.filled[spoiled] = False
             self.filled[spoiled, self.newest[spoiled]] = True
             self.restarts[spoiled] += 1
         weights = weights.to(self.values.dtype).unsqueeze(1)
-        state = torch.bmm(weights, self._of(self.values, rows)).squeeze(1)
+        state = torch.bmm(weights, self.of(self.values, rows)).squeeze(1)
         if self.mixing < 1:
-            state = state - (1 - self.mixing) * torch.bmm(weights, self._of(self.gaps, rows)).squeeze(1)
-        restarted = ~self.filled[rows].any(dim=1)
-        state = torch.where(restarted[:, None], self.best[rows], state)
-        damped = (self.restarts[rows] >= DAMPED_AFTER) & ~restarted
+            state = state - (1 - self.mixing) * torch.bmm(weights, self.of(self.gaps, rows)).squeeze(1)
+        if bool(restarted.any()):
+            state = torch.where(restarted[:, None], self.of(self.best, rows), state)
         if bool(damped.any()):
-            picard = DAMPING * (self.value[rows] + self.state[rows])
+            picard = DAMPING * (self.of(self.value, rows) + self.of(self.state, rows))
             state = torch.where(damped[:, None], picard, state)
-        self.state[rows] = state
+        self._put(self.state, rows, state)
 
     def result(self) -> tuple[Tensor, SolveStats]:
         """What was found for every sample of the batch."""
@@ -128,26 +131,33 @@ class Run:
 
     def _count(self, rows: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """T(y) - y and its norm relative to T(y); one more evaluation of each."""
-        gap = value - self._of(self.state, rows)
-        norm, size = (tensor.norm(dim=1, dtype=torch.float64) for tensor in (gap, value))
-        residual = norm / size.clamp_min(torch.finfo(value.dtype).tiny)
-        self.evaluations[rows] += 1
+        gap = value - self.of(self.state, rows)
+        residual = gap.norm(dim=1).double() / value.norm(dim=1).clamp_min(torch.finfo(value.dtype).tiny)
+        self._put(self.evaluations, rows, self.of(self.evaluations, rows) + 1)
         trace = torch.full_like(self.best_residual, torch.nan)
-        trace[rows] = residual
+        self._put(trace, rows, residual)
         self.trace.append(trace)
         return gap, residual
 
     def _write(self, rows: Tensor, value: Tensor, gap: Tensor) -> None:
-        slot = self.newest[rows]
-        self.value[rows] = value
+        slot = (self.of(self.newest, rows) + 1) % self.history_size
+        self._put(self.newest, rows, slot)
+        self._put(self.value, rows, value)
         self.values[rows, slot], self.gaps[rows, slot] = value, gap
         self.filled[rows, slot] = self.summed[rows, slot] = True
-        products = torch.bmm(self._of(self.gaps, rows), gap.unsqueeze(2)).squeeze(2).double()
+        products = torch.bmm(self.of(self.gaps, rows), gap.unsqueeze(2)).squeeze(2).double()
         self.gram[rows, slot] = products
         self.gram[rows, :, slot] = products
 
-    def _of(self, buffer: Tensor, rows: Tensor) -> Tensor:
+    def of(self, buffer: Tensor, rows: Tensor) -> Tensor:
+        """The rows of a buffer: itself, not a copy, where they are all."""
         return buffer if len(rows) == len(buffer) else buffer[rows]
+
+    def _put(self, buffer: Tensor, rows: Tensor, value: Tensor) -> None:
+        if len(rows) == len(buffer):
+            buffer.copy_(value)
+        else:
+            buffer[rows] = value
 
 
 def iterate(run: Run, whole: SelectableMap, tolerance: float, max_evaluations: int) -> None:
@@ -176,17 +186,17 @@ def anderson_weights(
     """
     size = torch.diagonal(gram, dim1=1, dim2=2).clamp_min(0).sqrt()
     usable = filled & (size > 0)
-    inverse = torch.where(usable, 1 / size.where(usable, 1.0), 0.0)
-    normalised = gram * inverse[:, :, None] * inverse[:, None, :]
-    identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    system = normalised + identity * torch.where(usable, ridge, 1.0)[:, :, None]
+    inverse = torch.where(usable, size.reciprocal(), 0.0)
+    system = gram * inverse[:, :, None] * inverse[:, None, :]
+    torch.diagonal(system, dim1=1, dim2=2).add_(torch.where(usable, ridge, 1.0))
     # in units of |g_newest|, so that the right side is neither huge nor tiny
-    unit = size.gather(1, newest[:, None]).clamp_min(torch.finfo(torch.float64).tiny)
-    counted = torch.ones_like(filled) if summed is None else summed
-    solution, info = torch.linalg.solve_ex(system, (inverse * unit * counted).unsqueeze(2))
-    weights = solution.squeeze(2) * inverse * unit
-    weights = weights / (weights * counted).sum(dim=1, keepdim=True)
-    empty = ~filled.any(dim=1)
-    sound = (info == 0) & torch.isfinite(weights).all(dim=1) & (weights.abs().sum(dim=1) < LARGEST_COEFFICIENT)
+    scaled = inverse * size.gather(1, newest[:, None]).clamp_min(torch.finfo(torch.float64).tiny)
+    counted = scaled if summed is None else scaled * summed
+    solution, info = torch.linalg.solve_ex(system, counted.unsqueeze(2))
+    solution = solution.squeeze(2)
+    weights = solution * scaled / (solution * counted).sum(dim=1, keepdim=True)
+    sound = (info == 0) & (weights.abs().sum(dim=1) < LARGEST_COEFFICIENT)  # NaN is not
+    if bool(sound.all()):
+        return weights, ~sound
     fallback = torch.zeros_like(weights).scatter(1, newest[:, None], 1.0)
-    return torch.where(sound[:, None], weights, fallback), ~sound & ~empty
+    return torch.where(sound[:, None], weights, fallback), ~sound & filled.any(dim=1)

@@ -94,7 +94,7 @@ class GMRES:
         batch = len(gradient)
         right = gradient.flatten(1)
         size = right.norm(dim=1, dtype=torch.float64)
-        basis = right.new_zeros(batch, self.max_products + 1, right.shape[1])
+        basis = right.new_empty(batch, self.max_products + 1, right.shape[1])
         basis[:, 0] = right / size.clamp_min(torch.finfo(right.dtype).tiny).to(right.dtype)[:, None]
         hessenberg = torch.zeros(
             batch, self.max_products + 1, self.max_products, dtype=torch.float64, device=right.device
@@ -113,21 +113,23 @@ class GMRES:
             image = direction - vjp(direction.view_as(gradient)).flatten(1)
             for _ in range(2):  # classical Gram-Schmidt, twice is enough (Giraud et al. 2005)
                 overlap = torch.bmm(basis[:, : k + 1], image.unsqueeze(2))
-                image = image - torch.bmm(overlap.transpose(1, 2), basis[:, : k + 1]).squeeze(1)
-                hessenberg[:, : k + 1, k] += overlap.squeeze(2).double()
-            length = image.norm(dim=1, dtype=torch.float64)
+                image = torch.baddbmm(image[:, None], overlap.mT, basis[:, : k + 1], alpha=-1).squeeze(1)
+                hessenberg[:, : k + 1, k] += overlap.squeeze(2)
+            length = image.norm(dim=1).double()
             hessenberg[:, k + 1, k] = length
             basis[:, k + 1] = image / length.clamp_min(torch.finfo(right.dtype).tiny).to(right.dtype)[:, None]
             products += active
             finite = torch.isfinite(hessenberg[:, : k + 2, : k + 1]).flatten(1).all(dim=1)
-            outcome[active & ~finite] = int(Outcome.NON_FINITE)
+            outcome = outcome.masked_fill(active & ~finite, int(Outcome.NON_FINITE))
             active &= finite
             solution, new_residual = _least_squares(hessenberg[:, : k + 2, : k + 1].where(finite[:, None, None], 0.0))
-            coefficients[active, : k + 1] = solution[active] * size[active, None]
-            residual[active] = new_residual[active]
+            found = coefficients[:, : k + 1]
+            found.copy_(torch.where(active[:, None], solution * size[:, None], found))
+            residual = torch.where(active, new_residual, residual)
             trace.append(torch.where(active, new_residual, torch.nan))
-            outcome[active & (new_residual <= self.tolerance)] = int(Outcome.CONVERGED)
-        vector = torch.bmm(coefficients.to(right.dtype).unsqueeze(1), basis[:, :-1]).view_as(gradient)
+            outcome = outcome.masked_fill(active & (new_residual <= self.tolerance), int(Outcome.CONVERGED))
+        used = len(trace)
+        vector = torch.bmm(coefficients[:, :used].to(right.dtype).unsqueeze(1), basis[:, :used]).view_as(gradient)
         history = torch.stack(trace) if trace else residual[None]
         return vector, SolveStats(products.cpu(), residual.cpu(), outcome.cpu(), history.cpu())
 

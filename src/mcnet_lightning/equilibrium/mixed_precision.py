@@ -74,7 +74,8 @@ def _explore(
         residual = run.observe(moving, current(run.states(moving)))
         going = residual > target
         if base is not None:
-            gap, distance = ((t[moving] - run.state[moving]).norm(dim=1) for t in (run.value, base))
+            state = run.of(run.state, moving)
+            gap, distance = ((run.of(other, moving) - state).norm(dim=1) for other in (run.value, base))
             stalled = (residual > STALLED * last[moving]) & (gap < NOISY_SHARE * distance)
             going &= (gap > TRUSTED_SHARE * distance) & ~stalled
         last[moving] = residual

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator, Size
+from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator, Size, is_measured
 from mcnet_lightning.operators.conjugate_gradient import conjugate_gradient
 
 NEWTON_STEPS = 60
 SMALL_STEP = 1e-9
-RANK_TOLERANCE = 1e-10  # eigenvalues below this share of the largest are directions that A does not measure
 
 
 def project_measurement_ball(
@@ -57,6 +56,8 @@ class MeasurementBall:
         self.measurement = measurement
         self.operator = operator
         self.radius = radius.expand(len(measurement))
+        self.is_affine = not bool((radius > 0).any())  # all of them { x : A x = b }
+        self._prepared: tuple[object, _Gram] | None = None  # for images of a kind
 
     def select(self, index: Tensor) -> "MeasurementBall":
         """The balls of some samples."""
@@ -65,9 +66,29 @@ class MeasurementBall:
     def project(self, image: Tensor) -> Tensor:
         """The projection of images (B, C, H, W); never under autocast, which would destroy its exactness."""
         with torch.autocast(image.device.type, enabled=False):
-            return self._project(image)
+            gram = self._gram(image)
+            # not in the basis, where b is so large at low frequencies that float32 would lose a digit
+            residual = self.operator(image) - self.measurement
+            if self.is_affine:
+                return image - gram.pseudo_inverse(residual)
+            coefficients = gram.to_basis(residual)
+            shift = self._shift(coefficients.detach(), coefficients, gram)
+            correction = gram.spread(gram.shifted_solve(coefficients, shift))
+            # samples already inside their ball have an infinite shift and are left exactly as they are
+            inside = torch.isinf(shift).view(-1, 1, 1, 1)
+            return image - correction.masked_fill(inside, 0.0)
 
-    def _project(self, image: Tensor) -> Tensor:
+    def tangent(self, vector: Tensor) -> Tensor:
+        """v - A^+ A v, (B, C, H, W): the derivative of the projection, everywhere the same, where the set is affine."""
+        return vector - self._gram(vector).pseudo_inverse(self.operator(vector))
+
+    def _gram(self, image: Tensor) -> "_Gram":
+        kind = (image.shape, image.dtype, image.device)
+        if self._prepared is None or self._prepared[0] != kind:
+            self._prepared = (kind, self._prepare(image))
+        return self._prepared[1]
+
+    def _prepare(self, image: Tensor) -> "_Gram":
         size = (image.shape[-2], image.shape[-1])
         expected = (*image.shape[:2], *self.operator.measurement_size(size))
         if tuple(self.measurement.shape) != expected:
@@ -75,17 +96,9 @@ class MeasurementBall:
                 f"{self.operator.name} maps images {tuple(image.shape)} to measurements {expected}, "
                 f"but the measurement is {tuple(self.measurement.shape)}"
             )
-        gram: _Gram
         if isinstance(self.operator, DiagonalGramOperator):
-            gram = _DiagonalGram(self.operator, size, image)
-        else:
-            gram = _IterativeGram(self.operator, size)
-        residual = gram.to_basis(self.operator(image) - self.measurement)
-        shift = self._shift(residual.detach(), residual, gram)
-        correction = gram.shifted_solve(residual, shift)
-        # samples already inside their ball have an infinite shift and are left exactly as they are
-        inside = torch.isinf(shift).view(-1, 1, 1, 1)
-        return image - self.operator.adjoint(gram.from_basis(correction), size).masked_fill(inside, 0.0)
+            return _DiagonalGram(self.operator, size, image)
+        return _IterativeGram(self.operator, size)
 
     def _shift(self, fixed: Tensor, residual: Tensor, gram: "_Gram") -> Tensor:
         """t = 1/mu per sample, float64: 0 for epsilon = 0, inf inside the ball; carries the implicit derivative."""
@@ -134,7 +147,12 @@ class _Gram:
     def to_basis(self, measurement: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def from_basis(self, coefficients: Tensor) -> Tensor:
+    def spread(self, coefficients: Tensor) -> Tensor:
+        """A^T z, of z in these coordinates."""
+        raise NotImplementedError
+
+    def pseudo_inverse(self, measurement: Tensor) -> Tensor:
+        """A^+ y, of y as it is measured."""
         raise NotImplementedError
 
     def shifted_solve(self, residual: Tensor, shift: Tensor) -> Tensor:
@@ -150,13 +168,16 @@ class _DiagonalGram(_Gram):
     def __init__(self, operator: DiagonalGramOperator, size: Size, like: Tensor) -> None:
         self.operator, self.size = operator, size
         self.eigenvalues = operator.gram_eigenvalues(size, like)
-        self.measured = self.eigenvalues > RANK_TOLERANCE * self.eigenvalues.max()
+        self.measured = is_measured(self.eigenvalues)
 
     def to_basis(self, measurement: Tensor) -> Tensor:
         return self.operator.to_gram_basis(measurement, self.size)
 
-    def from_basis(self, coefficients: Tensor) -> Tensor:
-        return self.operator.from_gram_basis(coefficients, self.size)
+    def spread(self, coefficients: Tensor) -> Tensor:
+        return self.operator.synthesise(coefficients, self.size)
+
+    def pseudo_inverse(self, measurement: Tensor) -> Tensor:
+        return self.operator.pseudo_inverse(measurement, self.size)
 
     def shifted_solve(self, residual: Tensor, shift: Tensor) -> Tensor:
         shift = shift.to(self.eigenvalues.dtype).view(-1, 1, 1, 1)
@@ -179,8 +200,11 @@ class _IterativeGram(_Gram):
     def to_basis(self, measurement: Tensor) -> Tensor:
         return measurement
 
-    def from_basis(self, coefficients: Tensor) -> Tensor:
-        return coefficients
+    def spread(self, coefficients: Tensor) -> Tensor:
+        return self.operator.adjoint(coefficients, self.size)
+
+    def pseudo_inverse(self, measurement: Tensor) -> Tensor:
+        return self.spread(self.shifted_solve(measurement, measurement.new_zeros(len(measurement))))
 
     def shifted_solve(self, residual: Tensor, shift: Tensor) -> Tensor:
         finite = torch.where(torch.isinf(shift), 1.0, shift)  # the caller drops those samples

@@ -55,10 +55,14 @@ class DouglasRachfordMap:
         if linearised is None:
             return None
         denoised, transposed = linearised
+        share = self.penalty / (self.prior_weight + self.penalty)
 
         def product(vector: Tensor) -> Tensor:
             r = transposed(vector)
-            (projected,) = torch.autograd.grad(estimate, state, 2 * r - vector, retain_graph=True)
+            direction = 2 * r - vector
+            if self.ball.is_affine:
+                return vector - r + share * self.ball.tangent(direction)
+            (projected,) = torch.autograd.grad(estimate, state, direction, retain_graph=True)
             return vector - r + projected
 
         return state + denoised - estimate, product

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 Size = tuple[int, int]
+RANK_TOLERANCE = 1e-10  # eigenvalues below this share of the largest are directions that A does not measure
 
 
 class MeasurementOperator(ABC):
@@ -47,7 +48,19 @@ class DiagonalGramOperator(MeasurementOperator):
     """An operator with a known orthonormal basis U of its Gram matrix: A A^T = U diag(d) U^*.
 
     With it every projection onto { x : ||A x - b|| <= epsilon } is closed form, without it conjugate gradients.
+    `synthesise` and `pseudo_inverse` are what a projection applies; override them where factors can be joined.
     """
+
+    def synthesise(self, coefficients: Tensor, image_size: Size) -> Tensor:
+        """A^T U z."""
+        return self.adjoint(self.from_gram_basis(coefficients, image_size), image_size)
+
+    def pseudo_inverse(self, measurement: Tensor, image_size: Size) -> Tensor:
+        """A^+ y = A^T (A A^T)^+ y."""
+        eigenvalues = self.gram_eigenvalues(image_size, measurement)
+        measured = is_measured(eigenvalues)
+        coefficients = self.to_gram_basis(measurement, image_size) * measured
+        return self.synthesise(coefficients / eigenvalues.where(measured, 1.0), image_size)
 
     @abstractmethod
     def to_gram_basis(self, measurement: Tensor, image_size: Size) -> Tensor:
@@ -60,3 +73,8 @@ class DiagonalGramOperator(MeasurementOperator):
     @abstractmethod
     def gram_eigenvalues(self, image_size: Size, like: Tensor) -> Tensor:
         """d >= 0, real, broadcastable against `to_gram_basis(y)`, on the device and in the real dtype of `like`."""
+
+
+def is_measured(eigenvalues: Tensor) -> Tensor:
+    """Which directions of the Gram matrix's basis A measures at all."""
+    return eigenvalues > RANK_TOLERANCE * eigenvalues.max()

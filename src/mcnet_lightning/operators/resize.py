@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators.base import DiagonalGramOperator, Size
+from mcnet_lightning.operators.base import RANK_TOLERANCE, DiagonalGramOperator, Size
 from mcnet_lightning.operators.kernels import BICUBIC, Kernel
 
 Boundary = Literal["truncated", "symmetric", "replicate"]
@@ -52,6 +52,23 @@ def gram_eigendecomposition(
     matrix = resize_matrix(size_in, size_out, ratio, boundary, kernel)
     values, vectors = torch.linalg.eigh(matrix @ matrix.T)
     return values, vectors.where(vectors.abs() > NEGLIGIBLE, 0.0)
+
+
+@lru_cache(maxsize=256)
+def synthesis_matrix(size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC) -> Tensor:
+    """A_1^T U_1 (size_in, size_out) for one axis, float64."""
+    _, vectors = gram_eigendecomposition(size_in, size_out, ratio, boundary, kernel)
+    return resize_matrix(size_in, size_out, ratio, boundary, kernel).T @ vectors
+
+
+@lru_cache(maxsize=256)
+def pseudo_inverse_matrix(
+    size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC
+) -> Tensor:
+    """A_1^+ (size_in, size_out) for one axis, float64."""
+    values, vectors = gram_eigendecomposition(size_in, size_out, ratio, boundary, kernel)
+    inverse = synthesis_matrix(size_in, size_out, ratio, boundary, kernel) / values @ vectors.T
+    return inverse.where(inverse.abs() > NEGLIGIBLE, 0.0)
 
 
 @lru_cache(maxsize=256)
@@ -139,9 +156,27 @@ class KernelDownsample(DiagonalGramOperator):
         (_, vertical), (_, horizontal) = self._factors(gram_eigendecomposition, image_size, coefficients)
         return (vertical @ coefficients) @ horizontal.T
 
+    def synthesise(self, coefficients: Tensor, image_size: Size) -> Tensor:
+        vertical, horizontal = self._factors(synthesis_matrix, image_size, coefficients)
+        return (vertical @ coefficients) @ horizontal.T
+
+    def pseudo_inverse(self, measurement: Tensor, image_size: Size) -> Tensor:
+        if not self._has_full_rank(image_size):
+            return super().pseudo_inverse(measurement, image_size)
+        vertical, horizontal = self._factors(pseudo_inverse_matrix, image_size, measurement)
+        return (vertical @ measurement) @ horizontal.T
+
     def gram_eigenvalues(self, image_size: Size, like: Tensor) -> Tensor:
         (vertical, _), (horizontal, _) = self._factors(gram_eigendecomposition, image_size, like)
         return vertical[:, None] * horizontal[None, :]
+
+    def _has_full_rank(self, image_size: Size) -> bool:
+        """Only then the axes' pseudo-inverses make that of A: (A A^T)^{-1} is separable, its truncation is not."""
+        smallest, largest = 1.0, 1.0
+        for n_in, n_out in zip(image_size, self.measurement_size(image_size), strict=True):
+            values, _ = gram_eigendecomposition(n_in, n_out, float(self.scale), self.boundary, self.kernel)
+            smallest, largest = smallest * float(values[0]), largest * float(values[-1])
+        return smallest > RANK_TOLERANCE * largest
 
     def _factors(self, source, image_size: Size, like: Tensor):  # type: ignore[no-untyped-def]
         return tuple(
