@@ -7,6 +7,7 @@ import torch
 
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.data import MeasurementDataModule, NamedImage, WholeImages
+from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.imaging import Degradation, write_png
 
 
@@ -48,6 +49,13 @@ def test_every_patch_is_seen_once_per_epoch(root: str) -> None:
 
 def test_fewer_patches_than_a_batch_still_train(root: str) -> None:
     assert len(list(module(root, max_patches=3).train_dataloader())) == 1
+
+
+def test_only_training_needs_training_sets(root: str) -> None:
+    data = MeasurementDataModule(Degradation("standard", 2), [], ["own"], root)
+    assert len(data.test_images()) == 2
+    with pytest.raises(ConfigError, match="names no training set"):
+        data.setup("fit")
 
 
 def test_validation_crops_are_central_and_held_out(root: str) -> None:

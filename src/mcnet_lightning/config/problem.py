@@ -73,7 +73,7 @@ class Data:
         path="folder",
         content=False,
     )
-    train: list[str] = key(MISSING, "training sets by name; every tenth image is held out for validation")
+    train: list[str] = key([], "training sets by name; every tenth image is held out for validation")
     test: list[str] = key(MISSING, "test sets by name")
     hr: str | None = key(
         None, "folder of HR test images of your own, in place of root/test/NAME", path="folder", content=False

@@ -12,7 +12,8 @@ from mcnet_lightning.backbones.frozen import FrozenBackbone
 from mcnet_lightning.data.cache import cached_prior
 from mcnet_lightning.data.loading import EvenShare, PatchSampler, ResumableLoader, share_of_batch
 from mcnet_lightning.data.patches import PatchSet, cut_patches
-from mcnet_lightning.data.sources import NamedImage, load_images
+from mcnet_lightning.data.sources import NamedImage, Part, load_images
+from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.imaging import Degradation, find_picture, list_images, read_rgb
 
 
@@ -89,7 +90,7 @@ class MeasurementDataModule(pl.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         if stage not in (None, "fit") or self.patches is not None:
             return
-        images = [image.rgb for name in self.train_sets for image in load_images(name, "train", self.root)]
+        images = [image.rgb for image in self._training_images("train")]
         self.patches = cut_patches(
             images, self.degradation, self.patch_size, self.patch_stride, self.seed, self.max_patches
         )
@@ -117,7 +118,7 @@ class MeasurementDataModule(pl.LightningDataModule):
 
     def held_out_images(self) -> WholeImages:
         """Central crops of training images that no training sees."""
-        images = [image for name in self.train_sets for image in load_images(name, "validation", self.root)]
+        images = self._training_images("validation")
         step = max(1, len(images) // self.validation_images)
         chosen = images[::step][: self.validation_images]
         return WholeImages(chosen, self.degradation, self.validation_size)
@@ -130,6 +131,11 @@ class MeasurementDataModule(pl.LightningDataModule):
         else:
             images = [image for name in self.test_sets for image in load_images(name, "test", self.root)]
         return WholeImages(images, self.degradation, lr_pictures=lr_pictures)
+
+    def _training_images(self, part: Part) -> list[NamedImage]:
+        if not self.train_sets:
+            raise ConfigError("data.train names no training set; add data.train=[...], folders of data.root/train")
+        return [image for name in self.train_sets for image in load_images(name, part, self.root)]
 
     def _rank_and_processes(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
