@@ -10,7 +10,7 @@ import pytest
 PACKAGE = "mcnet_lightning"
 SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
 
-COMMANDS = ("train", "pretrain", "search_beta", "evaluate", "report", "restore", "certify", "dashboard")
+COMMANDS = ("train", "pretrain", "search_beta", "evaluate", "report", "restore", "certify", "demo", "dashboard")
 ROOMS = (  # from the top of the house downwards; those on one line may import each other
     ("errors", "process", "precision"),
     ("config",),
@@ -30,6 +30,7 @@ ROOMS = (  # from the top of the house downwards; those on one line may import e
     ("build",),
     ("training",),
     ("settings",),
+    ("demonstration",),
     ("sweeps",),
     ("launch",),
     COMMANDS,

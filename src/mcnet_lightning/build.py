@@ -1,5 +1,7 @@
 """From a composed config to objects: the only place that knows both."""
 
+from typing import Any
+
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -14,7 +16,7 @@ from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Ladder
 from mcnet_lightning.imaging import Degradation, Perturbation
-from mcnet_lightning.layer_weights import load_denoiser, load_layer
+from mcnet_lightning.layer_weights import layer_path, load_denoiser, load_layer
 from mcnet_lightning.operators import (
     BicubicDownsample,
     BlurDownsample,
@@ -25,6 +27,7 @@ from mcnet_lightning.operators import (
 )
 from mcnet_lightning.operators.blur import gaussian_kernel
 from mcnet_lightning.restoration import Restorer, load_restoration_layer, read_picture
+from mcnet_lightning.restoration.certificate import file_digest
 
 START_OF_BETA = {"srcnn": 0.05, "bicubic": 0.05}
 START_ON_STRONG_BACKBONES = 0.3  # RDN x3, one epoch on the photographs: -0.006 dB against -0.124 dB with 0.05
@@ -190,3 +193,18 @@ def build_restoration_layer(config: DictConfig) -> EquilibriumLayer | None:
         if config.beta is not None:
             layer.set_prior_weight(config.beta)
     return layer
+
+
+def describe_restorer(config: DictConfig, restorer: Restorer) -> dict[str, Any]:
+    """Which backbone, layer and tiling: part of every certificate, and of what makes two runs the same."""
+    spec, layer = restorer.backbone.spec, restorer.layer
+    backbone = {"name": spec.name, "weights": str(spec.weights), "sha256": spec.sha256, "precision": spec.precision}
+    record: dict[str, Any] = {"method": "backbone+projection" if layer is None else "mcnet", "backbone": backbone}
+    if layer is None:
+        record["layer"] = None
+    else:
+        weights = "bundled" if config.layer.weights == "auto" else config.layer.weights
+        digest = file_digest(layer_path(weights, config.backbone.name, config.scale))
+        beta = round(float(layer.prior_weight.detach()), 9)
+        record["layer"] = {"weights": weights, "sha256": digest, "beta": beta, "tolerance": layer.solver.tolerance}
+    return {**record, "tile": [restorer.tiling.size, restorer.tiling.overlap]}

@@ -1,6 +1,6 @@
 """Command: `python -m mcnet_lightning.restore` makes a user's own pictures agree with what was measured."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -19,7 +19,7 @@ def run(config: DictConfig) -> None:
     """Writes every result and its certificate into `output`; raises DataError at the end if a picture was not made."""
     from pathlib import Path
 
-    from mcnet_lightning.build import build_operator, build_restorer
+    from mcnet_lightning.build import build_operator, build_restorer, describe_restorer
     from mcnet_lightning.restoration.batch import Saving, fix_pictures, restore_pictures
 
     _check_inputs(config)
@@ -32,7 +32,8 @@ def run(config: DictConfig) -> None:
         report = fix_pictures(sr, lr, operator, config.epsilon, saving)
     else:
         restorer = build_restorer(config)
-        report = restore_pictures(Path(config.input).expanduser(), restorer, saving, _record(config, restorer))
+        record = describe_restorer(config, restorer)
+        report = restore_pictures(Path(config.input).expanduser(), restorer, saving, record)
     _print_summary(report, config)
     report.raise_if_failed()
 
@@ -52,30 +53,13 @@ def _meaning(name: str) -> str:
     return str(RestoreConfig.__dataclass_fields__[name].metadata["help"])
 
 
-def _record(config: DictConfig, restorer: Any) -> dict[str, Any]:
-    """Which backbone, layer and tiling: part of every certificate, and of what makes two runs the same."""
-    from mcnet_lightning.layer_weights import layer_path
-    from mcnet_lightning.restoration.certificate import file_digest
-
-    spec, layer = restorer.backbone.spec, restorer.layer
-    backbone = {"name": spec.name, "weights": str(spec.weights), "sha256": spec.sha256, "precision": spec.precision}
-    record: dict[str, Any] = {"method": "backbone+projection" if layer is None else "mcnet", "backbone": backbone}
-    if layer is None:
-        record["layer"] = None
-    else:
-        weights = "bundled" if config.layer.weights == "auto" else config.layer.weights
-        digest = file_digest(layer_path(weights, config.backbone.name, config.scale))
-        beta = round(float(layer.prior_weight.detach()), 9)
-        record["layer"] = {"weights": weights, "sha256": digest, "beta": beta, "tolerance": layer.solver.tolerance}
-    return {**record, "tile": [restorer.tiling.size, restorer.tiling.overlap]}
-
-
 def _print_summary(report: "Report", config: DictConfig) -> None:
     """One line per picture made, and one on epsilon if the files cannot meet it."""
+    from mcnet_lightning.restoration.certificate import worst_channel
+
     for certificate in report.made:
         decibel = "infinite" if certificate["lr_psnr"] is None else f"{certificate['lr_psnr']:.1f} dB"
-        worst = max(value for name, value in certificate["consistency"].items() if name not in ("luma", "alpha"))
-        print(f"{certificate['file']}: ||Ax-b|| {worst:.2e}, LR-PSNR {decibel}")
+        print(f"{certificate['file']}: ||Ax-b|| {worst_channel(certificate):.2e}, LR-PSNR {decibel}")
     missed = sum(not certificate["epsilon_met"] for certificate in report.made)
     if missed:
         print(

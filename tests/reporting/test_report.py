@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import launched
 from PIL import Image
 from run_folders import IMAGES, make_run
 
@@ -132,14 +133,3 @@ def test_page_works_in_a_browser_without_network(tmp_path: Path) -> None:
         browser.close()
     assert not errors
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
-
-
-def launched(playwright):  # type: ignore[no-untyped-def]
-    """Playwright's own Chromium, or the system's."""
-    import shutil
-
-    system = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    try:
-        return playwright.chromium.launch(executable_path=system, args=["--no-sandbox"])
-    except Exception as error:
-        pytest.skip(f"no browser: {str(error).splitlines()[0]}")

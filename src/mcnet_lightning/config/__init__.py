@@ -20,6 +20,7 @@ COMMANDS: dict[str, type] = {
     "pretrain_denoiser": commands.PretrainDenoiserConfig,
     "restore": commands.RestoreConfig,
     "certify": commands.CertifyConfig,
+    "demo": commands.DemoConfig,
     "report": commands.ReportConfig,
     "dashboard": commands.DashboardConfig,
 }

@@ -11,6 +11,7 @@ from mcnet_lightning.restoration.pictures import Picture
 from mcnet_lightning.restoration.restorer import check_pair, luma
 
 NAMES = {1: ("gray",), 3: ("red", "green", "blue")}
+BESIDE_COLOUR = ("luma", "alpha")  # entries of a consistency that epsilon does not bound
 ROUNDING = 1e-6  # root mean square that float32 files and arithmetic may leave: 120 dB
 PROBE = (12, 10)  # measurement pixels of the image whose measurement identifies an operator
 
@@ -31,7 +32,7 @@ class Agreement:
     @property
     def largest(self) -> float:
         """||A x_c - b_c||_2 of the worst colour channel: what epsilon bounds."""
-        return max(value for name, value in self.consistency.items() if name not in ("luma", "alpha"))
+        return max(value for name, value in self.consistency.items() if name not in BESIDE_COLOUR)
 
     def meets(self, epsilon: float) -> bool:
         """Whether every colour channel is within epsilon, but for the rounding of float32."""

@@ -14,7 +14,7 @@ from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.certificate import file_digest, save_certified
 from mcnet_lightning.restoration.diagnosis import operator_warning
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
-from mcnet_lightning.restoration.restorer import Restorer, make_consistent
+from mcnet_lightning.restoration.restorer import Restored, Restorer, make_consistent
 from mcnet_lightning.restoration.runs import Job, Report, pictures_of, prepare_output, run_jobs, targets_of
 from mcnet_lightning.restoration.writing import SUFFIX, Format
 
@@ -42,14 +42,22 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
 
     def make(job: Job, key: str) -> dict[str, Any]:
         measurement = read_picture(job.source, saving.max_megapixels / restorer.backbone.spec.scale**2)
-        restored = restorer(measurement)
-        warning = None
-        if restorer.backbone.spec.name != "bicubic":  # interpolation is no yardstick
-            warning = _warning(job, restored.prior, measurement, restorer.operator, restorer.epsilon)
-        about = {**record, "solver": describe_stats(restored.stats), "warning": warning}
+        restored, about = restore_measurement(measurement, restorer, record)
+        _print_warning(job, about["warning"])
         return _save(job, key, restored.picture, measurement, restorer.operator, restorer.epsilon, saving, about)
 
     return _run(jobs, settings, make, saving, "restoring")
+
+
+def restore_measurement(
+    measurement: Picture, restorer: Restorer, record: Mapping[str, Any]
+) -> tuple[Restored, dict[str, Any]]:
+    """A restored picture, and what its certificate says of its making: `record`, the solve, a warning or None."""
+    restored = restorer(measurement)
+    warning = None
+    if restorer.backbone.spec.name != "bicubic":  # interpolation is no yardstick
+        warning = operator_warning(restored.prior, measurement, restorer.operator, restorer.epsilon)
+    return restored, {**record, "solver": describe_stats(restored.stats), "warning": warning}
 
 
 def fix_pictures(source: Path, lr: Path, operator: MeasurementOperator, epsilon: float, saving: Saving) -> Report:
@@ -70,7 +78,8 @@ def fix_pictures(source: Path, lr: Path, operator: MeasurementOperator, epsilon:
         picture = read_picture(job.source, saving.max_megapixels)
         measurement = read_picture(job.measurement, saving.max_megapixels)
         consistent = make_consistent(picture, measurement, operator, epsilon)
-        warning = _warning(job, picture, measurement, operator, epsilon)
+        warning = operator_warning(picture, measurement, operator, epsilon)
+        _print_warning(job, warning)
         about = {"method": "projection", "picture": _file(job.source), "warning": warning}
         return _save(job, key, consistent, measurement, operator, epsilon, saving, about)
 
@@ -78,6 +87,11 @@ def fix_pictures(source: Path, lr: Path, operator: MeasurementOperator, epsilon:
     report = _run(jobs, settings, make, saving, "projecting")
     report.failed += unpaired
     return report
+
+
+def describe_measurement(path: Path, measurement: Picture) -> dict[str, Any]:
+    """Which file the result has to agree with, for its certificate."""
+    return {"measurement": _file(path) | {"bit_depth": measurement.depth}}
 
 
 def describe_stats(stats: SolveStats | None) -> dict[str, Any] | None:
@@ -104,14 +118,9 @@ def _run(
     return run_jobs(jobs, {**settings, **saving.settings}, make, saving.overwrite, title)
 
 
-def _warning(
-    job: Job, picture: Picture, measurement: Picture, operator: MeasurementOperator, epsilon: float
-) -> str | None:
-    """Prints and returns what is to be said against the operator, if anything."""
-    warning = operator_warning(picture, measurement, operator, epsilon)
+def _print_warning(job: Job, warning: str | None) -> None:
     if warning:
         print(f"warning: {job.source.name}: {warning}", file=sys.stderr)
-    return warning
 
 
 def _targets(sources: list[Path], saving: Saving) -> list[Path]:
@@ -128,7 +137,6 @@ def _save(
     saving: Saving,
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
-    measured = _file(job.measurement or job.source) | {"bit_depth": measurement.depth}
     return save_certified(
         job.target,
         picture,
@@ -137,7 +145,7 @@ def _save(
         format=saving.format,
         consistent_rounding=saving.rounding == "consistent",
         epsilon=epsilon,
-        record={"measurement": measured, **about, "request": key},
+        record={**describe_measurement(job.measurement or job.source, measurement), **about, "request": key},
     )
 
 

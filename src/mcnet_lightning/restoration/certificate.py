@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.operators import MeasurementOperator
-from mcnet_lightning.restoration.agreement import Agreement, agreement, operator_digest
+from mcnet_lightning.restoration.agreement import BESIDE_COLOUR, Agreement, agreement, operator_digest
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
 from mcnet_lightning.restoration.rounding import keeps_measurement, round_consistently, rounding_goal
 from mcnet_lightning.restoration.writing import DEPTH, Format, encode, staged, write_file
@@ -77,6 +77,11 @@ def describe(found: Agreement, operator: MeasurementOperator, epsilon: float) ->
         "consistency": found.consistency,
         **figures,
     }
+
+
+def worst_channel(certificate: Mapping[str, Any]) -> float:
+    """||A x - b||_2 of the colour channel that agrees least: what epsilon bounds."""
+    return max(value for name, value in certificate["consistency"].items() if name not in BESIDE_COLOUR)
 
 
 def read_certificate(picture: Path) -> dict[str, Any] | None:

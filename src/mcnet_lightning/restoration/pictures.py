@@ -54,7 +54,7 @@ def read_picture(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pi
     except (DataError, MemoryError):
         raise
     except Exception as error:  # decoders fail in every way there is
-        reason = " ".join(str(error).split())[:100].replace(str(path), "it") or type(error).__name__
+        reason = " ".join(str(error).replace(str(path), path.name).split())[:100] or type(error).__name__
         raise DataError(f"{path} cannot be read as an image ({reason}); remove or replace it") from None
     return _picture(path, _upright(samples, orientation), icc)
 
@@ -139,7 +139,8 @@ def _read_deep_tiff(path: Path, max_megapixels: float) -> tuple[np.ndarray, byte
 def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> None:
     if width * height > max_megapixels * 1e6:
         raise DataError(
-            f"{path} has {width} x {height} pixels, more than {max_megapixels:g} million; raise max_megapixels"
+            f"{path} has {width} x {height} pixels, more than {max_megapixels:g} million; "
+            "cut or shrink it, or raise max_megapixels"
         )
     if max(width, height) > MAX_SIDE:
         raise DataError(f"{path} has {width} x {height} pixels; sides above {MAX_SIDE} are not supported, cut it")

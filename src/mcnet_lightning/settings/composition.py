@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -25,11 +26,19 @@ def conf_dir(config_name: str = "train") -> Path:
 
 @contextmanager
 def composing(config_name: str) -> Iterator[None]:
-    """Within it, `composed` knows the schemas and the folder that holds `config_name`."""
+    """Within it, `composed` knows the schemas and the folder that holds `config_name`; also within a running command.
+
+    Hydra keeps one state per process: its own run is set aside meanwhile, and no two threads may compose at a time.
+    """
     folder = conf_dir(config_name)
     register_schemas()
-    with initialize_config_dir(str(folder), version_base="1.3"):
-        yield
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(folder), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def composed(config_name: str, overrides: list[str]) -> DictConfig:

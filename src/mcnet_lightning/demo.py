@@ -1,0 +1,27 @@
+"""Command: `python -m mcnet_lightning.demo` serves a page on which pictures are restored in a browser."""
+
+from omegaconf import DictConfig
+
+from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.launch import launch
+
+
+def main() -> None:
+    launch("demo", run)
+
+
+def run(config: DictConfig) -> None:
+    """Serves until it is interrupted. Raises ConfigError if gradio is missing or the port is taken."""
+    from importlib.util import find_spec
+
+    if find_spec("gradio") is None:
+        raise ConfigError("the demo needs the package gradio; install it with pip install 'mcnet-lightning[demo]'")
+    from mcnet_lightning.build import choose_device
+    from mcnet_lightning.demonstration.serving import serve
+
+    choose_device(config.device)
+    serve(config.host, config.port, config.max_megabytes, config.max_megapixels, config.device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""One picture of a visitor, restored as `restore` restores it, and everything that the page shows of it."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from mcnet_lightning.build import build_restorer, describe_restorer
+from mcnet_lightning.demonstration.views import LEVELS, ErrorMap, displayed, error_map, magnified
+from mcnet_lightning.errors import ConfigError, MCNetError
+from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.restoration import agreement, read_picture, save_certified
+from mcnet_lightning.restoration.batch import describe_measurement, restore_measurement
+from mcnet_lightning.restoration.certificate import certificate_path, worst_channel
+from mcnet_lightning.restoration.writing import SUFFIX, Format
+from mcnet_lightning.settings import compose_config
+
+FORMATS: tuple[Format, ...] = ("png8", "tiff")  # the last one is what the page shows
+LONGEST_STEM = 100
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a visitor chose; the names and ranges are those of the keys of `restore`."""
+
+    backbone: str
+    scale: int
+    boundary: str
+    epsilon: float | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Everything that is seen of one restoration.
+
+    lr, backbone, mcnet: RGB pictures of equal size. change: |MCNet - backbone|; residual_before and residual_after:
+    |A x - b| of the backbone and of MCNet, on one scale. certificates and files: of the PNG and of the TIFF.
+    """
+
+    sentence: str
+    lr: Image.Image
+    backbone: Image.Image
+    mcnet: Image.Image
+    change: ErrorMap
+    residual_before: ErrorMap
+    residual_after: ErrorMap
+    certificates: dict[str, dict[str, Any]]
+    files: list[Path]
+
+
+class Demonstrator:
+    """Restores uploads within a limit: `max_megapixels` million pixels of the result."""
+
+    def __init__(self, max_megapixels: float, device: str = "auto") -> None:
+        self.words = [f"max_megapixels={max_megapixels}", f"device={device}"]
+
+    def __call__(self, upload: Path | None, choice: Choice, folder: Path) -> Shown:
+        """Writes the results into `folder`. Raises MCNetError, in one sentence, for what cannot be restored."""
+        if upload is None:
+            raise ConfigError("there is no picture yet; drop one into the field")
+        try:
+            return self._shown(upload, choice, folder)
+        except MCNetError as error:  # a visitor knows the name of the file alone
+            raise type(error)(str(error).replace(f"{upload.parent}{os.sep}", "")) from None
+        except MemoryError:
+            raise MCNetError("there is not enough memory for this picture; cut or shrink it") from None
+
+    def _shown(self, upload: Path, choice: Choice, folder: Path) -> Shown:
+        config = compose_config("restore", [*self.words, *_words(choice)])
+        restorer = build_restorer(config)
+        measurement = read_picture(upload, config.max_megapixels / config.scale**2)
+        restored, about = restore_measurement(measurement, restorer, describe_restorer(config, restorer))
+        record = {**describe_measurement(upload, measurement), **about}
+        stem = f"{upload.stem[:LONGEST_STEM]}_x{config.scale}"
+        certificates: dict[str, dict[str, Any]] = {}
+        files: list[Path] = []
+        for format in FORMATS:
+            path = folder / f"{stem}{SUFFIX[format]}"
+            certificates[format] = save_certified(
+                path,
+                restored.picture,
+                measurement,
+                restorer.operator,
+                format=format,
+                epsilon=restorer.epsilon,
+                record=record,
+            )
+            files += [path, certificate_path(path)]
+        saved, prior = read_picture(path, math.inf), restored.prior
+        return Shown(
+            sentence=summary(certificates, agreement(prior, measurement, restorer.operator).lr_psnr),
+            **_views(saved.colour, prior.colour, measurement.colour, restorer.operator),
+            certificates=certificates,
+            files=files,
+        )
+
+
+def _words(choice: Choice) -> list[str]:
+    """The same choice on the command line of `restore`."""
+    return [
+        f"backbone={choice.backbone}",
+        f"scale={choice.scale}",
+        f"operator.boundary={choice.boundary}",
+        f"epsilon={choice.epsilon}",
+    ]
+
+
+def _views(made: Tensor, prior: Tensor, given: Tensor, operator: MeasurementOperator) -> dict[str, Any]:
+    """The pictures of `Shown`; `made` are the pixels of the saved TIFF."""
+    size = made.shape[-2], made.shape[-1]
+    before = error_map(operator(prior[None])[0] - given, size)
+    after = error_map(operator(made[None])[0] - given, size, peak=before.white / LEVELS)
+    return {
+        "lr": displayed(magnified(given, size)),
+        "backbone": displayed(prior),
+        "mcnet": displayed(made),
+        "change": error_map(made - prior, size),
+        "residual_before": before,
+        "residual_after": after,
+    }
+
+
+def summary(certificates: dict[str, dict[str, Any]], prior_lr_psnr: float) -> str:
+    """What the certificates say, in a few short sentences (Markdown)."""
+    tiff, png = certificates["tiff"], certificates["png8"]
+    epsilon = f"epsilon={tiff['epsilon']:g}"
+    agrees = "agrees" if tiff["epsilon_met"] else "does not agree"
+    text = (
+        f"**The float TIFF {agrees} with your picture within {epsilon}:** ||A x − b||₂ is {worst_channel(tiff):.1e} in "
+        f"the worst channel, LR-PSNR {_decibel(tiff['lr_psnr'])}; of the backbone alone it is "
+        f"{_decibel(prior_lr_psnr)}. The 8-bit PNG has {_decibel(png['lr_psnr'])}"
+    )
+    text += f" and meets {epsilon}, too." if png["epsilon_met"] else f"; 8 bit are too coarse for {epsilon}."
+    if tiff["layer"] is None:
+        text += " There is no bundled layer for this backbone: its picture was projected."
+    return text + (f"\n\n**Take care:** {tiff['warning']}." if tiff["warning"] else "")
+
+
+def _decibel(value: float | None) -> str:
+    return "infinite" if value is None else f"{value:.1f} dB"
