@@ -1,6 +1,7 @@
 """A backbone on an image of any size: in overlapping tiles, smaller ones when memory runs out."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 
@@ -11,6 +12,7 @@ from mcnet_lightning.backbones.frozen import FrozenBackbone
 from mcnet_lightning.errors import MCNetError
 
 SMALLEST_TILE = 32  # LR pixels
+EXHAUSTED = ("can't allocate memory", "bad_alloc", "could not create a primitive")  # torch, C++, oneDNN
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,18 @@ def tiled_picture(backbone: FrozenBackbone, backbone_input: Tensor, tiling: Tili
 def out_of_memory(error: BaseException) -> bool:
     """Whether torch or Python ran out of memory, on whatever device."""
     text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(said in text for said in EXHAUSTED)
+
+
+@contextmanager
+def plain_memory_errors() -> Iterator[None]:
+    """Turns the RuntimeError of a library that ran out of memory into a MemoryError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise MemoryError(str(error)) from error
+        raise
 
 
 def _assembled(backbone: FrozenBackbone, image: Tensor, size: int, overlap: int) -> Tensor:

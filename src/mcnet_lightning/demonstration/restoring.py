@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from mcnet_lightning.backbones.tiling import plain_memory_errors
 from mcnet_lightning.build import build_restorer, describe_restorer
 from mcnet_lightning.demonstration.views import LEVELS, ErrorMap, displayed, error_map, magnified
 from mcnet_lightning.errors import ConfigError, MCNetError
@@ -63,7 +64,8 @@ class Demonstrator:
         if upload is None:
             raise ConfigError("there is no picture yet; drop one into the field")
         try:
-            return self._shown(upload, choice, folder)
+            with plain_memory_errors():
+                return self._shown(upload, choice, folder)
         except MCNetError as error:  # a visitor knows the name of the file alone
             raise type(error)(str(error).replace(f"{upload.parent}{os.sep}", "")) from None
         except MemoryError:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from mcnet_lightning.backbones.tiling import plain_memory_errors
 from mcnet_lightning.errors import ConfigError, DataError, MCNetError
 from mcnet_lightning.imaging.io import EXTENSIONS
 from mcnet_lightning.restoration.certificate import certificate_path, file_digest, read_certificate
@@ -102,7 +103,8 @@ def run_jobs(
                     f"{job.target} exists and was not made from this file with these settings; "
                     "overwrite=true replaces it"
                 )
-            report.made.append(make(job, key))
+            with plain_memory_errors():
+                report.made.append(make(job, key))
         except (MCNetError, OSError, MemoryError) as error:
             text = "not enough memory" if isinstance(error, MemoryError) else " ".join(str(error).split())
             report.failed.append((job.source, text))
