@@ -16,7 +16,7 @@ from mcnet_lightning.operators.base import RANK_TOLERANCE, DiagonalGramOperator,
 from mcnet_lightning.operators.kernels import BICUBIC, Kernel
 
 Boundary = Literal["truncated", "symmetric", "replicate"]
-NEGLIGIBLE = 1e-12  # entries of orthogonal factors below this are set to zero: they only make subnormal numbers
+NEGLIGIBLE = 1e-16  # entries of orthogonal factors below this are set to zero: they only make subnormal numbers
 
 
 @lru_cache(maxsize=256)
