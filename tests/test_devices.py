@@ -31,13 +31,14 @@ def test_two_processes_find_what_one_finds(launcher: str, pictures: Path) -> Non
     place = launcher.replace(" ", "_")
     swept = bool(LAUNCHERS[launcher])
     directory = f"hydra.sweep.dir={place}" if swept else f"hydra.run.dir={place}"
+    before = {path.name for path in pictures.iterdir()}
     finish(start(pictures, *SETTINGS, *TWO, *LAUNCHERS[launcher], directory))
     assert not left_behind(pictures)
     folders = [pictures / place / f"scale={scale}" for scale in (2, 3)] if swept else [pictures / place]
     if swept:
         found = {path.name for path in (pictures / place).iterdir() if path.is_dir() and path.name[0] != "."}
         assert found == {folder.name for folder in folders}
-    assert not (pictures / "outputs").exists()
+    assert {path.name for path in pictures.iterdir()} - before == {place}
     for folder in folders:
         reference = pictures / "one" / (folder.name if swept else "scale=2")
         for ours, theirs in zip(rows(folder / "metrics.csv"), rows(reference / "metrics.csv"), strict=True):
