@@ -86,7 +86,7 @@ def test_a_cancelled_job_is_finished_by_the_same_command(slurm: Path) -> None:
 def test_a_job_is_put_back_before_its_time_is_up(slurm: Path) -> None:
     begin = time.monotonic()
     driver = start(slurm, "-m", "scale=2", "trainer.max_epochs=8", *TWO_TASKS)
-    wait_for(driver, lambda: list(slurm.glob("multirun/train/*/scale=2/checkpoints/last.ckpt")))
+    wait_for(driver, lambda: list(slurm.glob("multirun/train/*/job/checkpoints/last.ckpt")))
     (job,) = slurm_says("squeue", "-h", "-o", "%A").split()
     slurm_says("scancel", "--signal=USR2", job)  # what Slurm sends signal_delay_s before the end
     wait_for(driver, lambda: slurm_says("squeue", "-h", "-o", "%T").strip() == "PENDING")
@@ -96,7 +96,7 @@ def test_a_job_is_put_back_before_its_time_is_up(slurm: Path) -> None:
     (table,) = slurm.glob("multirun/train/*/sweep.csv")
     assert [row["state"] for row in rows(table)] == ["complete"]
     assert "goes on from step" in logs_of(table.parent)
-    steps = [int(row["step"]) for row in rows(table.parent / "scale=2" / "history.csv") if row["train/loss"]]
+    steps = [int(row["step"]) for row in rows(table.parent / "job" / "history.csv") if row["train/loss"]]
     assert steps == list(range(steps[-1] + 1))
     print(f"a job of 2 tasks, put back in the queue and finished: {time.monotonic() - begin:.0f} s")
 

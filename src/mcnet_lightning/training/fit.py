@@ -46,7 +46,7 @@ def fit(
     common: dict[str, Any] = {"dirpath": checkpoints, "save_top_k": 1, "enable_version_counter": False}
     run_callbacks: list[Callback] = [
         ModelCheckpoint(filename="best", monitor="val/psnr", mode="max", **common),
-        ModelCheckpoint(filename="last", every_n_train_steps=config.checkpoint_steps, save_on_exception=True, **common),
+        ModelCheckpoint(filename="last", every_n_train_steps=config.checkpoint_steps, **common),
         LearningRateMonitor("step"),
         WorldSize(),
         EndTogether(checkpoints / "last.ckpt"),

@@ -16,8 +16,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mcnet_lightning.errors import ConfigError
 
-# SIGTERM from a person or a scheduler; USR1 (Lightning) and USR2 (submitit) ask for a requeue before the time limit
-ENDING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+REQUEUING = (signal.SIGUSR1, signal.SIGUSR2)  # before the time limit; Lightning listens to USR1, submitit to USR2
+ENDING = (signal.SIGINT, signal.SIGTERM, *REQUEUING)
 PATIENCE = 600.0  # seconds that the other processes have to end by themselves; they die with the first at the latest
 
 
@@ -38,14 +38,15 @@ class WorldSize(Callback):
 class EndTogether(Callback):
     """Lets a signal wait for the end of the step, agrees on it with all processes, and only then acts on it.
 
-    A signal that interrupted one process within a step would leave the others waiting for it in a collective call.
-    What acts on it is the handler that was there before (a scheduler's requeue), else SIGTERM ends the run; either
-    way the last checkpoint is written first.
+    A signal that interrupted one process within a step would leave the others waiting for it in a collective call, and
+    a checkpoint written within a step counts its patches as seen. After the step the checkpoint is written first; then
+    the handler that was there before acts (a scheduler's requeue), else the run ends. A second Ctrl-C acts at once.
     """
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
         self.received = 0
+        self.agreed = 0
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -53,26 +54,36 @@ class EndTogether(Callback):
             return
         for number in ENDING:
             handler = signal.getsignal(number)
-            if number == signal.SIGTERM or callable(handler):
+            if number not in REQUEUING or callable(handler):
                 self._before[number] = handler
                 signal.signal(number, self._remember)
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         received = torch.tensor(float(self.received), device=pl_module.device)
-        number = int(trainer.strategy.reduce(received, reduce_op="max"))
+        self.agreed = int(trainer.strategy.reduce(received, reduce_op="max"))
+        if self.agreed and trainer.checkpoint_callbacks:
+            trainer.save_checkpoint(self.checkpoint, weights_only=False)
+
+    def on_train_batch_start(self, *_: Any) -> None:  # by then the step is logged, and validated if it ends an epoch
+        self._act()
+
+    def on_fit_end(self, *_: Any) -> None:
+        self.agreed = self.received  # after the last step
+        self._act()
+
+    def _act(self) -> None:
+        number = self.agreed
         if not number:
             return
-        if number != signal.SIGTERM and callable(self._before.get(number)):
-            if trainer.checkpoint_callbacks:
-                trainer.save_checkpoint(self.checkpoint, weights_only=False)
+        if number in REQUEUING and callable(self._before.get(number)):
             self._before[number](number, None)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise SIGTERMException
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.received:  # after the last step
-            raise SIGTERMException
-
     def _remember(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT == self.received:
+            raise KeyboardInterrupt
         self.received = max(self.received, number)
 
 
