@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -139,30 +140,29 @@ def _tensorboard(folder: Path, config: dict[str, Any]) -> TensorBoardLogger:
 
 def _mlflow(settings: LoggerConfig, folder: Path, name: str, config: dict[str, Any], tags: list[str]) -> MLFlowLogger:
     """An MLflow run; the earlier one if this run goes on. RUN/mlflow_run holds its id."""
-    place, store = str(settings.mlflow), folder
+    if find_spec("mlflow") is None:
+        raise ConfigError('logger=mlflow needs the extra: pip install "mcnet-lightning[mlflow]"')
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    place, artifacts, store = str(settings.mlflow), None, folder
     if "://" not in place:
         store = Path(place).absolute()
-        store.mkdir(parents=True, exist_ok=True)
-        place = f"sqlite:///{store}/mlflow.db"
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    try:
-        run_id = _earlier_mlflow_run(folder, place)
+        place, artifacts = f"sqlite:///{store}/mlflow.db", (store / "artifacts").as_uri()
+    store.mkdir(parents=True, exist_ok=True)
+    with FileLock(store / ".mlflow.lock"):  # jobs that begin together would make the database together
+        earlier = _earlier_mlflow_run(folder, place)
         logger = MLFlowLogger(
             experiment_name=settings.project,
             run_name=name,
             tracking_uri=place,
             tags={"tags": ",".join(tags), "sweep": settings.group or sweep_group() or ""},
-            artifact_location=None if store == folder else (store / "artifacts").as_uri(),
-            run_id=run_id,
+            artifact_location=artifacts,
+            run_id=earlier,
         )
-    except ModuleNotFoundError:
-        raise ConfigError('logger=mlflow needs the extra: pip install "mcnet-lightning[mlflow]"') from None
-    with FileLock(store / ".mlflow.lock"):  # jobs that begin together would each make the database
-        new_id = logger.run_id  # None in all but the first process
-    if new_id is not None and new_id != run_id:
+        run_id = logger.run_id  # None in all but the first process
+    if run_id is not None and run_id != earlier:
         logger.log_hyperparams(config)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MLFLOW_RUN).write_text(new_id)
+        (folder / MLFLOW_RUN).write_text(run_id)
     return logger
 
 
