@@ -6,12 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sweep_commands import SETTINGS, TIMEOUT, finish, left_behind, make_pictures, rows, start
+from sweep_commands import SETTINGS, STARTED_BY, TIMEOUT, finish, left_behind, make_pictures, rows, start
 
 HERE = Path(__file__).parent
 TWO_TASKS = [
@@ -99,6 +100,28 @@ def test_a_job_is_put_back_before_its_time_is_up(slurm: Path) -> None:
     steps = [int(row["step"]) for row in rows(table.parent / "job" / "history.csv") if row["train/loss"]]
     assert steps == list(range(steps[-1] + 1))
     print(f"a job of 2 tasks, put back in the queue and finished: {time.monotonic() - begin:.0f} s")
+
+
+def test_a_batch_script_of_ones_own_is_put_back_too(slurm: Path) -> None:
+    """Lightning finds its processes by itself; USR1 asks for the requeue."""
+    begin = time.monotonic()
+    words = [*SETTINGS, "scale=2", "trainer.max_epochs=8", "logger=csv", "trainer=ddp", "trainer.devices=2"]
+    command = f"srun {sys.executable} -m mcnet_lightning.train {' '.join(words)}"
+    options = ["--ntasks=2", "--requeue", "--open-mode=append", "--signal=USR1@60", "--output=job.log"]
+    environment = {**os.environ, "MCNET_CACHE": "cache", "OMP_NUM_THREADS": "1", STARTED_BY: slurm.name}
+    driver = subprocess.Popen(["sbatch", "--wait", *options, "--wrap", command], cwd=slurm, env=environment)
+    wait_for(driver, lambda: list(slurm.glob("outputs/train/*/checkpoints/last.ckpt")))
+    (job,) = slurm_says("squeue", "-h", "-o", "%A").split()
+    slurm_says("scancel", "--signal=USR1", job)
+    wait_for(driver, lambda: slurm_says("squeue", "-h", "-o", "%T").strip() == "PENDING")
+    slurm_says("scontrol", "update", f"JobId={job}", "StartTime=now")
+    assert driver.wait(TIMEOUT) == 0, (slurm / "job.log").read_text()
+    (run,) = (slurm / "outputs" / "train").iterdir()
+    assert (run / "metrics.csv").is_file()
+    assert "goes on from step" in (slurm / "job.log").read_text()
+    steps = [int(row["step"]) for row in rows(run / "history.csv") if row["train/loss"]]
+    assert steps == list(range(steps[-1] + 1))
+    print(f"a batch script of 2 tasks, put back in the queue and finished: {time.monotonic() - begin:.0f} s")
 
 
 def logs_of(sweep: Path) -> str:

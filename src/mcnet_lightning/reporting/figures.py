@@ -29,7 +29,7 @@ def curve_figure(axis: str, curves: Sequence[Curve]) -> "Figure":
     for number, curve in enumerate(shown):
         trade_off = axis == "epsilon"
         x = [point.consistency if trade_off else point.value for point in curve.points]
-        style = {"color": f"C{number % 10}", "marker": "os"[number // 10], "markersize": 4}
+        style: dict[str, Any] = {"color": f"C{number % 10}", "marker": "os"[number // 10], "markersize": 4}
         plot.plot(x, [point.psnr for point in curve.points], label=curve.label, **style)
         if trade_off:
             for point, place in zip(curve.points, x, strict=True):

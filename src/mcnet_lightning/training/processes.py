@@ -1,8 +1,10 @@
 """A training in several processes: as many as were asked for, stopped together, and none left behind."""
 
 import contextlib
+import os
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -16,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mcnet_lightning.errors import ConfigError
 
-REQUEUING = (signal.SIGUSR1, signal.SIGUSR2)  # before the time limit; Lightning listens to USR1, submitit to USR2
+REQUEUING = (signal.SIGUSR1, signal.SIGUSR2)  # before the time limit, to jobs of Lightning's and of submitit's
 ENDING = (signal.SIGINT, signal.SIGTERM, *REQUEUING)
 PATIENCE = 600.0  # seconds that the other processes have to end by themselves; they die with the first at the latest
 
@@ -40,7 +42,8 @@ class EndTogether(Callback):
 
     A signal that interrupted one process within a step would leave the others waiting for it in a collective call, and
     a checkpoint written within a step counts its patches as seen. After the step the checkpoint is written first; then
-    the handler that was there before acts (a scheduler's requeue), else the run ends. A second Ctrl-C acts at once.
+    USR1 puts the Slurm job back in the queue, USR2 is left to the handler that was there before (submitit's, which does
+    the same), and the run ends. A second Ctrl-C acts at once.
     """
 
     def __init__(self, checkpoint: Path) -> None:
@@ -75,7 +78,9 @@ class EndTogether(Callback):
         number = self.agreed
         if not number:
             return
-        if number in REQUEUING and callable(self._before.get(number)):
+        if number == signal.SIGUSR1:
+            requeue()
+        if number == signal.SIGUSR2:
             self._before[number](number, None)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
@@ -85,6 +90,21 @@ class EndTogether(Callback):
         if number == signal.SIGINT == self.received:
             raise KeyboardInterrupt
         self.received = max(self.received, number)
+
+
+def requeue() -> None:
+    """Has Slurm put this job back in the queue; the first of its tasks asks. It goes on from `requeued_checkpoint`."""
+    if os.environ.get("SLURM_PROCID", "0") != "0":
+        return
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID", "")
+    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+    print(f"job {job} is put back in the queue" if done.returncode == 0 else done.stderr.strip(), file=sys.stderr)
+
+
+def requeued_checkpoint(checkpoint: Path) -> str | None:
+    """The checkpoint of this job's earlier part, if Slurm has put it back in the queue."""
+    return str(checkpoint) if "SLURM_RESTART_COUNT" in os.environ and checkpoint.is_file() else None
 
 
 def leave_process_group(trainer: pl.Trainer) -> None:
