@@ -107,7 +107,14 @@ def test_a_batch_script_of_ones_own_is_put_back_too(slurm: Path) -> None:
     begin = time.monotonic()
     words = [*SETTINGS, "scale=2", "trainer.max_epochs=8", "logger=csv", "trainer=ddp", "trainer.devices=2"]
     command = f"srun {sys.executable} -m mcnet_lightning.train {' '.join(words)}"
-    options = ["--ntasks=2", "--requeue", "--open-mode=append", "--signal=USR1@60", "--output=job.log"]
+    options = [
+        "--nodes=1",
+        "--ntasks-per-node=2",
+        "--requeue",
+        "--open-mode=append",
+        "--signal=USR1@60",
+        "--output=job.log",
+    ]
     environment = {**os.environ, "MCNET_CACHE": "cache", "OMP_NUM_THREADS": "1", STARTED_BY: slurm.name}
     driver = subprocess.Popen(["sbatch", "--wait", *options, "--wrap", command], cwd=slurm, env=environment)
     wait_for(driver, lambda: list(slurm.glob("outputs/train/*/checkpoints/last.ckpt")))

@@ -77,10 +77,10 @@ def fit(
 
 
 def _trainer(**arguments: Any) -> pl.Trainer:
-    """Lightning's Trainer. Raises ConfigError where this machine has no such devices."""
+    """Lightning's Trainer. Raises ConfigError where there are no such devices, or Slurm started it otherwise."""
     try:
         return pl.Trainer(**arguments)
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
 
 
