@@ -6,6 +6,8 @@ import pytest
 import torch
 from sweep_commands import SETTINGS, finish, left_behind, make_pictures, rows, start
 
+# solves that converge: where they stop at their cap, Anderson's method makes much of float32's rounding
+CONVERGING = [*SETTINGS, "denoiser=averaged", "solver.max_evaluations=100", "backward.max_products=40"]
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.max_epochs=1", "logger=csv"]
 LAUNCHERS = {
     "single run": [],
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.slow
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("devices")
     make_pictures(folder)
-    words = ["-m", "scale=2,3", *SETTINGS, "trainer.max_epochs=1", "logger=csv", "hydra.sweep.dir=one"]
+    words = ["-m", "scale=2,3", *CONVERGING, "trainer.max_epochs=1", "logger=csv", "hydra.sweep.dir=one"]
     finish(start(folder, *words))
     return folder
 
@@ -31,21 +33,22 @@ def test_two_processes_find_what_one_finds(launcher: str, pictures: Path) -> Non
     place = launcher.replace(" ", "_")
     swept = bool(LAUNCHERS[launcher])
     directory = f"hydra.sweep.dir={place}" if swept else f"hydra.run.dir={place}"
-    finish(start(pictures, *SETTINGS, *TWO, *LAUNCHERS[launcher], directory))
+    before = {path.name for path in pictures.iterdir()}
+    finish(start(pictures, *CONVERGING, *TWO, *LAUNCHERS[launcher], directory))
     assert not left_behind(pictures)
     folders = [pictures / place / f"scale={scale}" for scale in (2, 3)] if swept else [pictures / place]
     if swept:
         found = {path.name for path in (pictures / place).iterdir() if path.is_dir() and path.name[0] != "."}
         assert found == {folder.name for folder in folders}
-    assert not (pictures / "outputs").exists()
+    assert {path.name for path in pictures.iterdir()} - before == {place}
     for folder in folders:
         reference = pictures / "one" / (folder.name if swept else "scale=2")
         for ours, theirs in zip(rows(folder / "metrics.csv"), rows(reference / "metrics.csv"), strict=True):
-            assert float(ours["psnr_y"]) == pytest.approx(float(theirs["psnr_y"]), abs=1e-3)
+            assert float(ours["psnr_y"]) == pytest.approx(float(theirs["psnr_y"]), abs=1e-4)
         ours, theirs = (
             [row["val/psnr"] for row in rows(run / "history.csv") if row["val/psnr"]] for run in (folder, reference)
         )
-        assert [float(value) for value in ours] == pytest.approx([float(value) for value in theirs], abs=1e-3)
+        assert [float(value) for value in ours] == pytest.approx([float(value) for value in theirs], abs=1e-4)
         checkpoint, single = (
             torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (folder, reference)
         )

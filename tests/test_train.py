@@ -66,7 +66,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data" / "test" / "Small").mkdir(parents=True)
     for image in load_images("photographs", "test"):
         write_png(folder / "data" / "test" / "Small" / f"{image.name}.png", image.rgb[:, :120, :90])
-    words = ("scale=3", "epsilon=0.1", "experiment=tiny", *TEST_SET, "hydra.run.dir=run")
+    words = ("scale=3", "epsilon=0.1", "experiment=tiny", "pictures=true", *TEST_SET, "hydra.run.dir=run")
     done = command(folder, "train", *words, "trainer.log_every_n_steps=1")
     assert done.returncode == 0, done.stderr
     (folder / "stdout").write_text(done.stdout)
@@ -126,6 +126,11 @@ def test_offline_run_reads_back_with_settings_results_pictures_and_table(finishe
 
 def test_comparison_picture_per_validation(finished: Path) -> None:
     assert len(list((finished / "pictures").glob("step_*.png"))) == 1
+
+
+def test_pictures_of_every_method_for_the_page_of_a_sweep(finished: Path) -> None:
+    names = {path.name.rsplit("_", 1)[1] for path in (finished / "pictures").glob("Small_*.png")}
+    assert names >= {"backbone.png", "mcnet.png", "hr.png", "lr.png"}
 
 
 def test_checkpoint_describes_itself_and_holds_no_backbone(finished: Path) -> None:

@@ -53,7 +53,7 @@ class ResumingSweeper(BasicSweeper):
             if needs_work(states[-1]):
                 left.append([*words, *places])
         counts = ", ".join(f"{count} {state}" for state, count in Counter(states).items())
-        print(f"{len(every_job)} jobs in {sweep_dir}: {counts}", flush=True)
+        print(f"{len(every_job)} job{'s' * (len(every_job) > 1)} in {sweep_dir}: {counts}", flush=True)
         return list(self.split_overrides_to_chunks(left, max_batch_size)) if left else []
 
     def sweep(self, arguments: list[str]) -> Any:

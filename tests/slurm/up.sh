@@ -44,7 +44,10 @@ if [ ! -f /etc/munge/munge.key ]; then
   chown munge:munge /etc/munge/munge.key
   chmod 400 /etc/munge/munge.key
 fi
-[ -S /run/munge/munge.socket.2 ] || setpriv --reuid=munge --regid=munge --init-groups munged
+if ! munge -n > /dev/null 2>&1; then # none runs yet
+  setpriv --reuid=munge --regid=munge --init-groups munged
+  cp /run/munge/munged.pid "$dir/munged.pid"
+fi
 munge -n | unmunge > /dev/null
 export SLURM_CONF="$dir/slurm.conf"
 slurmctld

@@ -1,18 +1,19 @@
 """Loggers by their settings, and a history that a resumed run continues."""
 
 import csv
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from mcnet_lightning.config.training import Logger
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Record
 from mcnet_lightning.evaluation.tables import with_means
 from mcnet_lightning.training.loggers import HistoryLogger, build_loggers, earlier_id, forget_after
-from mcnet_lightning.training.recording import summary
+from mcnet_lightning.training.recording import record_picture, record_results, summary
 
 
 def test_history_is_always_kept(tmp_path: Path) -> None:
@@ -25,18 +26,45 @@ def test_other_loggers_by_name(tmp_path: Path) -> None:
     assert [type(logger) for logger in loggers] == [HistoryLogger, TensorBoardLogger]
 
 
-def test_mlflow_is_an_extra(tmp_path: Path) -> None:
+def test_tensorboard_holds_settings_means_pictures_and_the_table(tmp_path: Path) -> None:
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    loggers = build_loggers(Logger(wandb=False, tensorboard=True), tmp_path, "run", {"scale": 2}, [])
+    record_picture(loggers, "val/comparison", torch.rand(1, 8, 8), 3)
+    record_results(loggers, with_means(two_methods()), {}, tmp_path, "run")
+    events = accumulators.EventAccumulator(str(tmp_path / "tensorboard"))
+    tags = events.Reload().Tags()
+    assert tags["images"] == ["val/comparison"]
+    assert {"test/psnr", "test/gain"} <= set(tags["scalars"])
+    assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
+    (text,) = events.Tensors("test/images/text_summary")
+    assert text.tensor_proto.string_val[0].decode().count("\n| ") >= len(two_methods())
+
+
+def test_mlflow_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(ConfigError, match=r"mcnet-lightning\[mlflow\]"):
+        build_loggers(Logger(wandb=False, mlflow=str(tmp_path / "mlruns")), tmp_path, "run", {}, [])
+
+
+def test_mlflow_holds_settings_means_pictures_and_the_table(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is an extra: pip install 'mcnet-lightning[mlflow]'")
     settings = Logger(wandb=False, mlflow=str(tmp_path / "mlruns"))
-    try:
-        import mlflow  # noqa: F401
-    except ModuleNotFoundError:
-        with pytest.raises(ConfigError, match=r"mcnet-lightning\[mlflow\]"):
-            build_loggers(settings, tmp_path, "run", {}, [])
-        return
-    _, logger = build_loggers(settings, tmp_path, "run", {"scale": 2}, ["srcnn"])
-    assert isinstance(logger, MLFlowLogger)
-    logger.log_metrics({"test/psnr": 30.0})
-    assert (tmp_path / "mlruns" / "mlflow.db").is_file()
+    loggers = build_loggers(settings, tmp_path, "run", {"scale": 2, "resume": None}, ["srcnn"])
+    again = build_loggers(settings, tmp_path, "run", {"scale": 2, "resume": "last.ckpt"}, ["srcnn"])
+    assert again[1].version == loggers[1].version  # a run that goes on stays one run
+    record_picture(loggers, "val/comparison", torch.rand(1, 8, 8), 3)
+    record_results(loggers, with_means(two_methods()), {"layer_norm_bounds": [1.0]}, tmp_path, "run")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("mcnet_lightning").experiment_id])
+    assert run.data.params["scale"] == "2"
+    assert run.data.metrics["test/gain"] == 1.0
+    assert run.data.tags["tags"] == "srcnn"
+    assert run.info.artifact_uri.startswith((tmp_path / "mlruns").as_uri())
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {
+        "images",
+        "certificate.json",
+        "test_images.json",
+    }
 
 
 def test_a_part_of_the_same_run_keeps_its_wandb_id(tmp_path: Path) -> None:
@@ -67,12 +95,15 @@ def test_history_of_another_run_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "history.csv").read_text() == before
 
 
-def test_summary_holds_means_and_the_gain_of_the_layer() -> None:
+def two_methods() -> list[Record]:
     def record(method: str, image: str, psnr: float) -> Record:
         return Record("paper", "A", "Set", 2, "srcnn", method, image, psnr, 0.9, 1e-6, 100.0)
 
-    rows = [record(method, image, psnr) for method, psnr in (("backbone", 30.0), ("mcnet", 31.0)) for image in "ab"]
-    figures = summary(with_means(rows))
+    return [record(method, image, psnr) for method, psnr in (("backbone", 30.0), ("mcnet", 31.0)) for image in "ab"]
+
+
+def test_summary_holds_means_and_the_gain_of_the_layer() -> None:
+    figures = summary(with_means(two_methods()))
     assert figures["test/gain"] == figures["test/Set/mcnet/gain"] == 1.0
     assert figures["test/psnr"] == 31.0
     assert "test/evaluations" not in figures

@@ -64,6 +64,7 @@ class Consistent(Layered):
     beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
     backward: Any = None
     method: list[str] = key(list(LADDER), "rows of the ladder", choices=METHODS)
+    pictures: bool = key(False, "write each method's picture, HR and LR beside metrics.csv")
     tvtv: TVTV = field(default_factory=TVTV)
     pnp: PnP = field(default_factory=PnP)
 
@@ -77,7 +78,6 @@ class TrainConfig(Training, Consistent):
 class EvaluateConfig(Consistent):
     device: str = key("auto", "where to compute", choices=DEVICES)
     perturbation: Perturbation = field(default_factory=Perturbation)
-    pictures: bool = key(False, "write each method's picture, HR and LR beside metrics.csv")
     traces: bool = key(False, "write traces.csv: the residual at every evaluation of the fixed-point map")
 
 

@@ -9,6 +9,8 @@ from mcnet_lightning.reporting.rows import row_label
 from mcnet_lightning.reporting.runs import Run
 
 SCATTER_AXES = ("log10 consistency", "PSNR", "SSIM", "gain, dB", "evaluations", "seconds", "epsilon")
+SETTINGS = ("scale", "epsilon", "beta", "tolerance")
+MOST_TICKS = 8
 CONSISTENT = 1e-8  # ||A x - b|| below this is rounding
 
 
@@ -53,16 +55,37 @@ def _row(run: Run, method: str, record: Record, backbone: Record | None) -> dict
 
 
 def _parallel(rows: Sequence[dict[str, Any]]) -> Any:
+    """A line per run: from its settings to what the layer reached (every method, where there is no layer)."""
     import plotly.graph_objects as go
 
-    dimensions = [_words(rows, key) for key in ("dataset", "name")]
-    for key in ("scale", "epsilon", "log10 consistency", "evaluations", "SSIM", "gain, dB", "PSNR"):
+    rows = [row for row in rows if row["method"] == "mcnet"] or rows
+    dimensions = [_words(rows, key) for key in ("dataset", "name") if len({row[key] for row in rows}) > 1]
+    for key in (
+        "scale",
+        "epsilon",
+        "beta",
+        "tolerance",
+        "log10 consistency",
+        "evaluations",
+        "SSIM",
+        "gain, dB",
+        "PSNR",
+    ):
         values = [0.0 if row[key] is None else row[key] for row in rows]
         if key == "PSNR" or len(set(values)) > 1:
-            dimensions.append({"label": key, "values": values})
+            dimensions.append({"label": key, "values": values} | _ticks(key, values))
     line = {"color": [row["PSNR"] for row in rows], "colorscale": "Viridis", "showscale": True}
     figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line, labelangle=-12))
-    return figure.update_layout(height=480, margin={"l": 190, "r": 60, "t": 90, "b": 30})
+    left = 7 * max((len(text) for text in dimensions[0].get("ticktext", [])), default=0)
+    return figure.update_layout(height=480, margin={"l": max(60, left), "r": 60, "t": 90, "b": 30})
+
+
+def _ticks(key: str, values: list[float]) -> dict[str, Any]:
+    """Settings have ticks where there are runs, as long as they can be told apart."""
+    found = sorted(set(values))
+    if key not in SETTINGS or len(found) > MOST_TICKS:
+        return {}
+    return {"tickvals": found, "ticktext": [f"{value:g}" for value in found]}
 
 
 def _words(rows: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:

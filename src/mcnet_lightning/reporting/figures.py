@@ -23,12 +23,14 @@ def new_figure(width: float = 7.0, height: float = 4.2) -> "Figure":
 
 def curve_figure(axis: str, curves: Sequence[Curve]) -> "Figure":
     """PSNR against the setting `axis`; for epsilon PSNR against consistency, the trade-off itself."""
-    figure = new_figure()
+    shown = curves[:MOST_CURVES]
+    figure = new_figure(height=3.6 + 0.16 * len(shown))  # the legend is below
     plot = figure.add_subplot()
-    for curve in curves[:MOST_CURVES]:
+    for number, curve in enumerate(shown):
         trade_off = axis == "epsilon"
         x = [point.consistency if trade_off else point.value for point in curve.points]
-        plot.plot(x, [point.psnr for point in curve.points], marker="o", markersize=4, label=curve.label)
+        style: dict[str, Any] = {"color": f"C{number % 10}", "marker": "os"[number // 10], "markersize": 4}
+        plot.plot(x, [point.psnr for point in curve.points], label=curve.label, **style)
         if trade_off:
             for point, place in zip(curve.points, x, strict=True):
                 plot.annotate(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 from PIL import Image
 
 from mcnet_lightning.reporting.crops import Pictured
@@ -31,6 +32,8 @@ RUN_COLUMNS = {
     "evaluations": ".1f",
     "seconds": ".2f",
 }
+WORDS = ("run", "dataset", "name", "protocol", "method")  # columns that are read, not compared
+SETTINGS = ("dataset", "scale", "protocol", "epsilon", "beta", "tolerance")
 
 
 @dataclass
@@ -49,25 +52,48 @@ class Page:
 
     def html(self) -> str:
         environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
-        template = environment.get_template("page.html")
-        return template.render(
+        columns, shared = _columns(self.runs)
+        return environment.get_template("page.html").render(
             page=self,
             style=(TEMPLATES / "page.css").read_text(),
             script=(TEMPLATES / "page.js").read_text(),
-            run_columns=list(RUN_COLUMNS),
-            run_rows=[_run_cells(row) for row in self.runs],
+            links=self._links(),
+            aligned=lambda heading: Markup(' class="words"') if heading in WORDS else "",
+            run_columns=columns,
+            run_shared=shared,
+            run_rows=[_run_row(row, columns) for row in self.runs],
             crops=[(caption, _picture_uri(picture)) for caption, picture in self.crops],
             sliders=[_slider(item) for item in self.sliders[:MOST_PICTURES]],
         )
 
+    def _links(self) -> list[tuple[str, str]]:
+        """Anchor and title of every section."""
+        sections = [
+            ("runs", "Runs", self.runs),
+            ("explore", "Plots", self.explore),
+            ("pictures", "Before and after", self.sliders),
+            ("crops", "Crops", self.crops),
+            ("figures", "Curves", self.figures),
+        ]
+        links = [(anchor, title) for anchor, title, content in sections if content]
+        return links + [
+            (table.name, table.caption.split(",")[0].split(" with ")[0].rstrip(".")) for table in self.tables
+        ]
 
-def _run_cells(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a cell shows and what it is sorted by."""
-    cells = []
-    for name, form in RUN_COLUMNS.items():
-        value = row[name]
-        cells.append(("", "") if value is None else (f"{value:{form}}", str(value)))
-    return cells
+
+def _columns(rows: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
+    """The columns in which something differs, and in words the settings that all rows share."""
+    columns = [name for name in RUN_COLUMNS if any(row[name] is not None for row in rows)]
+    shared = [name for name in columns if name in SETTINGS and len({row[name] for row in rows}) == 1]
+    words = ", ".join(f"{name} {rows[0][name]:{RUN_COLUMNS[name]}}" for name in shared)
+    return [name for name in columns if name not in shared], words
+
+
+def _run_row(row: dict[str, Any], columns: list[str]) -> tuple[str, list[tuple[str, str]]]:
+    """Words that the row can be found by, and what each cell shows and is sorted by."""
+    values = [(RUN_COLUMNS[name], row[name]) for name in columns]
+    cells = [("", "") if value is None else (f"{value:{form}}", str(value)) for form, value in values]
+    return f"{row['dataset']} x{row['scale']} {row['protocol']}", cells
 
 
 def _slider(item: Pictured) -> dict[str, Any]:

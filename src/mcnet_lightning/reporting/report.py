@@ -57,17 +57,18 @@ def _tables(runs: list[Run], seed: int) -> list[Table]:
     tables += [curve_table(axis, curves(runs, axis)) for axis in AXES]
     if len(clean) < len(runs):
         tables.append(robustness_table(runs))
-    return [table for table in tables if table.rows]
+    return [table.without_empty_columns() for table in tables if table.rows]
 
 
 def _figures(runs: list[Run]) -> list[tuple[str, str, str]]:
     """Name, caption and SVG of every figure that the runs allow."""
-    from mcnet_lightning.reporting.figures import convergence_figure, curve_figure, svg
+    from mcnet_lightning.reporting.figures import MOST_CURVES, convergence_figure, curve_figure, svg
 
     found = []
     for axis, caption in CAPTIONS.items():
         if lines := curves(runs, axis):
-            found.append((f"curve_{axis}", caption, svg(curve_figure(axis, lines))))
+            left_out = f" The first {MOST_CURVES} of {len(lines)} lines." if len(lines) > MOST_CURVES else ""
+            found.append((f"curve_{axis}", caption + left_out, svg(curve_figure(axis, lines))))
     if (figure := convergence_figure(runs)) is not None:
         found.append(
             ("convergence", "Convergence: residual after each evaluation of T, a line per image.", svg(figure))

@@ -17,6 +17,11 @@ class Table:
     headings: list[str]
     rows: list[list[str]] = field(default_factory=list)
 
+    def without_empty_columns(self) -> "Table":
+        kept = [place for place in range(len(self.headings)) if any(row[place] for row in self.rows)]
+        rows = [[row[place] for place in kept] for row in self.rows]
+        return Table(self.name, self.caption, [self.headings[place] for place in kept], rows)
+
     def markdown(self) -> str:
         lines = ["| " + " | ".join(self.headings) + " |", "|" + "|".join(["---"] * len(self.headings)) + "|"]
         lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in self.rows]

@@ -1,6 +1,7 @@
 """Finds the files of conf/ and composes them with the schemas, through Hydra; every failure is one sentence."""
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ def composing(config_name: str) -> Iterator[None]:
     """
     folder = conf_dir(config_name)
     register_schemas()
+    expect_launcher_schemas()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -39,6 +41,11 @@ def composing(config_name: str) -> Iterator[None]:
             yield
     finally:
         GlobalHydra.instance().hydra = running
+
+
+def expect_launcher_schemas() -> None:
+    """conf/hydra/launcher/ is checked against the plugins' own settings, as is meant; Hydra would warn of it."""
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
 def composed(config_name: str, overrides: list[str]) -> DictConfig:

@@ -26,8 +26,8 @@ def report(jobs: Sequence[Job], sweep_dir: Path, console: Console | None = None)
     swept = list(jobs[0].settings) if jobs else []
     counts = Counter(row["state"] for row in rows)
     summary = ", ".join(f"{count} {state}" for state, count in counts.items())
-    dataset = next((row["dataset"] for row in rows if row["dataset"]), "")
-    table = Table(title=f"{sweep_dir}: {len(rows)} jobs, {summary}" + (f"; means over {dataset}" if dataset else ""))
+    dataset = next((f"; means over {row['dataset']}" for row in rows if row["dataset"]), "")
+    table = Table(title=f"{sweep_dir}: {len(rows)} job{'s' * (len(rows) > 1)}, {summary}{dataset}")
     for heading in [*swept, "state"]:
         table.add_column(heading, no_wrap=True)
     for heading in ("PSNR", "gain", "||Ax-b||", "evals", "s"):

@@ -7,10 +7,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ProgressBar, RichProgressBar
-from pytorch_lightning.loggers import WandbLogger
 
 from mcnet_lightning.evaluation.figures import comparison_picture
 from mcnet_lightning.imaging import write_png
+from mcnet_lightning.training.recording import record_picture
 
 
 def progress() -> Callback:
@@ -34,7 +34,7 @@ def _short(value: Any) -> str:
 
 
 class ComparisonPictures(Callback):
-    """After each validation writes LR, backbone, MCNet, HR and error maps of its first image, and sends them to W&B.
+    """After each validation writes LR, backbone, MCNet, HR and error maps of its first image; also to the loggers.
 
     Asks the module for `last_validation_image`, a dict of the panels.
     """
@@ -49,6 +49,4 @@ class ComparisonPictures(Callback):
         picture = comparison_picture(**panels)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_png(self.folder / f"step_{trainer.global_step:06d}.png", picture)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("val/comparison", [picture[0].numpy()], step=trainer.global_step)
+        record_picture(trainer.loggers, "val/comparison", picture, trainer.global_step)

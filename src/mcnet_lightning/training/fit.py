@@ -16,7 +16,7 @@ from mcnet_lightning.config.training import Trainer as TrainerConfig
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.training.callbacks import progress
 from mcnet_lightning.training.loggers import build_loggers, forget_after
-from mcnet_lightning.training.processes import EndTogether, WorldSize, leave_process_group
+from mcnet_lightning.training.processes import EndTogether, WorldSize, leave_process_group, requeued_checkpoint
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -39,17 +39,19 @@ def fit(
     anything left to do: `module.trainer.is_global_zero`.
     """
     checkpoints = folder / "checkpoints"
-    if config.resume is not None:
-        if not Path(config.resume).is_file():
-            raise ConfigError(f"resume={config.resume}: there is no such checkpoint")
-        forget_after(Path(config.resume), folder)
+    last = checkpoints / "last.ckpt"
+    resume = config.resume or requeued_checkpoint(last)
+    if resume is not None:
+        if not Path(resume).is_file():
+            raise ConfigError(f"resume={resume}: there is no such checkpoint")
+        forget_after(Path(resume), folder)
     common: dict[str, Any] = {"dirpath": checkpoints, "save_top_k": 1, "enable_version_counter": False}
     run_callbacks: list[Callback] = [
         ModelCheckpoint(filename="best", monitor="val/psnr", mode="max", **common),
-        ModelCheckpoint(filename="last", every_n_train_steps=config.checkpoint_steps, save_on_exception=True, **common),
+        ModelCheckpoint(filename="last", every_n_train_steps=config.checkpoint_steps, **common),
         LearningRateMonitor("step"),
         WorldSize(),
-        EndTogether(checkpoints / "last.ckpt"),
+        EndTogether(last),
         *(callbacks or []),
     ]
     if config.optimiser.weight_average > 0:
@@ -67,18 +69,18 @@ def fit(
         }
     )
     start = time.perf_counter()
-    trainer.fit(module, data, ckpt_path=config.resume, weights_only=True)
+    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     if arguments.enable_checkpointing:
-        trainer.save_checkpoint(checkpoints / "last.ckpt", weights_only=False)
+        trainer.save_checkpoint(last, weights_only=False)
     leave_process_group(trainer)
     return time.perf_counter() - start
 
 
 def _trainer(**arguments: Any) -> pl.Trainer:
-    """Lightning's Trainer. Raises ConfigError where this machine has no such devices."""
+    """Lightning's Trainer. Raises ConfigError where there are no such devices, or Slurm started it otherwise."""
     try:
         return pl.Trainer(**arguments)
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
 
 
@@ -88,6 +90,7 @@ def _quieten_lightning() -> None:
         logging.getLogger(talkative).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # ImageMeans has reduced these already

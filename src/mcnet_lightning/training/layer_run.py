@@ -67,7 +67,8 @@ def _train_and_measure(config: DictConfig, folder: Path) -> list[Record] | None:
     certificate = module.certificate()
     save_layer(folder / "layer.safetensors", model.layer, {**header, "certificate": json.dumps(certificate)})
     device = "cpu" if config.trainer.accelerator == "cpu" else "auto"
-    records = evaluate_ladder(build_ladder(config, backbone, model.layer, degradation, device), test_images)
+    ladder = build_ladder(config, backbone, model.layer, degradation, device)
+    records = evaluate_ladder(ladder, test_images, pictures=folder / "pictures" if config.pictures else None)
     means = [row for row in records if row.image == MEAN]
     title = f"equilibrium layer {name} on {backbone.spec.label}"
     write_model_card(folder, title, config, _start(config), seconds, module.trainer, _card(model, means))

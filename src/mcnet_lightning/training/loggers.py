@@ -5,10 +5,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
@@ -18,6 +20,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from mcnet_lightning.config.training import Logger as LoggerConfig
 from mcnet_lightning.errors import ConfigError
 
+MLFLOW_RUN = "mlflow_run"
 HISTORY = "history.csv"  # metrics.csv is the finished run's result, written once, by evaluation
 
 
@@ -76,9 +79,9 @@ def build_loggers(
     if settings.wandb:
         loggers.append(_wandb(settings, folder, name, config, [*tags, *settings.tags]))
     if settings.tensorboard:
-        loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
+        loggers.append(_tensorboard(folder, config))
     if settings.mlflow is not None:
-        loggers.append(_mlflow(settings, name, config, tags))
+        loggers.append(_mlflow(settings, folder, name, config, [*tags, *settings.tags]))
     return loggers
 
 
@@ -129,20 +132,49 @@ def earlier_id(folder: Path) -> str | None:
     return runs[-1].name.rsplit("-", 1)[-1] if runs else None
 
 
-def _mlflow(settings: LoggerConfig, name: str, config: dict[str, Any], tags: list[str]) -> MLFlowLogger:
-    place = str(settings.mlflow)
+def _tensorboard(folder: Path, config: dict[str, Any]) -> TensorBoardLogger:
+    logger = TensorBoardLogger(folder, name="tensorboard", version="", default_hp_metric=False)
+    logger.log_hyperparams(config)
+    return logger
+
+
+def _mlflow(settings: LoggerConfig, folder: Path, name: str, config: dict[str, Any], tags: list[str]) -> MLFlowLogger:
+    """An MLflow run; the earlier one if this run goes on. RUN/mlflow_run holds its id."""
+    if find_spec("mlflow") is None:
+        raise ConfigError('logger=mlflow needs the extra: pip install "mcnet-lightning[mlflow]"')
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    place, artifacts, store = str(settings.mlflow), None, folder
     if "://" not in place:
-        folder = Path(place).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        place = f"sqlite:///{folder}/mlflow.db"
-    try:
+        store = Path(place).absolute()
+        place, artifacts = f"sqlite:///{store}/mlflow.db", (store / "artifacts").as_uri()
+    store.mkdir(parents=True, exist_ok=True)
+    with FileLock(store / ".mlflow.lock"):  # jobs that begin together would make the database together
+        earlier = _earlier_mlflow_run(folder, place)
         logger = MLFlowLogger(
             experiment_name=settings.project,
             run_name=name,
             tracking_uri=place,
-            tags={"tags": ",".join([*tags, *settings.tags]), "sweep": settings.group or sweep_group() or ""},
+            tags={"tags": ",".join(tags), "sweep": settings.group or sweep_group() or ""},
+            artifact_location=artifacts,
+            run_id=earlier,
         )
-    except ModuleNotFoundError:
-        raise ConfigError('logger=mlflow needs the extra: pip install "mcnet-lightning[mlflow]"') from None
-    logger.log_hyperparams(config)
+        run_id = logger.run_id  # None in all but the first process
+    if run_id is not None and run_id != earlier:
+        logger.log_hyperparams(config)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MLFLOW_RUN).write_text(run_id)
     return logger
+
+
+def _earlier_mlflow_run(folder: Path, place: str) -> str | None:
+    """The MLflow run of an earlier part of this run, if the database still knows it."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    marker = folder / MLFLOW_RUN
+    if not marker.is_file():
+        return None
+    try:
+        return str(MlflowClient(place).get_run(marker.read_text()).info.run_id)
+    except MlflowException:
+        return None

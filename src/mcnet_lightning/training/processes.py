@@ -1,8 +1,10 @@
 """A training in several processes: as many as were asked for, stopped together, and none left behind."""
 
 import contextlib
+import os
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -16,8 +18,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mcnet_lightning.errors import ConfigError
 
-# SIGTERM from a person or a scheduler; USR1 (Lightning) and USR2 (submitit) ask for a requeue before the time limit
-ENDING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+REQUEUING = (signal.SIGUSR1, signal.SIGUSR2)  # before the time limit, to jobs of Lightning's and of submitit's
+ENDING = (signal.SIGINT, signal.SIGTERM, *REQUEUING)
 PATIENCE = 600.0  # seconds that the other processes have to end by themselves; they die with the first at the latest
 
 
@@ -38,14 +40,16 @@ class WorldSize(Callback):
 class EndTogether(Callback):
     """Lets a signal wait for the end of the step, agrees on it with all processes, and only then acts on it.
 
-    A signal that interrupted one process within a step would leave the others waiting for it in a collective call.
-    What acts on it is the handler that was there before (a scheduler's requeue), else SIGTERM ends the run; either
-    way the last checkpoint is written first.
+    A signal that interrupted one process within a step would leave the others waiting for it in a collective call, and
+    a checkpoint written within a step counts its patches as seen. After the step the checkpoint is written first; then
+    USR1 puts the Slurm job back in the queue, USR2 is left to the handler that was there before (submitit's, which does
+    the same), and the run ends. A second Ctrl-C acts at once.
     """
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
         self.received = 0
+        self.agreed = 0
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -53,27 +57,54 @@ class EndTogether(Callback):
             return
         for number in ENDING:
             handler = signal.getsignal(number)
-            if number == signal.SIGTERM or callable(handler):
+            if number not in REQUEUING or callable(handler):
                 self._before[number] = handler
                 signal.signal(number, self._remember)
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         received = torch.tensor(float(self.received), device=pl_module.device)
-        number = int(trainer.strategy.reduce(received, reduce_op="max"))
+        self.agreed = int(trainer.strategy.reduce(received, reduce_op="max"))
+        if self.agreed and trainer.checkpoint_callbacks:
+            trainer.save_checkpoint(self.checkpoint, weights_only=False)
+
+    def on_train_batch_start(self, *_: Any) -> None:  # by then the step is logged, and validated if it ends an epoch
+        self._act()
+
+    def on_fit_end(self, *_: Any) -> None:
+        self.agreed = self.received  # after the last step
+        self._act()
+
+    def _act(self) -> None:
+        number = self.agreed
         if not number:
             return
-        if number != signal.SIGTERM and callable(self._before.get(number)):
-            if trainer.checkpoint_callbacks:
-                trainer.save_checkpoint(self.checkpoint, weights_only=False)
+        if number == signal.SIGUSR1:
+            requeue()
+        if number == signal.SIGUSR2:
             self._before[number](number, None)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise SIGTERMException
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.received:  # after the last step
-            raise SIGTERMException
-
     def _remember(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT == self.received:
+            raise KeyboardInterrupt
         self.received = max(self.received, number)
+
+
+def requeue() -> None:
+    """Has Slurm put this job back in the queue; the first of its tasks asks. It goes on from `requeued_checkpoint`."""
+    if os.environ.get("SLURM_PROCID", "0") != "0":
+        return
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID", "")
+    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+    print(f"job {job} is put back in the queue" if done.returncode == 0 else done.stderr.strip(), file=sys.stderr)
+
+
+def requeued_checkpoint(checkpoint: Path) -> str | None:
+    """The checkpoint of this job's earlier part, if Slurm has put it back in the queue."""
+    return str(checkpoint) if "SLURM_RESTART_COUNT" in os.environ and checkpoint.is_file() else None
 
 
 def leave_process_group(trainer: pl.Trainer) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import Logger, MLFlowLogger, WandbLogger
+from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from torch import Tensor
 
 from mcnet_lightning.evaluation.records import MEAN, Record
 
@@ -18,18 +19,30 @@ TABLE = {"dataset": "dataset", "image": "image", "method": "method"} | {
 REPORT = ("MODEL_CARD.md", "history.csv")
 
 
+def record_picture(loggers: Sequence[Logger], name: str, picture: Tensor, step: int) -> None:
+    """Sends a gray picture (1, height, width) in [0, 1] to every logger that can hold it."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [picture[0].numpy()], step=step)
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(name, picture, step)
+        elif isinstance(logger, MLFlowLogger):
+            logger.experiment.log_image(logger.run_id, picture[0].numpy(), key=name, step=step)
+
+
 def record_results(
     loggers: Sequence[Logger], records: Sequence[Record], certificate: dict[str, Any], folder: Path, name: str
 ) -> None:
     """Sends what a run found to every logger that can hold it."""
     means = summary(records)
+    rows = [[getattr(row, field) for field in TABLE.values()] for row in records if row.image != MEAN]
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            _to_wandb(logger, records, means, certificate, folder, name)
+            _to_wandb(logger, rows, means, certificate, folder, name)
+        elif isinstance(logger, TensorBoardLogger):
+            _to_tensorboard(logger, rows, means)
         elif isinstance(logger, MLFlowLogger):
-            logger.log_metrics({key.replace("+", "_plus_"): value for key, value in means.items()})
-            for file in REPORT:
-                logger.experiment.log_artifact(logger.run_id, str(folder / file))
+            _to_mlflow(logger, rows, means, certificate, folder)
 
 
 def summary(records: Sequence[Record]) -> dict[str, float]:
@@ -55,7 +68,7 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
 
 def _to_wandb(
     logger: WandbLogger,
-    records: Sequence[Record],
+    rows: list[list[Any]],
     means: dict[str, float],
     certificate: dict[str, Any],
     folder: Path,
@@ -63,8 +76,6 @@ def _to_wandb(
 ) -> None:
     import wandb
 
-    images = [row for row in records if row.image != MEAN]
-    rows = [[getattr(row, field) for field in TABLE.values()] for row in images]
     logger.log_table("test/images", columns=list(TABLE), data=rows)
     logger.experiment.summary.update(means)
     logger.experiment.summary.update({f"certificate/{key}": value for key, value in certificate.items()})
@@ -73,3 +84,24 @@ def _to_wandb(
         if (folder / file).is_file():
             artifact.add_file(str(folder / file))
     logger.experiment.log_artifact(artifact)
+
+
+def _to_tensorboard(logger: TensorBoardLogger, rows: list[list[Any]], means: dict[str, float]) -> None:
+    """Means beside the settings (the HParams page), and the table of images as text."""
+    logger.log_hyperparams(dict(logger.hparams), means)
+    lines = [list(TABLE), ["---"] * len(TABLE), *rows]
+    text = "\n".join(f"| {' | '.join('' if cell is None else str(cell) for cell in line)} |" for line in lines)
+    logger.experiment.add_text("test/images", text)
+    logger.experiment.flush()
+
+
+def _to_mlflow(
+    logger: MLFlowLogger, rows: list[list[Any]], means: dict[str, float], certificate: dict[str, Any], folder: Path
+) -> None:
+    client, run = logger.experiment, logger.run_id
+    logger.log_metrics({key.replace("+", "_plus_"): value for key, value in means.items()})
+    client.log_table(run, dict(zip(TABLE, map(list, zip(*rows, strict=True)), strict=True)), "test_images.json")
+    client.log_dict(run, certificate, "certificate.json")
+    for file in REPORT:
+        if (folder / file).is_file():
+            client.log_artifact(run, str(folder / file))

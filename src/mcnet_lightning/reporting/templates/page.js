@@ -34,7 +34,7 @@
       const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
       for (const row of rows) {
-        const text = row.textContent.toLowerCase() + " x" + row.cells[2].textContent;
+        const text = (row.textContent + " " + row.dataset.words).toLowerCase();
         row.hidden = !words.every((word) => text.includes(word));
         shown += !row.hidden;
       }
