@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean
 
 from measuring import cell, has_bf16_units, markdown, write_csv
-from schemes import BROYDEN_BACKWARD, OURS, OURS_BACKWARD, SCHEMES, TARGET, TRAINING_ONLY
+from schemes import BROYDEN_BACKWARD, OURS, OURS_BACKWARD, OURS_FLOAT32, SCHEMES, TARGET, TRAINING_ONLY
 
 COLUMNS = (
     "scenario",
@@ -92,17 +92,28 @@ def write_comparison(
         f"torchdeq_broyden_tuned {BROYDEN_BACKWARD:g}, the others as forwards.",
         "## Figures",
         markdown(COLUMNS, cells),
-        "## Times against ours",
-        markdown(
-            ("scenario", "scheme", "evaluations ratio", "CPU ratio", "wall ratio", "bar", "met"),
-            [_ratio(figures, *pair) for pair in pairs if pair[1] != OURS],
-        ),
-        "## Accuracy of ours",
-        markdown(("scenario", "worst", "allowed"), [_accuracy(figures, name) for name in names]),
+        *(part for ours in (OURS, OURS_FLOAT32) for part in _against(figures, pairs, ours)),
         *(["## Not measured", "\n".join(absent)] if absent else []),
     ]
     (folder / "compare.md").write_text("\n\n".join(parts) + "\n")
     print("\n\n".join(parts))
+
+
+def _against(figures: Sequence[Figures], pairs: Sequence[tuple[str, str]], ours: str) -> list[str]:
+    """How many times what `ours` takes the others take, and how accurate it is; nothing where it did not run."""
+    names = [name for name in dict.fromkeys(name for name, _ in pairs) if _of(figures, name, ours)]
+    if not names:
+        return []
+    others = [pair for pair in pairs if pair[1] not in (OURS, OURS_FLOAT32)]
+    return [
+        f"## Times against {ours}",
+        markdown(
+            ("scenario", "scheme", "evaluations ratio", "CPU ratio", "wall ratio", "bar", "met"),
+            [_ratio(figures, *pair, ours) for pair in others],
+        ),
+        f"## Accuracy of {ours}",
+        markdown(("scenario", "worst", "allowed"), [_accuracy(figures, name, ours) for name in names]),
+    ]
 
 
 def _row(figures: Sequence[Figures], scenario: str, scheme: str) -> dict[str, object]:
@@ -114,12 +125,12 @@ def _row(figures: Sequence[Figures], scenario: str, scheme: str) -> dict[str, ob
     return row
 
 
-def _ratio(figures: Sequence[Figures], scenario: str, scheme: str) -> list[str]:
+def _ratio(figures: Sequence[Figures], scenario: str, scheme: str, reference: str) -> list[str]:
     training = scenario.startswith(TRAIN)
     bar = (TRAIN_BARS if training else INFER_BARS).get(scheme)
-    ours, theirs = _of(figures, scenario, OURS), _of(figures, scenario, scheme)
+    ours, theirs = _of(figures, scenario, reference), _of(figures, scenario, scheme)
     theirs_of = {each.image: each for each in theirs}
-    if not theirs or any(each.image not in theirs_of for each in ours):
+    if not ours or not theirs or any(each.image not in theirs_of for each in ours):
         return [scenario, scheme, "", "", "", "", "not measured"]
     ratios = {
         name: mean(getattr(theirs_of[each.image], name) for each in ours) / mean(getattr(each, name) for each in ours)
@@ -134,8 +145,8 @@ def _ratio(figures: Sequence[Figures], scenario: str, scheme: str) -> list[str]:
     return [*shown, f"{least:g}", "yes" if met else "no"]
 
 
-def _accuracy(figures: Sequence[Figures], scenario: str) -> list[str]:
-    worst = _worst(_of(figures, scenario, OURS))
+def _accuracy(figures: Sequence[Figures], scenario: str, ours: str) -> list[str]:
+    worst = _worst(_of(figures, scenario, ours))
     if scenario.startswith(TRAIN):
         return [scenario, f"gradient error {worst:.4f}", f"{TARGET:g}"]
     return [scenario, f"PSNR off by {worst:.4f} dB", f"{LARGEST_PSNR_DELTA:g}"]

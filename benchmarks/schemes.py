@@ -9,6 +9,7 @@ cap.
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,7 +22,7 @@ from mcnet_lightning import GMRES, AndersonSolver
 
 Scheme = Callable[[Problem, float], tuple[Tensor, Tensor]]
 
-OURS = "ours"
+OURS, OURS_FLOAT32 = "ours", "ours_float32"
 TARGET = 0.03  # relative error of dL/dtheta
 OURS_BACKWARD, BROYDEN_BACKWARD = 1e-2, 3e-3
 DEEPINV_RIDGE = 1e-4  # its default backwards; its default forwards, 0.1, is no acceleration at all
@@ -107,6 +108,7 @@ TRAINING_ONLY = ("torchdeq_broyden_tuned",)  # forwards it is torchdeq_broyden
 # name -> package that it needs, and what builds it
 SCHEMES: dict[str, tuple[str, Callable[[], Scheme]]] = {
     OURS: ("mcnet_lightning", lambda: ours),
+    OURS_FLOAT32: ("mcnet_lightning", lambda: partial(ours, half=False)),
     "published_settings": ("mcnet_lightning", lambda: published_settings),
     "torchdeq_anderson": ("torchdeq", lambda: torchdeq("anderson")),
     "torchdeq_broyden": ("torchdeq", lambda: torchdeq("broyden")),
