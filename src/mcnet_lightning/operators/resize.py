@@ -55,6 +55,15 @@ def gram_eigendecomposition(
 
 
 @lru_cache(maxsize=256)
+def gram_extremes(
+    size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC
+) -> tuple[float, float]:
+    """The smallest and largest eigenvalue of A_1 A_1^T for one axis."""
+    values, _ = gram_eigendecomposition(size_in, size_out, ratio, boundary, kernel)
+    return float(values[0]), float(values[-1])
+
+
+@lru_cache(maxsize=256)
 def synthesis_matrix(size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC) -> Tensor:
     """A_1^T U_1 (size_in, size_out) for one axis, float64."""
     _, vectors = gram_eigendecomposition(size_in, size_out, ratio, boundary, kernel)
@@ -174,8 +183,8 @@ class KernelDownsample(DiagonalGramOperator):
         """Only then the axes' pseudo-inverses make that of A: (A A^T)^{-1} is separable, its truncation is not."""
         smallest, largest = 1.0, 1.0
         for n_in, n_out in zip(image_size, self.measurement_size(image_size), strict=True):
-            values, _ = gram_eigendecomposition(n_in, n_out, float(self.scale), self.boundary, self.kernel)
-            smallest, largest = smallest * float(values[0]), largest * float(values[-1])
+            least, most = gram_extremes(n_in, n_out, float(self.scale), self.boundary, self.kernel)
+            smallest, largest = smallest * least, largest * most
         return smallest > RANK_TOLERANCE * largest
 
     def _factors(self, source, image_size: Size, like: Tensor):  # type: ignore[no-untyped-def]
