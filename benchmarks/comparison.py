@@ -6,7 +6,17 @@ from pathlib import Path
 from statistics import mean
 
 from measuring import cell, has_bf16_units, markdown, write_csv
-from schemes import BROYDEN_BACKWARD, OURS, OURS_BACKWARD, OURS_FLOAT32, SCHEMES, TARGET, TRAINING_ONLY
+from schemes import (
+    BROYDEN_BACKWARD,
+    INFERENCE_ONLY,
+    OURS,
+    OURS_BACKWARD,
+    OURS_FLOAT32,
+    PUBLISHED_ACCURATE,
+    SCHEMES,
+    TARGET,
+    TRAINING_ONLY,
+)
 
 COLUMNS = (
     "scenario",
@@ -40,7 +50,7 @@ TRAIN_BARS = {
     "deepinv_anderson": (7, 4.5),
     "deepinv_plain": (7, 4.5),
 }
-INFER_BARS = {"published_settings": (8, 8)}  # in evaluations, too
+INFER_BARS = {PUBLISHED_ACCURATE: (8, 8)}  # in evaluations, too
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,10 @@ def write_comparison(
     """compare.csv, compare_images.csv and compare.md. A scheme that did not run has a row without figures."""
     names = list(dict.fromkeys(each.scenario for each in figures))
     pairs = [
-        (name, scheme) for name in names for scheme in SCHEMES if name.startswith(TRAIN) or scheme not in TRAINING_ONLY
+        (name, scheme)
+        for name in names
+        for scheme in (*SCHEMES, *INFERENCE_ONLY)
+        if scheme not in (INFERENCE_ONLY if name.startswith(TRAIN) else TRAINING_ONLY)
     ]
     rows = [_row(figures, *pair) for pair in pairs]
     cells = [[cell(row[column]) for column in COLUMNS] for row in rows]

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from problems import Problem
-from published import MAX_EVALUATIONS, MAX_PRODUCTS, published_fixed_point
+from published import MAX_EVALUATIONS, MAX_PRODUCTS, NEVER, evaluations_until, published_fixed_point
 from torch import Tensor
 
 from mcnet_lightning import GMRES, AndersonSolver
@@ -23,6 +23,7 @@ from mcnet_lightning import GMRES, AndersonSolver
 Scheme = Callable[[Problem, float], tuple[Tensor, Tensor]]
 
 OURS, OURS_FLOAT32 = "ours", "ours_float32"
+PUBLISHED, PUBLISHED_ACCURATE = "published_settings", "published_settings_accurate"
 TARGET = 0.03  # relative error of dL/dtheta
 OURS_BACKWARD, BROYDEN_BACKWARD = 1e-2, 3e-3
 DEEPINV_RIDGE = 1e-4  # its default backwards; its default forwards, 0.1, is no acceleration at all
@@ -39,6 +40,12 @@ def ours(problem: Problem, tolerance: float, half: bool | None = None) -> tuple[
 
 def published_settings(problem: Problem, tolerance: float) -> tuple[Tensor, Tensor]:
     return published_fixed_point(problem.map(), tolerance)
+
+
+def published_until_accurate(problem: Problem, psnr: float, within: float) -> Scheme:
+    """The published settings, but without tolerance and cap: told by `psnr`, the fixed point's, when to stop."""
+    evaluations = evaluations_until(problem.map(), lambda estimate: abs(problem.psnr(estimate) - psnr) <= within)
+    return lambda problem, tolerance: published_fixed_point(problem.map(), NEVER, evaluations)
 
 
 def torchdeq(solver: str, backward: float | None = None) -> Scheme:
@@ -105,11 +112,12 @@ def deepinv(kind: str) -> Scheme:
 
 
 TRAINING_ONLY = ("torchdeq_broyden_tuned",)  # forwards it is torchdeq_broyden
+INFERENCE_ONLY = (PUBLISHED_ACCURATE,)  # made for each problem, by its fixed point
 # name -> package that it needs, and what builds it
 SCHEMES: dict[str, tuple[str, Callable[[], Scheme]]] = {
     OURS: ("mcnet_lightning", lambda: ours),
     OURS_FLOAT32: ("mcnet_lightning", lambda: partial(ours, half=False)),
-    "published_settings": ("mcnet_lightning", lambda: published_settings),
+    PUBLISHED: ("mcnet_lightning", lambda: published_settings),
     "torchdeq_anderson": ("torchdeq", lambda: torchdeq("anderson")),
     "torchdeq_broyden": ("torchdeq", lambda: torchdeq("broyden")),
     "torchdeq_broyden_tuned": ("torchdeq", lambda: torchdeq("broyden", BROYDEN_BACKWARD)),

@@ -42,7 +42,8 @@ def cells() -> dict[str, list[str]]:
 
 def _part(part: str) -> list[tuple[str, list[str]]]:
     if part == "pnp":
-        return [("bicubic", ["backbone=bicubic", "layer.weights=none", "method=[pnp]"])]
+        words = ["backbone=bicubic", "layer.weights=none", "method=[pnp]"]
+        return [("bicubic", words), ("denoiser_published", [*words, "pnp.weights=official"])]
     if part == "mcnet":
         return [(name, [*backbone, *layer, OURS]) for name, (backbone, layer) in NETWORKS.items()]
     return [(name, [*backbone, "layer.weights=none", BASELINES]) for name, (backbone, _) in NETWORKS.items()]

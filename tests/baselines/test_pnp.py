@@ -1,5 +1,6 @@
 """Plug-and-play against a dense reference: with a linear denoiser it solves a quadratic programme."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,12 @@ import torch
 from references import dense_matrix, norms, relative_error, uniform
 from torch import Tensor
 
-from mcnet_lightning.baselines import PnP, load_pnp_denoiser
+from mcnet_lightning.baselines import PnP, load_pnp_denoiser, pnp
 from mcnet_lightning.baselines.tvtv import gradient, gradient_adjoint
 from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.downloads import RemoteFile
 from mcnet_lightning.equilibrium import Denoiser, MeasurementBall
-from mcnet_lightning.errors import ConfigError, WeightsError
+from mcnet_lightning.errors import ConfigError, DataError, WeightsError
 from mcnet_lightning.layer_weights import save_denoiser
 from mcnet_lightning.operators import BicubicDownsample
 
@@ -113,3 +115,22 @@ def test_own_files_are_read_and_others_refused(tmp_path: Path) -> None:
         load_pnp_denoiser(tmp_path / "srcnn.pth")
     with pytest.raises(WeightsError, match="no denoiser 'none17' is bundled"):
         load_pnp_denoiser("bundled:none17")
+
+
+def test_official_denoiser_is_the_published_file(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = (shared / "weights" / "dncnn" / "dncnn_gray_sigma25.pth").read_bytes()
+    assert pnp.OFFICIAL_DENOISER.sha256 == hashlib.sha256(content).hexdigest()
+    monkeypatch.setenv("MCNET_CACHE", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "dncnn_25.pth").write_bytes(content)
+    denoiser = load_pnp_denoiser("official")
+    clean = torch.full((1, 1, 32, 32), 0.5)
+    noisy = clean + 25 / 255 * torch.randn(1, 1, 32, 32)
+    assert norms(denoiser(noisy) - clean) <= 0.3 * norms(noisy - clean)
+
+
+def test_official_denoiser_offline_names_url_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCNET_CACHE", str(tmp_path))
+    monkeypatch.setattr(pnp, "OFFICIAL_DENOISER", RemoteFile("http://127.0.0.1:1/dncnn_25.pth"))
+    with pytest.raises(DataError, match=rf"127\.0\.0\.1:1/dncnn_25\.pth .* at {tmp_path}/weights/dncnn_25\.pth"):
+        load_pnp_denoiser("official")

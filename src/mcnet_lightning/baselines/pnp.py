@@ -13,13 +13,20 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.denoisers import is_published_dncnn, read_published_dncnn
+from mcnet_lightning.downloads import RemoteFile, cache_folder, fetch
 from mcnet_lightning.equilibrium import Denoiser, DouglasRachfordMap, MeasurementBall, PicardSolver, SolveStats
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.layer_weights import load_denoiser
 from mcnet_lightning.precision import half_pays
-from mcnet_lightning.weights import BUNDLED, is_bundled, read_weights
+from mcnet_lightning.weights import BUNDLED, OFFICIAL, is_bundled, read_weights
 
 BUNDLED_DENOISER = "dncnn17"
+# 17 layers for gray images with noise of 25/255, the level chosen at x2 and x3 by experiments/denoiser_selection (MIT)
+OFFICIAL_DENOISER = RemoteFile(
+    "https://github.com/cszn/KAIR/releases/download/v1.0/dncnn_25.pth",
+    "0451a70de9b672ae037270498fbb1c17a1c1c4403785df586ff65df5b858e5b0",
+    2224903,
+)
 ROUGH_RESIDUAL, ROUGH_ITERATIONS = 5e-3, 30  # bfloat16 stalls at 3e-3
 
 
@@ -77,11 +84,14 @@ class PnP:
 
 
 def load_pnp_denoiser(weights: str | Path = BUNDLED) -> Denoiser:
-    """The denoiser of "bundled", "bundled:NAME" or a path: ours (also any layer's), the published 6-layer format, or
-    17-layer networks as published by Ryu et al. (batch norm folded) and KAIR (biases), for gray images in [0, 1].
+    """The denoiser of "bundled", "bundled:NAME", "official" (KAIR's for noise of 25/255, downloaded once) or a path:
+    ours (also any layer's), the published 6-layer format, or 17-layer networks as published by Ryu et al. (batch norm
+    folded) and KAIR (biases), for gray images in [0, 1].
 
-    Raises WeightsError, in one sentence, for any other file.
+    Raises WeightsError, in one sentence, for any other file, and DataError if the official one cannot be had.
     """
+    if weights == OFFICIAL:
+        weights = fetch(OFFICIAL_DENOISER, cache_folder() / "weights" / "dncnn_25.pth")
     if not is_bundled(weights):
         file = read_weights(weights)
         if is_published_dncnn(file):

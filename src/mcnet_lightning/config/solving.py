@@ -83,9 +83,10 @@ class TVTV:
 class PnP:
     weights: str = key(
         "bundled",
-        "the denoiser of pnp: bundled (ours, 17 layers), bundled:NAME, or a path: ours, or a published DnCNN",
+        "the denoiser of pnp: bundled (ours, 17 layers), bundled:NAME, official (KAIR's), or a path: ours, or a "
+        "published DnCNN",
         path="file",
-        words=("bundled",),
+        words=("bundled", "official"),
     )
     tolerance: float = key(2e-3, "stop a sample at ||T(y) - y|| / ||T(y)|| below this", minimum=0.0, exclusive=True)
     max_iterations: int = key(100, "evaluations of the denoiser at most", minimum=1)
