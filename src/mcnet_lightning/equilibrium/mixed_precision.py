@@ -15,6 +15,7 @@ from mcnet_lightning.equilibrium.anderson import Run, SelectableMap
 from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
 
 ROUGH_RESIDUAL, ROUGH_EVALUATIONS = 7e-4, 5  # where rounding begins to show, and how long to try
+NEARLY = 1.2  # times the tolerance: where increments end, because the exact evaluation comes one step later
 # of increments, against the distance from the exact evaluation: residuals below the first share are not believed, and
 # below the second not if they fall no more
 TRUSTED_SHARE, NOISY_SHARE, STALLED = 1.5e-3, 0.1, 0.8
@@ -47,6 +48,8 @@ def approach(run: Run, whole: DouglasRachfordMap, tolerance: float, max_evaluati
         run.forget_values(rows)
         residual = run.observe(rows, near(run.states(rows)))
         going = run.judge(rows, residual, tolerance)
+        if len(going) == 0:
+            return
         left = max_evaluations - int(run.evaluations.max())
         worthwhile = bool((run.trace[-1][going] <= WORTHWHILE * previous[going]).all())
         run.advance(going)
@@ -56,7 +59,7 @@ def approach(run: Run, whole: DouglasRachfordMap, tolerance: float, max_evaluati
         kept = torch.searchsorted(rows, going)
         nearby = _Compacting(near.select(kept) if len(going) < len(rows) else near, run.states(going))
         rows = going
-        _explore(run, rows, nearby, tolerance, min(ROUND_EVALUATIONS, left - 1), base)
+        _explore(run, rows, nearby, NEARLY * tolerance, min(ROUND_EVALUATIONS, left - 1), base)
         del near, nearby  # before the next ones are made
 
 
