@@ -1,0 +1,29 @@
+"""The paper's trainings, by name: what `train experiment=paper_NETWORK_xSCALE` stands for."""
+
+import pytest
+
+from mcnet_lightning.settings import compose_config
+
+EPSILON = {"srcnn": 0.0, "rdn": 0.1, "rcan": 0.1}
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("network", EPSILON)
+def test_every_training_of_the_paper_has_a_name(network: str, scale: int) -> None:
+    config = compose_config("train", [f"experiment=paper_{network}_x{scale}"])
+    assert (config.backbone.name, config.backbone.weights, config.scale) == (network, "official", scale)
+    assert config.epsilon == EPSILON[network]
+    assert (list(config.data.train), config.trainer.max_epochs, config.protocol.name) == (["T91"], 40, "paper")
+    last_rate = config.optimiser.learning_rate * config.optimiser.final_fraction
+    assert (config.optimiser.learning_rate, last_rate) == (1e-4, pytest.approx(1e-5))
+
+
+def test_the_command_line_wins() -> None:
+    words = ["experiment=paper_rcan_x4", "data=photographs", "backbone.weights=bundled", "trainer.max_epochs=1"]
+    config = compose_config("train", words)
+    assert (list(config.data.train), config.backbone.weights, config.trainer.max_epochs) == (
+        ["photographs"],
+        "bundled",
+        1,
+    )
+    assert (config.scale, config.epsilon) == (4, 0.1)
