@@ -77,6 +77,11 @@ def build_layer(config: DictConfig) -> EquilibriumLayer:
             penalty=config.layer.penalty,
         )
     else:
+        if config.layer.prior_weight is not None:
+            raise ConfigError(
+                f"layer.prior_weight={config.layer.prior_weight:g} is where a fresh layer's beta starts, and "
+                f"layer.weights={config.layer.weights} brings its own; give beta={config.layer.prior_weight:g} instead"
+            )
         layer = load_layer(config.layer.weights, config.backbone.name, config.scale)
     if config.get("beta") is not None:
         layer.set_prior_weight(config.beta, config.layer.prior_weight_floor)

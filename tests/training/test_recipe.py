@@ -2,6 +2,8 @@
 
 import pytest
 
+from mcnet_lightning.build import build_layer
+from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.settings import compose_config
 
 EPSILON = {"srcnn": 0.0, "rdn": 0.1, "rcan": 0.1}
@@ -27,3 +29,11 @@ def test_the_command_line_wins() -> None:
         1,
     )
     assert (config.scale, config.epsilon) == (4, 0.1)
+
+
+def test_beta_of_a_trained_layer_is_not_started_anew() -> None:
+    words = ["layer=bundled", "layer.prior_weight=0.3"]
+    with pytest.raises(ConfigError, match=r"layer\.weights=bundled brings its own; give beta=0\.3"):
+        build_layer(compose_config("train", words))
+    layer = build_layer(compose_config("train", ["layer=fresh", "layer.prior_weight=0.3"]))
+    assert layer.prior_weight.item() == pytest.approx(0.3)
