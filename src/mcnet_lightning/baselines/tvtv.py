@@ -7,6 +7,7 @@ with D the anisotropic gradient (forward differences, none across the border), b
 Pock (JMIV 2011) with over-relaxation (Condat, JOTA 2013) and this package's exact projection.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +53,7 @@ class TVTV:
         tau = (self.step_ratio / GRADIENT_NORM_SQUARED) ** 0.5
         sigma = 1 / (GRADIENT_NORM_SQUARED * tau)
         target = gradient(prior_image)
+        dual_step = self._dual_step(target, sigma)
         x = ball.project(prior_image)
         y = torch.zeros_like(target)
         steps, gaps = 0, []
@@ -59,11 +61,9 @@ class TVTV:
         while steps < self.max_steps and bool((gap > self.tolerance).any()):
             for _ in range(min(CHECK_EVERY, self.max_steps - steps)):
                 new_x = ball.project(x - tau * gradient_adjoint(y))
-                v = y + sigma * gradient(2 * new_x - x)
-                new_y = v - sigma * self._prox(v / sigma, target, 1 / sigma)
+                new_y = dual_step(torch.add(y, gradient(2 * new_x - x), alpha=sigma))
                 feasible, dual = new_x, new_y
-                x = x + self.relaxation * (new_x - x)
-                y = y + self.relaxation * (new_y - y)
+                x, y = x.lerp(new_x, self.relaxation), y.lerp(new_y, self.relaxation)
                 steps += 1
             gap = self.gap(feasible, dual, prior_image, ball)
             gaps.append(gap)
@@ -89,30 +89,40 @@ class TVTV:
         moved = (image - prior_image).double().flatten(1).norm(dim=1)
         return ((duality.abs() + free * moved) / objective.clamp_min(torch.finfo(torch.float64).tiny)).cpu()
 
-    def _prox(self, v: Tensor, target: Tensor, weight: float) -> Tensor:
-        """argmin_u |u| + beta |u - c| + (u - v)^2 / (2 weight), elementwise, for c = `target`."""
-        sign = torch.where(target < 0, -1.0, 1.0).to(v.dtype)
-        v, c = v * sign, target.abs()
-        outer, inner = weight * (1 + self.prior_weight), weight * (1 - self.prior_weight)
-        u = (v + outer).clamp_max(0) + (v - inner).clamp_min(0).minimum(c) + (v - c - outer).clamp_min(0)
-        return u * sign
+    def _dual_step(self, target: Tensor, sigma: float) -> Callable[[Tensor], Tensor]:
+        """v -> argmin_y h*(y) + (y - v)^2 / (2 sigma), elementwise, for h(u) = |u| + beta |u - c|, c = `target`.
+
+        h has the slopes -1 - beta, +-(1 - beta) and 1 + beta, so that y follows v between the first two of them and,
+        sigma |c| further on, between the last two.
+        """
+        sign = torch.where(target < 0, -1.0, 1.0).to(target.dtype)
+        middle, shift = (1 - self.prior_weight) * sign, sigma * target
+        steep = torch.full_like(sign, 1 + self.prior_weight)
+        below, above = torch.where(sign > 0, -steep, middle), torch.where(sign > 0, middle, steep)
+        rest_below, rest_above = torch.where(sign > 0, middle, -steep), torch.where(sign > 0, steep, middle)
+
+        def step(v: Tensor) -> Tensor:
+            return v.clamp(below, above) + (v - shift).clamp(rest_below, rest_above) - middle
+
+        return step
 
 
 def gradient(image: Tensor) -> Tensor:
     """Forward differences D x, (B, C, H, W) -> (B, 2 C, H, W), the vertical ones first; zero at the far border."""
-    vertical = torch.nn.functional.pad(image.diff(dim=-2), (0, 0, 0, 1))
-    horizontal = torch.nn.functional.pad(image.diff(dim=-1), (0, 1))
-    return torch.cat([vertical, horizontal], dim=1)
+    batch, channels, height, width = image.shape
+    differences = image.new_zeros(batch, 2 * channels, height, width)
+    vertical, horizontal = differences.chunk(2, dim=1)
+    vertical[..., :-1, :] = image[..., 1:, :] - image[..., :-1, :]
+    horizontal[..., :-1] = image[..., 1:] - image[..., :-1]
+    return differences
 
 
 def gradient_adjoint(differences: Tensor) -> Tensor:
     """D^T p, (B, 2 C, H, W) -> (B, C, H, W)."""
     vertical, horizontal = differences.chunk(2, dim=1)
-    return _difference_adjoint(vertical, -2) + _difference_adjoint(horizontal, -1)
-
-
-def _difference_adjoint(p: Tensor, dim: int) -> Tensor:
-    length = p.shape[dim]
-    inner = p.narrow(dim, 0, length - 1)
-    zero = torch.zeros_like(p.narrow(dim, 0, 1))
-    return torch.cat([zero, inner], dim) - torch.cat([inner, zero], dim)
+    image = torch.zeros_like(vertical)
+    image[..., 1:, :] += vertical[..., :-1, :]
+    image[..., :-1, :] -= vertical[..., :-1, :]
+    image[..., 1:] += horizontal[..., :-1]
+    image[..., :-1] -= horizontal[..., :-1]
+    return image
