@@ -12,6 +12,7 @@ from schemes import (
     OURS,
     OURS_BACKWARD,
     OURS_FLOAT32,
+    PUBLISHED,
     PUBLISHED_ACCURATE,
     SCHEMES,
     TARGET,
@@ -50,7 +51,7 @@ TRAIN_BARS = {
     "deepinv_anderson": (7, 4.5),
     "deepinv_plain": (7, 4.5),
 }
-INFER_BARS = {PUBLISHED_ACCURATE: (8, 8)}  # in evaluations, too
+INFER_BARS = {PUBLISHED: (8, 8), PUBLISHED_ACCURATE: (8, 8)}  # in evaluations, too
 
 
 @dataclass(frozen=True)
