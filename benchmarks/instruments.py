@@ -63,8 +63,8 @@ class _Watched:
     def rounded(self, dtype: torch.dtype) -> "_Watched":
         return _Watched(self.denoise.rounded(dtype), self.watch, half=True)
 
-    def incremental(self, dtype: torch.dtype) -> "_WatchedIncrements":
-        return _WatchedIncrements(self.denoise.incremental(dtype), self.watch)
+    def tangent(self, dtype: torch.dtype) -> "_WatchedTangent":
+        return _WatchedTangent(self.denoise.tangent(dtype), self.watch)
 
     def select(self, index: Tensor) -> "_Watched":
         return type(self)(self.denoise.select(index), self.watch, self.half)
@@ -102,8 +102,8 @@ class _Watched:
         return value
 
 
-class _WatchedIncrements(_Watched):
-    """The first forward pass is in full precision, as that of the denoiser's own increments."""
+class _WatchedTangent(_Watched):
+    """The first forward pass is in full precision, as that of the denoiser's own tangent."""
 
     def __call__(self, image: Tensor) -> Tensor:
         value = super().__call__(image)

@@ -92,6 +92,8 @@ def machine() -> dict[str, str]:
     """The machine in words, with all that moves a figure: units, threads, allocator, versions, load."""
     import torch
 
+    from mcnet_lightning.denoisers.convolution import fusing_works
+
     flags = _cpu("flags").split()
     allocator = {name: value for name, value in os.environ.items() if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     allocator |= {"LD_PRELOAD": os.environ["LD_PRELOAD"]} if os.environ.get("LD_PRELOAD") else {}
@@ -100,6 +102,9 @@ def machine() -> dict[str, str]:
     return {
         "CPU": f"{_cpu('model name') or platform.processor()}, {os.cpu_count()} cores",
         "flags": ", ".join(name for name in CPU_FEATURES if name in flags) or "none of " + ", ".join(CPU_FEATURES),
+        "fused convolutions": ", ".join(
+            f"{dtype}: {'yes' if fusing_works(dtype) else 'no'}" for dtype in (torch.float32, torch.bfloat16)
+        ),
         "threads": ", ".join([str(torch.get_num_threads()), *waiting]),
         "allocator": ", ".join(f"{name}={value}" for name, value in allocator.items())
         or "keeps what is freed, as in the commands",

@@ -1,5 +1,7 @@
 """Half precision where it is exact enough: each form against the plain chain in float64, and its stated error."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from references import relative_error, uniform
@@ -31,34 +33,49 @@ def step_map(epsilon: float, rescale: Rescale = "none") -> tuple[DouglasRachford
 @pytest.mark.parametrize("rescale", RESCALES)
 @pytest.mark.parametrize("parameterisation", PARAMETERISATIONS)
 @torch.no_grad()
-def test_rounded_and_incremental_forms_are_the_denoiser_in_float64(
-    parameterisation: Parameterisation, rescale: Rescale
-) -> None:
+def test_rounded_form_is_the_denoiser_in_float64(parameterisation: Parameterisation, rescale: Rescale) -> None:
     bound, image = denoiser(parameterisation, rescale).bind(), uniform(3, 1, 11, 14)
     assert relative_error(bound.rounded(torch.float64)(image), bound(image)) <= 1e-12
-    incremental = bound.incremental(torch.float64)
-    incremental(uniform(3, 1, 11, 14))
-    for far in (image, 3 * image - 1):  # most units change sign
-        assert relative_error(incremental(far), bound(far)) <= 1e-12
+
+
+@pytest.mark.parametrize("parameterisation", PARAMETERISATIONS)
+def test_tangent_is_the_jacobian_in_float64(parameterisation: Parameterisation) -> None:
+    bound, base, step = denoiser(parameterisation).bind(), uniform(3, 1, 11, 14), uniform(3, 1, 11, 14) - 0.5
+    tangent = bound.tangent(torch.float64)
+    with torch.no_grad():
+        assert torch.equal(tangent(base), bound(base))
+    value, product = torch.func.jvp(bound, (base,), (step,))
+    assert relative_error(tangent(base + step), value + product) <= 1e-12
+
+
+def samples_tangent(batch: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    tangent = denoiser().bind().tangent(torch.float64)
+    base = uniform(batch, 1, 9, 9)
+    tangent(base)
+    return tangent, base
 
 
 @torch.no_grad()
-def test_selected_increments_are_rows_of_all() -> None:
-    incremental, base, image = denoiser().bind().incremental(torch.float64), uniform(4, 1, 9, 9), uniform(4, 1, 9, 9)
-    index = torch.tensor([3, 1])
-    incremental(base)
-    torch.testing.assert_close(incremental.select(index)(image[index]), incremental(image)[index], rtol=1e-13, atol=0)
+def test_selected_tangents_are_rows_of_all() -> None:
+    tangent, base = samples_tangent(4)
+    image, index = base + 0.1 * uniform(4, 1, 9, 9), torch.tensor([3, 1])
+    selected = tangent.select(index)  # type: ignore[attr-defined]
+    torch.testing.assert_close(selected(image[index]), tangent(image)[index], rtol=1e-13, atol=0)
+    again = selected.select(torch.tensor([1]))
+    torch.testing.assert_close(again(image[[1]]), tangent(image)[[1]], rtol=1e-13, atol=0)
 
 
 @torch.no_grad()
-def test_error_of_increments_falls_with_the_distance() -> None:
+def test_error_of_the_tangent_falls_faster_than_the_distance() -> None:
     bound, base, direction = denoiser().float().bind(), uniform(2, 1, 24, 24).float(), uniform(2, 1, 24, 24).float()
-    incremental = bound.incremental(torch.bfloat16)
-    assert torch.equal(incremental(base), bound(base))
+    tangent = bound.tangent(torch.bfloat16)
+    assert torch.equal(tangent(base), bound(base))
+    shares = []
     for distance in (1e-1, 1e-2, 1e-3):
         step = distance * direction
-        error = (incremental(base + step) - bound(base + step)).norm() / step.norm()
-        assert error < 0.01
+        shares.append(float((tangent(base + step) - bound(base + step)).norm() / step.norm()))
+    assert shares[1] < shares[0]
+    assert shares[2] < 0.01
 
 
 @pytest.mark.parametrize("parameterisation", PARAMETERISATIONS)
@@ -114,4 +131,4 @@ def test_a_denoiser_that_offers_no_such_form_is_left_alone() -> None:
     )
     assert T.linearised(torch.zeros(1, 1, 8, 8), torch.float64) is None
     assert T.rounded(torch.bfloat16) is None
-    assert T.incremental(torch.bfloat16) is None
+    assert T.tangent(torch.bfloat16) is None

@@ -58,7 +58,7 @@ def test_most_evaluations_are_in_half_precision() -> None:
     bound = tiny_layer().float().denoiser.bind()
 
     class Counting:
-        rounded, incremental = bound.rounded, bound.incremental
+        rounded, tangent = bound.rounded, bound.tangent
 
         def __call__(self, image: Tensor) -> Tensor:
             nonlocal full_rows
@@ -79,7 +79,7 @@ def test_trace_has_one_row_per_evaluation_of_each_sample() -> None:
 
 
 class Lying:
-    """R whose increments have nothing to do with it."""
+    """R whose tangent has nothing to do with it."""
 
     def __init__(self, bound: Callable[[Tensor], Tensor]) -> None:
         self.bound, self.asked = bound, False
@@ -90,7 +90,7 @@ class Lying:
     def rounded(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         return lambda image: torch.full_like(image, torch.nan)
 
-    def incremental(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    def tangent(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         calls = iter([True])
         return lambda image: self.bound(image) if next(calls, False) else torch.rand_like(image)
 
@@ -150,8 +150,8 @@ def test_float64_never_sees_half_precision() -> None:
 
 
 @torch.no_grad()
-def test_large_batches_keep_no_increments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mixed_precision, "INCREMENTS_UP_TO", 4 * 16 * 20 - 1)
+def test_large_batches_keep_no_tangent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixed_precision, "TANGENTS_UP_TO", 4 * 16 * 20 - 1)
     bound = tiny_layer().float().denoiser.bind()
 
     class Refusing:
@@ -160,8 +160,8 @@ def test_large_batches_keep_no_increments(monkeypatch: pytest.MonkeyPatch) -> No
         def __call__(self, image: Tensor) -> Tensor:
             return bound(image)
 
-        def incremental(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-            raise AssertionError("too large for increments")
+        def tangent(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+            raise AssertionError("too large for a tangent")
 
     _, stats = solve(step_map(denoise=Refusing()))
     assert stats.converged.all()

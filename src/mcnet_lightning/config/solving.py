@@ -11,7 +11,7 @@ class Anderson:
     tolerance: float = key(1e-5, "stop a sample at ||T(y) - y|| / ||T(y)|| below this", minimum=0.0, exclusive=True)
     max_evaluations: int = key(100, "evaluations of T after which a sample counts as not converged", minimum=1)
     history_size: int = key(10, "m, past residuals that are combined", minimum=1)
-    mixing: float = key(1.0, "relaxation in (0, 1]", minimum=0.0, maximum=1.0, exclusive_minimum=True)
+    mixing: float = key(1.4, "relaxation in (0, 2); above 1: over-relaxation", minimum=0.0, maximum=2.0, exclusive=True)
     ridge: float = key(1e-8, "regulariser of the normalised Gram matrix", minimum=0.0)
     half_evaluations: bool | None = key(
         None,

@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcnet_lightning.denoisers.half_precision import IncrementalChain, LinearisedChain, RoundedChain, channels_last
+from mcnet_lightning.denoisers.convolution import convolve, convolve_relu
+from mcnet_lightning.denoisers.half_precision import LinearisedChain, RoundedChain, TangentChain, channels_last
 from mcnet_lightning.denoisers.lipschitz import ConvolutionNorm, convolution_norm_bound
 from mcnet_lightning.denoisers.tiles import in_tiles
 from mcnet_lightning.equilibrium import Denoiser
@@ -155,13 +155,13 @@ class _BoundDnCNN:
         """R with N in `dtype`, without tape."""
         return _BoundDnCNN(self.denoiser, self.weights, RoundedChain(self.weights, dtype))
 
-    def incremental(self, dtype: torch.dtype) -> "_BoundDnCNN":
-        """R with N exact at the first image and changes from there in `dtype`, without tape."""
-        return _BoundDnCNN(self.denoiser, self.weights, IncrementalChain(self.weights, dtype))
+    def tangent(self, dtype: torch.dtype) -> "_BoundDnCNN":
+        """R with N exact at the first image and replaced by its tangent from there, in `dtype`, without tape."""
+        return _BoundDnCNN(self.denoiser, self.weights, TangentChain(self.weights, dtype))
 
     def select(self, index: Tensor) -> "_BoundDnCNN":
         """R for some samples: the same, unless it keeps something of each sample."""
-        if not isinstance(self.network, IncrementalChain):
+        if not isinstance(self.network, TangentChain):
             return self
         return _BoundDnCNN(self.denoiser, self.weights, self.network.select(index))
 
@@ -183,10 +183,10 @@ def _network(image: Tensor, weights: list[Tensor]) -> Tensor:
 
 def _chain(features: Tensor, weights: list[Tensor]) -> Tensor:
     """N of a whole image. Under autocast its ends stay in full precision: 1/255 is lost in half."""
-    kind, padding = features.device.type, KERNEL // 2
+    kind = features.device.type
     with torch.autocast(kind, enabled=False):
-        features = F.relu(F.conv2d(channels_last(features), weights[0], padding=padding), inplace=True)
+        features = convolve_relu(channels_last(features), weights[0])
     for weight in weights[1:-1]:
-        features = F.relu(F.conv2d(features, weight, padding=padding), inplace=True)
+        features = convolve_relu(features, weight)
     with torch.autocast(kind, enabled=False):
-        return F.conv2d(features.to(weights[-1].dtype), weights[-1], padding=padding)
+        return convolve(features.to(weights[-1].dtype), weights[-1])

@@ -1,12 +1,16 @@
 """The machinery of Anderson acceleration: history, small system, restarts and end of every sample of a batch."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mcnet_lightning.equilibrium.stats import Outcome, SolveStats
+
+Array = npt.NDArray[Any]
 
 RESTART_GROWTH = 10.0  # a residual this many times the smallest so far empties the history
 DAMPED_AFTER = 3  # restarts after which a sample is left to damped Picard iteration
@@ -23,180 +27,189 @@ class SelectableMap(Protocol):
 
 
 class Run:
-    """One solve: a row of every buffer per sample. `rows` below are the samples that a step concerns, in order."""
+    """One solve: a row of every buffer per sample. `rows` below are the samples that a step concerns, in order.
+
+    What is as long as a state lives on the device; decisions and small systems are numbers on the host.
+    """
 
     def __init__(self, start: Tensor, history_size: int, mixing: float, ridge: float) -> None:
-        batch, device = len(start), start.device
+        batch = len(start)
         self.shape, self.history_size, self.mixing, self.ridge = start.shape[1:], history_size, mixing, ridge
         self.state = start.flatten(1).clone()
         self.value = self.state.clone()  # T(state), once it is known
         # history, one slot per past evaluation
         self.values = self.state.new_zeros(batch, history_size, self.state.shape[1])
         self.gaps = torch.zeros_like(self.values)
-        self.gram = torch.zeros(batch, history_size, history_size, dtype=torch.float64, device=device)
-        self.filled = torch.zeros(batch, history_size, dtype=torch.bool, device=device)
-        self.summed = torch.zeros_like(self.filled)  # values of T; the other slots hold differences of two
-        self.newest = torch.full((batch,), -1, device=device)
-        self.restarts = torch.zeros(batch, dtype=torch.long, device=device)
-        self.smallest = torch.full((batch,), torch.inf, dtype=torch.float64, device=device)
+        self.gram = np.zeros((batch, history_size, history_size))
+        self.filled = np.zeros((batch, history_size), dtype=bool)
+        self.summed = np.zeros_like(self.filled)  # values of T; the other slots hold differences of two
+        self.newest = np.full(batch, -1)
+        self.restarts = np.zeros(batch, dtype=int)
+        self.smallest = np.full(batch, np.inf)
         # results
         self.best = self.state.clone()
-        self.best_residual = torch.full((batch,), torch.inf, dtype=torch.float64, device=device)
-        self.evaluations = torch.zeros(batch, dtype=torch.long, device=device)
-        self.outcome = torch.full((batch,), int(Outcome.MAX_EVALUATIONS), device=device)
-        self.trace: list[Tensor] = []
+        self.best_residual = np.full(batch, np.inf)
+        self.evaluations = np.zeros(batch, dtype=int)
+        self.outcome = np.full(batch, int(Outcome.MAX_EVALUATIONS))
+        self.trace: list[Array] = []
 
     @property
-    def unfinished(self) -> Tensor:
+    def unfinished(self) -> Array:
         """The samples that have neither converged nor broken down."""
-        return (self.outcome == int(Outcome.MAX_EVALUATIONS)).nonzero().squeeze(1)
+        return np.flatnonzero(self.outcome == int(Outcome.MAX_EVALUATIONS))
 
-    def states(self, rows: Tensor) -> Tensor:
+    def states(self, rows: Array) -> Tensor:
         """(rows, ...), to be evaluated."""
         return self.of(self.state, rows).view(-1, *self.shape)
 
-    def observe(self, rows: Tensor, value: Tensor) -> Tensor:
+    def observe(self, rows: Array, value: Tensor) -> Array:
         """Takes T(state) of `rows`, or something near it; returns the relative residuals."""
         value = value.flatten(1)
-        gap, residual = self._count(rows, value)
+        gap = value - self.of(self.state, rows)
+        distance, size = norms(gap, value)
+        with np.errstate(invalid="ignore"):  # Inf is found by its NaN
+            residual = distance / np.maximum(size, torch.finfo(value.dtype).tiny)
+        self.evaluations[rows] += 1
+        self.trace.append(np.full(len(self.state), np.nan))
+        self.trace[-1][rows] = residual
         self._write(rows, value, gap)
-        smallest = self.of(self.smallest, rows)
-        runaway = residual > RESTART_GROWTH * smallest
-        if bool(runaway.any()):
-            self.filled[rows[runaway]] = False  # it goes on from the best iterate
-            self.restarts[rows[runaway]] += 1
-        self._put(self.smallest, rows, torch.fmin(smallest, residual))
+        runaway = rows[residual > RESTART_GROWTH * self.smallest[rows]]
+        self.filled[runaway] = False  # it goes on from the best iterate
+        self.restarts[runaway] += 1
+        self.smallest[rows] = np.fmin(self.smallest[rows], residual)
         return residual
 
-    def forget_values(self, rows: Tensor) -> None:
+    def forget_values(self, rows: Array) -> None:
         """Keeps of the history only what it says of changes of T: what follows is of a map with other values. Samples
         that have met NaN or Inf begin anew, at their best.
         """
-        broken = rows[~torch.isfinite(self.state[rows] + self.value[rows]).all(dim=1)]
-        self.state[broken] = self.value[broken] = self.best[broken]
-        self.values[broken] = self.gaps[broken] = 0.0
-        self.filled[broken] = False
-        newest = self.newest[rows, None]
-        slots = self.filled[rows] & self.summed[rows]
+        finite = torch.isfinite(self.state + self.value).all(dim=1).cpu().numpy()
+        broken = rows[~finite[rows]]
+        if len(broken):
+            index = self.on_device(broken)
+            self.state[index] = self.value[index] = self.best[index]
+            self.values[index] = self.gaps[index] = 0.0
+            self.filled[broken] = False
+        slots = np.zeros_like(self.filled)
+        slots[rows] = self.filled[rows] & self.summed[rows]
+        less, newest = self.on_device(slots)[:, :, None], self.on_device(np.maximum(self.newest, 0))
         for buffer in (self.values, self.gaps):
-            history = buffer[rows]
-            reference = history.gather(1, newest[:, :, None].expand(-1, 1, history.shape[2]))
-            buffer[rows] = torch.where(slots[:, :, None], history - reference, history)
-        self.filled[rows] = self.filled[rows].scatter(1, newest, False)
+            reference = buffer[torch.arange(len(buffer), device=buffer.device), newest]
+            buffer.addcmul_(less.to(buffer.dtype), reference[:, None], value=-1)
+        self.filled[rows, self.newest[rows]] = False
         self.summed[rows] = False
-        gaps = self.of(self.gaps, rows)
-        self.gram[rows] = torch.bmm(gaps, gaps.transpose(1, 2)).double()
+        self.gram[rows] = torch.bmm(self.gaps, self.gaps.mT).double().cpu().numpy()[rows]
 
-    def judge(self, rows: Tensor, residual: Tensor, tolerance: float) -> Tensor:
+    def judge(self, rows: Array, residual: Array, tolerance: float) -> Array:
         """Keeps the best of `rows`, whose exact T(state) was taken last, and ends what can end; returns the others."""
-        finite = torch.isfinite(residual)
-        better = finite & (residual < self.best_residual[rows])
-        self.best[rows[better]] = self.value[rows[better]]
-        self.best_residual[rows[better]] = residual[better]
+        finite = np.isfinite(residual)
+        better = rows[finite & (residual < self.best_residual[rows])]
+        self._put(self.best, better, self.of(self.value, better))
+        self.best_residual[rows] = np.fmin(self.best_residual[rows], residual)
         done = finite & (residual <= tolerance)
         self.outcome[rows[done]] = int(Outcome.CONVERGED)
         self.outcome[rows[~finite]] = int(Outcome.NON_FINITE)
         return rows[finite & ~done]
 
-    def advance(self, rows: Tensor) -> None:
+    def advance(self, rows: Array) -> None:
         """Moves `rows` to their next states."""
-        gram, filled, newest, summed, restarts = (
-            self.of(buffer, rows) for buffer in (self.gram, self.filled, self.newest, self.summed, self.restarts)
-        )
-        weights, singular = anderson_weights(gram, filled, newest, self.ridge, summed)
-        restarted = ~filled.any(dim=1)
-        damped = (restarts + singular >= DAMPED_AFTER) & ~restarted
-        if bool(singular.any()):
-            spoiled = rows[singular]
-            self.filled[spoiled] = False
-            self.filled[spoiled, self.newest[spoiled]] = True
-            self.restarts[spoiled] += 1
-        weights = weights.to(self.values.dtype).unsqueeze(1)
-        state = torch.bmm(weights, self.of(self.values, rows)).squeeze(1)
-        if self.mixing < 1:
-            state = state - (1 - self.mixing) * torch.bmm(weights, self.of(self.gaps, rows)).squeeze(1)
-        if bool(restarted.any()):
-            state = torch.where(restarted[:, None], self.of(self.best, rows), state)
-        if bool(damped.any()):
+        filled, newest = self.filled[rows], self.newest[rows]
+        weights, singular = anderson_weights(self.gram[rows], filled, newest, self.ridge, self.summed[rows])
+        restarted: Array = np.logical_not(filled.any(axis=1))
+        damped = (self.restarts[rows] + singular >= DAMPED_AFTER) & ~restarted
+        spoiled = rows[singular]
+        self.filled[spoiled] = False
+        self.filled[spoiled, self.newest[spoiled]] = True
+        self.restarts[spoiled] += 1
+        combination = self.on_device(weights).to(self.values.dtype).unsqueeze(1)
+        state = torch.bmm(combination, self.of(self.values, rows)).squeeze(1)
+        if self.mixing != 1:
+            gap = torch.bmm(combination, self.of(self.gaps, rows)).squeeze(1)
+            state = state.add(gap, alpha=self.mixing - 1)
+        if restarted.any():
+            state = torch.where(self.on_device(restarted)[:, None], self.of(self.best, rows), state)
+        if damped.any():
             picard = DAMPING * (self.of(self.value, rows) + self.of(self.state, rows))
-            state = torch.where(damped[:, None], picard, state)
+            state = torch.where(self.on_device(damped)[:, None], picard, state)
         self._put(self.state, rows, state)
 
     def result(self) -> tuple[Tensor, SolveStats]:
         """What was found for every sample of the batch."""
-        trace = torch.stack(self.trace)
-        residual = torch.where(torch.isinf(self.best_residual), torch.nan, self.best_residual)
-        stats = SolveStats(self.evaluations.cpu(), residual.cpu(), self.outcome.cpu(), trace.cpu())
-        return self.best.view(-1, *self.shape), stats
+        residual = np.where(np.isinf(self.best_residual), np.nan, self.best_residual)
+        found = (self.evaluations, residual, self.outcome, np.stack(self.trace))
+        return self.best.view(-1, *self.shape), SolveStats(*map(torch.from_numpy, found))
 
-    def _count(self, rows: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """T(y) - y and its norm relative to T(y); one more evaluation of each."""
-        gap = value - self.of(self.state, rows)
-        residual = gap.norm(dim=1).double() / value.norm(dim=1).clamp_min(torch.finfo(value.dtype).tiny)
-        self._put(self.evaluations, rows, self.of(self.evaluations, rows) + 1)
-        trace = torch.full_like(self.best_residual, torch.nan)
-        self._put(trace, rows, residual)
-        self.trace.append(trace)
-        return gap, residual
+    def of(self, buffer: Tensor, rows: Array) -> Tensor:
+        """The rows of a buffer: itself, not a copy, where they are all."""
+        return buffer if len(rows) == len(buffer) else buffer[self.on_device(rows)]
 
-    def _write(self, rows: Tensor, value: Tensor, gap: Tensor) -> None:
-        slot = (self.of(self.newest, rows) + 1) % self.history_size
-        self._put(self.newest, rows, slot)
+    def on_device(self, array: Array) -> Tensor:
+        """Numbers of the host as a tensor beside the states."""
+        return torch.from_numpy(array).to(self.state.device)
+
+    def _put(self, buffer: Tensor, rows: Array, value: Tensor) -> None:
+        if len(rows) == len(buffer):
+            buffer.copy_(value)
+        elif len(rows):
+            buffer[self.on_device(rows)] = value
+
+    def _write(self, rows: Array, value: Tensor, gap: Tensor) -> None:
+        slot = (self.newest[rows] + 1) % self.history_size
+        self.newest[rows] = slot
         self._put(self.value, rows, value)
-        self.values[rows, slot], self.gaps[rows, slot] = value, gap
+        index, slots = self.on_device(rows), self.on_device(slot)
+        self.values[index, slots], self.gaps[index, slots] = value, gap
         self.filled[rows, slot] = self.summed[rows, slot] = True
-        products = torch.bmm(self.of(self.gaps, rows), gap.unsqueeze(2)).squeeze(2).double()
+        products = torch.bmm(self.of(self.gaps, rows), gap.unsqueeze(2)).squeeze(2).double().cpu().numpy()
         self.gram[rows, slot] = products
         self.gram[rows, :, slot] = products
 
-    def of(self, buffer: Tensor, rows: Tensor) -> Tensor:
-        """The rows of a buffer: itself, not a copy, where they are all."""
-        return buffer if len(rows) == len(buffer) else buffer[rows]
 
-    def _put(self, buffer: Tensor, rows: Tensor, value: Tensor) -> None:
-        if len(rows) == len(buffer):
-            buffer.copy_(value)
-        else:
-            buffer[rows] = value
+def norms(*vectors: Tensor) -> Array:
+    """l2 norms of every row of each, on the host."""
+    found: Array = torch.stack([torch.linalg.vector_norm(vector, dim=1) for vector in vectors]).double().cpu().numpy()
+    return found
 
 
 def iterate(run: Run, whole: SelectableMap, tolerance: float, max_evaluations: int) -> None:
     """Evaluates T at the states of `run` and moves on, until all have ended or the most evaluations are made."""
     rows = run.unfinished
     left = max_evaluations - int(run.evaluations.max())
-    current = whole if len(rows) == len(run.state) else whole.select(rows)
+    current = whole if len(rows) == len(run.state) else whole.select(run.on_device(rows))
     for _ in range(left):
         if len(rows) == 0:
             return
         residual = run.observe(rows, current(run.states(rows)))
         going = run.judge(rows, residual, tolerance)
         if len(going) < len(rows):
-            rows, current = going, whole.select(going)
+            rows, current = going, whole.select(run.on_device(going))
         run.advance(rows)
 
 
 def anderson_weights(
-    gram: Tensor, filled: Tensor, newest: Tensor, ridge: float, summed: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+    gram: Array, filled: Array, newest: Array, ridge: float, summed: Array | None = None
+) -> tuple[Array, Array]:
     """Mixing weights a (B, m) that minimise ||sum_i a_i g_i||^2 with sum_i a_i = 1, from the Gram matrix <g_i, g_j>.
 
     gram: (B, m, m) float64; filled: (B, m) bool, the slots in use; newest: (B,), the last one filled; summed: (B, m)
     bool, the slots that the sum runs over, all by default: differences of residuals have no part in it. Where the
     system is singular the weights fall back to the newest residual alone; the second result (B,) says where.
     """
-    size = torch.diagonal(gram, dim1=1, dim2=2).clamp_min(0).sqrt()
-    usable = filled & (size > 0)
-    inverse = torch.where(usable, size.reciprocal(), 0.0)
-    system = gram * inverse[:, :, None] * inverse[:, None, :]
-    torch.diagonal(system, dim1=1, dim2=2).add_(torch.where(usable, ridge, 1.0))
-    # in units of |g_newest|, so that the right side is neither huge nor tiny
-    scaled = inverse * size.gather(1, newest[:, None]).clamp_min(torch.finfo(torch.float64).tiny)
-    counted = scaled if summed is None else scaled * summed
-    solution, info = torch.linalg.solve_ex(system, counted.unsqueeze(2))
-    solution = solution.squeeze(2)
-    weights = solution * scaled / (solution * counted).sum(dim=1, keepdim=True)
-    sound = (info == 0) & (weights.abs().sum(dim=1) < LARGEST_COEFFICIENT)  # NaN is not
-    if bool(sound.all()):
-        return weights, ~sound
-    fallback = torch.zeros_like(weights).scatter(1, newest[:, None], 1.0)
-    return torch.where(sound[:, None], weights, fallback), ~sound & filled.any(dim=1)
+    each, slots = np.arange(len(gram)), np.arange(gram.shape[1])
+    with np.errstate(all="ignore"):
+        size = np.sqrt(np.maximum(gram[:, slots, slots], 0))
+        usable = filled & (size > 0)
+        inverse = np.where(usable, 1 / size, 0.0)
+        system = gram * inverse[:, :, None] * inverse[:, None, :]
+        system[:, slots, slots] += np.where(usable, ridge, 1.0)
+        # in units of |g_newest|, so that the right side is neither huge nor tiny
+        scaled = inverse * np.maximum(size[each, newest], np.finfo(np.float64).tiny)[:, None]
+        counted = scaled if summed is None else scaled * summed
+        # torch reports singular systems one by one, where numpy raises
+        solution, info = torch.linalg.solve_ex(torch.from_numpy(system), torch.from_numpy(counted)[:, :, None])
+        solved = solution.squeeze(2).numpy()
+        weights = solved * scaled / (solved * counted).sum(axis=1, keepdims=True)
+        sound = (info.numpy() == 0) & (np.abs(weights).sum(axis=1) < LARGEST_COEFFICIENT)  # NaN is not
+    weights[~sound] = 0.0
+    weights[~sound, newest[~sound]] = 1.0
+    return weights, ~sound & filled.any(axis=1)

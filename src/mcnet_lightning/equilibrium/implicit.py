@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mcnet_lightning.equilibrium.anderson import Array, norms
 from mcnet_lightning.equilibrium.fixed_point import AndersonSolver
 from mcnet_lightning.equilibrium.stats import Outcome, SolveStats, direct_stats
 from mcnet_lightning.errors import ConfigError
@@ -93,57 +95,80 @@ class GMRES:
     def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]:
         batch = len(gradient)
         right = gradient.flatten(1)
-        size = right.norm(dim=1, dtype=torch.float64)
+        tiny = torch.finfo(right.dtype).tiny
+        (size,) = norms(right)
         basis = right.new_empty(batch, self.max_products + 1, right.shape[1])
-        basis[:, 0] = right / size.clamp_min(torch.finfo(right.dtype).tiny).to(right.dtype)[:, None]
-        hessenberg = torch.zeros(
-            batch, self.max_products + 1, self.max_products, dtype=torch.float64, device=right.device
-        )
-        coefficients = torch.zeros(batch, self.max_products, dtype=torch.float64, device=right.device)
-        residual = torch.where(size > 0, 1.0, 0.0).double()
-        outcome = torch.where(size > 0, int(Outcome.MAX_EVALUATIONS), int(Outcome.CONVERGED))
-        outcome = outcome.where(torch.isfinite(size), int(Outcome.NON_FINITE))
-        products = torch.zeros(batch, dtype=torch.long, device=right.device)
+        basis[:, 0] = right / torch.linalg.vector_norm(right, dim=1, keepdim=True).clamp_min(tiny)
+        small = _SmallLeastSquares(batch, self.max_products)
+        residual = np.where(size > 0, 1.0, 0.0)
+        outcome = np.where(size > 0, int(Outcome.MAX_EVALUATIONS), int(Outcome.CONVERGED))
+        outcome[~np.isfinite(size)] = int(Outcome.NON_FINITE)
+        products, used = np.zeros(batch, dtype=int), np.zeros(batch, dtype=int)
         trace = []
         for k in range(self.max_products):
             active = outcome == int(Outcome.MAX_EVALUATIONS)
-            if not bool(active.any()):
+            if not active.any():
                 break
-            direction = basis[:, k]
+            direction, known = basis[:, k], basis[:, : k + 1]
             image = direction - vjp(direction.view_as(gradient)).flatten(1)
-            for _ in range(2):  # classical Gram-Schmidt, twice is enough (Giraud et al. 2005)
-                overlap = torch.bmm(basis[:, : k + 1], image.unsqueeze(2))
-                image = torch.baddbmm(image[:, None], overlap.mT, basis[:, : k + 1], alpha=-1).squeeze(1)
-                hessenberg[:, : k + 1, k] += overlap.squeeze(2)
-            length = image.norm(dim=1).double()
-            hessenberg[:, k + 1, k] = length
-            basis[:, k + 1] = image / length.clamp_min(torch.finfo(right.dtype).tiny).to(right.dtype)[:, None]
-            products += active
-            finite = torch.isfinite(hessenberg[:, : k + 2, : k + 1]).flatten(1).all(dim=1)
-            outcome = outcome.masked_fill(active & ~finite, int(Outcome.NON_FINITE))
+            # classical Gram-Schmidt, twice is enough (Giraud et al. 2005)
+            overlap = torch.bmm(known, image.unsqueeze(2))
+            image = torch.baddbmm(image[:, None], overlap.mT, known, alpha=-1).squeeze(1)
+            again = torch.bmm(known, image.unsqueeze(2))
+            image = torch.baddbmm(image[:, None], again.mT, known, alpha=-1).squeeze(1)
+            length = torch.linalg.vector_norm(image, dim=1, keepdim=True)
+            torch.div(image, length.clamp_min(tiny), out=basis[:, k + 1])
+            column = torch.cat([(overlap + again).squeeze(2), length], dim=1)
+            latest = small.add(column.double().cpu().numpy())
+            products[active] += 1
+            finite = np.isfinite(latest)
+            outcome[active & ~finite] = int(Outcome.NON_FINITE)
             active &= finite
-            solution, new_residual = _least_squares(hessenberg[:, : k + 2, : k + 1].where(finite[:, None, None], 0.0))
-            found = coefficients[:, : k + 1]
-            found.copy_(torch.where(active[:, None], solution * size[:, None], found))
-            residual = torch.where(active, new_residual, residual)
-            trace.append(torch.where(active, new_residual, torch.nan))
-            outcome = outcome.masked_fill(active & (new_residual <= self.tolerance), int(Outcome.CONVERGED))
-        used = len(trace)
-        vector = torch.bmm(coefficients[:, :used].to(right.dtype).unsqueeze(1), basis[:, :used]).view_as(gradient)
-        history = torch.stack(trace) if trace else residual[None]
-        return vector, SolveStats(products.cpu(), residual.cpu(), outcome.cpu(), history.cpu())
+            used[active] += 1
+            residual = np.where(active, latest, residual)
+            trace.append(np.where(active, latest, np.nan))
+            outcome[active & (latest <= self.tolerance)] = int(Outcome.CONVERGED)
+        steps = len(trace)
+        coefficients = torch.from_numpy(small.solve(used, steps) * size[:, None]).to(right)
+        vector = torch.bmm(coefficients.unsqueeze(1), basis[:, :steps]).view_as(gradient)
+        history = np.stack(trace) if trace else residual[None]
+        return vector, SolveStats(*map(torch.from_numpy, (products, residual, outcome, history)))
 
 
-def _least_squares(hessenberg: Tensor) -> tuple[Tensor, Tensor]:
-    """min ||e_1 - H y|| for a batch of (k + 1) x k Hessenberg matrices: y and the residual norm."""
-    unit = torch.zeros(*hessenberg.shape[:2], 1, dtype=hessenberg.dtype, device=hessenberg.device)
-    unit[:, 0] = 1.0
-    q, r = torch.linalg.qr(hessenberg)
-    projected = q.transpose(1, 2) @ unit
-    diagonal = torch.diagonal(r, dim1=1, dim2=2)
-    safe = r + torch.diag_embed(torch.where(diagonal == 0, 1.0, 0.0))
-    solution = torch.linalg.solve_triangular(safe, projected, upper=True)
-    return solution.squeeze(2), (unit - hessenberg @ solution).flatten(1).norm(dim=1)
+class _SmallLeastSquares:
+    """min ||e_1 - H_k y||, column by column of a batch of Hessenberg matrices H_k, by Givens rotations (Saad & Schultz
+    1986, section 3.2).
+    """
+
+    def __init__(self, batch: int, most: int) -> None:
+        self.triangle = np.zeros((batch, most, most))
+        self.right = np.zeros((batch, most + 1))
+        self.right[:, 0] = 1.0
+        self.rotations: list[tuple[Array, Array]] = []
+
+    def add(self, column: Array) -> Array:
+        """The next column of H, (B, k + 2); returns the norm of what is left, NaN where the column is not finite."""
+        k = len(self.rotations)
+        with np.errstate(invalid="ignore", over="ignore"):
+            for i, (cosine, sine) in enumerate(self.rotations):
+                upper, lower = column[:, i].copy(), column[:, i + 1].copy()
+                column[:, i], column[:, i + 1] = cosine * upper + sine * lower, cosine * lower - sine * upper
+            length = np.hypot(column[:, k], column[:, k + 1])
+            safe = np.where(length == 0, 1.0, length)
+            cosine, sine = np.where(length == 0, 1.0, column[:, k] / safe), column[:, k + 1] / safe
+            self.rotations.append((cosine, sine))
+            self.triangle[:, :k, k], self.triangle[:, k, k] = column[:, :k], safe
+            self.right[:, k + 1] = -sine * self.right[:, k]
+            self.right[:, k] *= cosine
+        return np.where(np.isfinite(column).all(axis=1), np.abs(self.right[:, k + 1]), np.nan)
+
+    def solve(self, used: Array, steps: int) -> Array:
+        """y, (B, steps), of each after its first `used` columns; zero beyond."""
+        valid = np.arange(steps) < used[:, None]
+        both = valid[:, :, None] & valid[:, None, :]
+        triangle = np.where(both, self.triangle[:, :steps, :steps], np.eye(steps))
+        solution: Array = np.linalg.solve(triangle, np.where(valid, self.right[:, :steps], 0.0)[:, :, None])
+        return solution[:, :, 0]
 
 
 @dataclass

@@ -1,27 +1,25 @@
 """Anderson acceleration with most evaluations in half precision, to a result of full precision.
 
 Half precision alone stalls at a residual of 5e-4. Here it goes there quickly; then T is evaluated exactly, and the
-iteration goes on with increments in half precision, whose error is a share of the distance from that exact evaluation.
-A few rounds of this reach any tolerance that float32 reaches. Only exact evaluations decide that a sample has
-converged, and where a round does not help, full precision takes over.
+iteration goes on with the denoiser's tangent at that point, in half precision. The tangent's error is a share of the
+distance from there; when the residual is no longer large against it, T is evaluated exactly again. That is Newton's
+method, each step solved as far as it is worth, with one history for all of them. Only exact evaluations decide that a
+sample has converged, and where a round does not help, full precision takes over.
 """
 
-from collections.abc import Callable
-
+import numpy as np
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.anderson import Run, SelectableMap
+from mcnet_lightning.equilibrium.anderson import Array, Run, SelectableMap, norms
 from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
 
 ROUGH_RESIDUAL, ROUGH_EVALUATIONS = 7e-4, 5  # where rounding begins to show, and how long to try
-NEARLY = 1.2  # times the tolerance: where increments end, because the exact evaluation comes one step later
-# of increments, against the distance from the exact evaluation: residuals below the first share are not believed, and
-# below the second not if they fall no more
-TRUSTED_SHARE, NOISY_SHARE, STALLED = 1.5e-3, 0.1, 0.8
-ROUND_EVALUATIONS = 30  # between exact ones at most
-WORTHWHILE = 0.5  # a round must bring the exact residual down to this share of the one before
-INCREMENTS_UP_TO = 2**21  # values of a batch of states: the increments keep 1.3 kB for each
+NEARLY = 1.2  # times the tolerance: where a tangent is left, because the exact evaluation comes one step later
+TRUSTED_SHARE = 0.08  # of the distance from the exact evaluation: smaller gaps T(y) - y of a tangent say little
+ROUND_EVALUATIONS = 8  # between exact ones at most
+WORTHWHILE = 0.8  # a round must bring the exact residual down to this share of the one before
+TANGENTS_UP_TO = 2**21  # values of a batch of states: a tangent keeps 1.3 kB for each
 COMPACT_BELOW = 0.6  # share of samples still active at which it pays to copy what is kept of them
 
 
@@ -34,60 +32,59 @@ def approach(run: Run, whole: DouglasRachfordMap, tolerance: float, max_evaluati
     start, rows = run.state.clone(), run.unfinished
     _explore(run, rows, rounded, max(ROUGH_RESIDUAL, tolerance), min(ROUGH_EVALUATIONS, max_evaluations - 1))
     # a start that was within rounding already, a warm one, is better than what rounding makes of it
-    run.state = torch.where((run.evaluations > 1)[:, None], run.state, start)
-    previous = torch.full_like(run.best_residual, torch.inf)
-    if run.state.numel() > INCREMENTS_UP_TO:
-        run.forget_values(rows)
-        return
+    run.state = torch.where(run.on_device(run.evaluations > 1)[:, None], run.state, start)
+    previous = np.full(len(start), np.inf)
+    small = run.state.numel() <= TANGENTS_UP_TO
     while len(rows):
-        near = whole.select(rows).incremental(torch.bfloat16)
+        run.forget_values(rows)
+        near = whole.select(run.on_device(rows)).tangent(torch.bfloat16) if small else None
         if near is None:
-            run.forget_values(rows)
             return
         base = run.state.clone()
-        run.forget_values(rows)
         residual = run.observe(rows, near(run.states(rows)))
         going = run.judge(rows, residual, tolerance)
         if len(going) == 0:
             return
-        left = max_evaluations - int(run.evaluations.max())
-        worthwhile = bool((run.trace[-1][going] <= WORTHWHILE * previous[going]).all())
         run.advance(going)
-        if left < 2 or not worthwhile:
+        reached = run.trace[-1]
+        going = going[reached[going] <= WORTHWHILE * previous[going]]
+        left = max_evaluations - int(run.evaluations.max())
+        if left < 2 or len(going) == 0:
             return
-        previous = run.trace[-1]
-        kept = torch.searchsorted(rows, going)
-        nearby = _Compacting(near.select(kept) if len(going) < len(rows) else near, run.states(going))
-        rows = going
-        _explore(run, rows, nearby, NEARLY * tolerance, min(ROUND_EVALUATIONS, left - 1), base)
+        nearby = _Compacting(near, run.states(rows))
+        _explore(run, rows, nearby, NEARLY * tolerance, min(ROUND_EVALUATIONS, left - 1), going, base)
+        rows, previous = going, reached
         del near, nearby  # before the next ones are made
 
 
 def _explore(
-    run: Run, rows: Tensor, whole: SelectableMap, target: float, evaluations: int, base: Tensor | None = None
+    run: Run,
+    rows: Array,
+    whole: SelectableMap,
+    target: float,
+    evaluations: int,
+    going: Array | None = None,
+    base: Tensor | None = None,
 ) -> None:
-    """Moves `rows` by evaluations of something near T, each until its residual is below `target` or, far from `base`,
-    not to be believed.
+    """Moves samples by evaluations of something near T, given for `rows`, each until its residual is below `target` or,
+    of a tangent at `base`, not to be believed: all of `rows`, or those `going`.
     """
-    index = torch.arange(len(rows), device=rows.device)
-    current: Callable[[Tensor], Tensor] = whole
-    last = torch.full_like(run.best_residual, torch.inf)
+    index = np.arange(len(rows)) if going is None else np.searchsorted(rows, going)
+    current = whole if len(index) == len(rows) else whole.select(run.on_device(index))
     for _ in range(evaluations):
         moving = rows[index]
         residual = run.observe(moving, current(run.states(moving)))
-        going = residual > target
+        on = residual > target
         if base is not None:
             state = run.of(run.state, moving)
-            gap, distance = ((run.of(other, moving) - state).norm(dim=1) for other in (run.value, base))
-            stalled = (residual > STALLED * last[moving]) & (gap < NOISY_SHARE * distance)
-            going &= (gap > TRUSTED_SHARE * distance) & ~stalled
-        last[moving] = residual
+            gap, distance = norms(run.of(run.value, moving) - state, run.of(base, moving) - state)
+            on &= gap > TRUSTED_SHARE * distance
         run.advance(moving)
-        if not bool(going.any()):
+        if not on.any():
             return
-        if not bool(going.all()):
-            index = index[going]
-            current = whole.select(index)
+        if not on.all():
+            index = index[on]
+            current = whole.select(run.on_device(index))
 
 
 class _Compacting:

@@ -71,11 +71,11 @@ class DouglasRachfordMap:
         """T with the denoiser's convolutions in `dtype`; None if it offers no such form."""
         return self._with_denoiser("rounded", dtype)
 
-    def incremental(self, dtype: torch.dtype) -> "DouglasRachfordMap | None":
-        """T, exact at the first state it is evaluated at; from there changes of the denoiser are computed in `dtype`.
+    def tangent(self, dtype: torch.dtype) -> "DouglasRachfordMap | None":
+        """T, exact at the first state it is evaluated at; from there the denoiser is its tangent, computed in `dtype`.
         None if it offers no such form.
         """
-        return self._with_denoiser("incremental", dtype)
+        return self._with_denoiser("tangent", dtype)
 
     def select(self, index: Tensor) -> "DouglasRachfordMap":
         select = getattr(self.denoise, "select", None)
