@@ -25,7 +25,7 @@ from schemes import (
     TRAINING_ONLY,
     Scheme,
     load_schemes,
-    published_until_accurate,
+    published_where_accurate,
 )
 from torch import Tensor
 
@@ -81,17 +81,17 @@ def scenarios(extent: Extent, data: Path | None) -> Iterator[Scenario]:
 
 
 def measure(
-    scenario: Scenario, schemes: dict[str, Scheme], until_accurate: bool, failures: dict[str, str]
+    scenario: Scenario, schemes: dict[str, Scheme], where_accurate: bool, failures: dict[str, str]
 ) -> list[Figures]:
     """Every scheme on every problem: once for counts and accuracy, which warms it up, then against the clock. A scheme
-    that raises drops out, with its reason; ours must not. until_accurate: `published_settings_accurate`, too.
+    that raises drops out, with its reason; ours must not. where_accurate: `published_settings_accurate`, too.
     """
     chosen = {name: scheme for name, scheme in schemes.items() if scenario.training or name not in TRAINING_ONLY}
     found: list[Figures] = []
-    for problem in scenario.problems:
-        truth = converged(scenario, problem)
-        if until_accurate and not isinstance(truth, Tensor):
-            chosen[PUBLISHED_ACCURATE] = published_until_accurate(problem, truth, LARGEST_PSNR_DELTA)
+    truths = [converged(scenario, problem) for problem in scenario.problems]
+    if where_accurate and not scenario.training:
+        chosen[PUBLISHED_ACCURATE] = published_where_accurate(scenario.problems, truths, LARGEST_PSNR_DELTA)
+    for problem, truth in zip(scenario.problems, truths, strict=True):
         figures: dict[str, Figures] = {}
         for name, scheme in chosen.items():
             try:
@@ -158,18 +158,18 @@ def main() -> None:
     extent = EXTENTS["smoke" if options.smoke else "quick" if options.quick else "full"]
     machine = measuring.machine()
     schemes, missing = load_schemes()
-    until_accurate = True
+    where_accurate = True
     if options.schemes:
         named = {OURS, *options.schemes.split(",")}
         schemes = {name: scheme for name, scheme in schemes.items() if name in named}
-        until_accurate = PUBLISHED_ACCURATE in named
+        where_accurate = PUBLISHED_ACCURATE in named
     chosen = [
         each
         for each in scenarios(extent, options.data)
         if not options.scenarios or each.name in options.scenarios.split(",")
     ]
     failures: dict[str, str] = {}
-    figures = [row for each in chosen for row in measure(each, schemes, until_accurate, failures)]
+    figures = [row for each in chosen for row in measure(each, schemes, where_accurate, failures)]
     print("now memory", flush=True)
     measured = {(row.scenario, row.scheme, row.image) for row in figures}
     memory = measuring.in_fresh_process(peaks, extent, options.data, measured)

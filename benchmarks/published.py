@@ -1,7 +1,5 @@
 """The solver of the published MCNet experiments, forwards (`PublishedSolver`) and, by a hook, backwards."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -9,8 +7,6 @@ from mcnet_lightning.equilibrium import DouglasRachfordMap
 from mcnet_lightning.equilibrium.published import ADMMMap, PublishedSolver
 
 MAX_EVALUATIONS, MAX_PRODUCTS = 200, 80
-LONGEST, SETTLED = 1000, 40  # evaluations without cap, and how many in a row have to be accurate
-NEVER = 1e-30  # a tolerance
 
 
 def published_fixed_point(
@@ -33,23 +29,3 @@ def published_fixed_point(
         pair.register_hook(adjoint)
     estimate, dual = pair.chunk(2, dim=1)
     return estimate, (estimate - dual).detach()
-
-
-@torch.no_grad()
-def evaluations_until(splitting: DouglasRachfordMap, is_accurate: Callable[[Tensor], bool]) -> int:
-    """After how many evaluations x is accurate and stays so; LONGEST if it never is."""
-    admm, w = ADMMMap(splitting), splitting.prior_image
-    accurate: list[bool] = []
-
-    def watched(pair: Tensor) -> Tensor:
-        value = admm(pair)
-        accurate.append(is_accurate(value.chunk(2, dim=1)[0]))
-        if all(accurate[-SETTLED:]) and len(accurate) >= SETTLED:
-            raise StopIteration
-        return value
-
-    try:
-        PublishedSolver(NEVER, LONGEST).iterate(watched, torch.cat([w, torch.zeros_like(w)], dim=1))
-    except StopIteration:
-        return len(accurate) - SETTLED + 1
-    return LONGEST

@@ -95,7 +95,7 @@ def written() -> list[Path]:
         ("epsilon=inf", "'epsilon' takes a number, at least 0"),
         ("seed=1.5", "'seed' takes a whole number"),
         ("seed=true", "'seed' takes a whole number"),
-        ("solver.mixing=0", "a number, above 0, at most 1"),
+        ("solver.mixing=0", "a number, above 0, at most 2"),
         ("solver.tolerance=0", "a number, above 0"),
         ("operator.boundary=symetric", "did you mean 'symmetric'?"),
         ("data.test=Set5", "takes a list of words"),
