@@ -27,7 +27,7 @@ def step(method: str, cap: int) -> float:
     operator = BicubicDownsample(2)
     truth = torch.rand(BATCH, 1, SIDE, SIDE)
     with torch.no_grad():  # first use: caches and thread pools
-        layer.solver.max_evaluations = 2
+        layer.solver.max_evaluations = CAPS[0]
         layer(truth, operator(truth), operator)
         layer.solver.max_evaluations = cap
     return measuring.added_memory(lambda: layer(truth, operator(truth), operator).estimate.square().sum().backward())

@@ -61,8 +61,7 @@ class TangentChain:
         self.dtype = dtype
         self.image: Tensor | None = None
         self.value: Tensor
-        self.features: list[Tensor] = []  # of every layer but the last, until they are needed as
-        self.masks: list[Tensor] = []  # 0 or 1
+        self.masks: list[Tensor] = []  # 0 or 1, of every layer but the last
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
@@ -70,7 +69,7 @@ class TangentChain:
             self.image, self.value = image, self._begin(image)
             return self.value
         features = channels_last((image - self.image).to(self.dtype))
-        for weight, mask in zip(self.weights[:-1], self._masks(), strict=True):
+        for weight, mask in zip(self.weights[:-1], self.masks, strict=True):
             features = convolve_masked(features, weight, mask)
         return self.value + convolve(features, self.weights[-1]).to(image.dtype)
 
@@ -80,20 +79,15 @@ class TangentChain:
             return self
         chosen = copy(self)
         chosen.image, chosen.value = self.image[index], self.value[index]
-        chosen.masks = [mask[index] for mask in self._masks()]  # which leaves no features
+        chosen.masks = [mask[index] for mask in self.masks]
         return chosen
 
     def _begin(self, image: Tensor) -> Tensor:
         features = channels_last(image)
         for weight in self.exact[:-1]:
             features = convolve_relu(features, weight)
-            self.features.append(features)
+            self.masks.append(features.sign().to(self.dtype))
         return convolve(features, self.exact[-1])
-
-    def _masks(self) -> list[Tensor]:
-        while self.features:
-            self.masks.append(self.features.pop(0).sign().to(self.dtype))
-        return self.masks
 
 
 class LinearisedChain:

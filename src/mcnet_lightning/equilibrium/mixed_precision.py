@@ -19,7 +19,7 @@ NEARLY = 1.2  # times the tolerance: where a tangent is left, because the exact 
 TRUSTED_SHARE = 0.08  # of the distance from the exact evaluation: smaller gaps T(y) - y of a tangent say little
 ROUND_EVALUATIONS = 8  # between exact ones at most
 WORTHWHILE = 0.8  # a round must bring the exact residual down to this share of the one before
-TANGENTS_UP_TO = 2**21  # values of a batch of states: a tangent keeps 1.3 kB for each
+TANGENTS_UP_TO = 2**21  # values of a batch of states: a tangent keeps 0.64 kB for each
 COMPACT_BELOW = 0.6  # share of samples still active at which it pays to copy what is kept of them
 
 
