@@ -7,18 +7,17 @@ from references import relative_error
 from torch import Tensor
 
 from mcnet_lightning.denoisers import convolution
-from mcnet_lightning.denoisers.convolution import convolve, convolve_masked, convolve_relu, fuses, fusing_works
+from mcnet_lightning.denoisers.convolution import convolve, convolve_relu, convolve_where, fuses, fusing_works, positive
 
 DTYPES = [torch.float32, torch.bfloat16]
 ROUNDING = {torch.float32: 1e-6, torch.bfloat16: 4e-3}
 
 
-def drawn(dtype: torch.dtype, inputs: int = 16, outputs: int = 24) -> tuple[Tensor, Tensor, Tensor]:
-    """Features, weight and mask."""
+def drawn(dtype: torch.dtype, inputs: int = 16, outputs: int = 24) -> tuple[Tensor, Tensor]:
+    """Features and weight."""
     features, weight = torch.randn(3, inputs, 13, 10), torch.randn(outputs, inputs, 3, 3) / inputs
-    mask = (torch.rand(3, outputs, 13, 10) > 0.5).to(torch.float32)
-    laid_out = [each.to(dtype, memory_format=torch.channels_last) for each in (features, weight, mask)]
-    return laid_out[0], laid_out[1], laid_out[2]
+    laid_out = [each.to(dtype, memory_format=torch.channels_last) for each in (features, weight)]
+    return laid_out[0], laid_out[1]
 
 
 def exact(features: Tensor, weight: Tensor) -> Tensor:
@@ -32,21 +31,29 @@ def test_equal_the_plain_operations(dtype: torch.dtype, fused: bool, monkeypatch
     if fused and not fusing_works(dtype):
         pytest.skip(f"this PyTorch has no fused convolutions in {dtype} for this processor")
     monkeypatch.setattr(convolution, "fusing_works", lambda dtype: fused)
-    features, weight, mask = drawn(dtype)
-    plain = exact(features, weight)
+    features, weight = drawn(dtype)
     assert fuses(features, weight) == fused
-    for found, expected in (
-        (convolve_relu(features, weight), plain.relu()),
-        (convolve_masked(features, weight, mask), plain * mask),
-    ):
-        assert found.dtype == dtype
-        assert found.is_contiguous(memory_format=torch.channels_last)
-        assert relative_error(found.double(), expected) <= ROUNDING[dtype]
+    found = convolve_relu(features, weight)
+    assert found.dtype == dtype
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert relative_error(found.double(), exact(features, weight).relu()) <= ROUNDING[dtype]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("activations", DTYPES)
+@torch.no_grad()
+def test_masks_multiply_bits_exactly(dtype: torch.dtype, activations: torch.dtype) -> None:
+    features, weight = drawn(dtype)
+    layer = torch.randn(3, 24, 13, 10).relu().to(activations, memory_format=torch.channels_last)
+    layer[0, 0, 0, :2] = torch.tensor([torch.finfo(activations).tiny, torch.inf])
+    found = convolve_where(features, weight, positive(layer, dtype))
+    assert found.dtype == dtype
+    assert torch.equal(found, torch.where(layer > 0, convolve(features, weight), 0))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_one_output_channel_is_a_convolution_too(dtype: torch.dtype) -> None:
-    features, weight, _ = drawn(dtype, outputs=1)
+    features, weight = drawn(dtype, outputs=1)
     leaves = [features.requires_grad_(), weight.requires_grad_()]
     found, expected = convolve(features, weight), exact(features, weight)
     assert relative_error(found.detach().double(), expected.detach()) <= 1e-6
@@ -58,15 +65,14 @@ def test_one_output_channel_is_a_convolution_too(dtype: torch.dtype) -> None:
 
 
 def test_a_tape_is_never_lost() -> None:
-    features, weight, mask = drawn(torch.float32)
+    features, weight = drawn(torch.float32)
     weight.requires_grad_()
-    for result in (convolve_relu(features, weight), convolve_masked(features, weight, mask)):
-        assert result.requires_grad
+    assert convolve_relu(features, weight).requires_grad
 
 
 @torch.no_grad()
 def test_autocast_and_other_types_go_the_plain_way() -> None:
-    features, weight, _ = drawn(torch.float32)
+    features, weight = drawn(torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not fuses(features, weight)
         assert convolve_relu(features, weight).dtype == torch.bfloat16

@@ -1,9 +1,9 @@
-"""Convolutions together with the elementwise operation that follows, in one pass over memory where PyTorch has that.
+"""Convolutions together with the elementwise operation that follows, in as little time as PyTorch has for that.
 
 On a CPU with matrix units an elementwise pass takes a quarter as long as the convolution before it. oneDNN can do both
-at once; PyTorch offers that to its compiler only, as operators without derivative. They are used where a probe finds
-that they give what the plain operations give, and where nothing else is asked of the result: no tape, no autocast, no
-tracing.
+at once; PyTorch offers that to its compiler only, as an operator without derivative. It is used for ReLU where a probe
+finds that it gives what the plain operations give, and where nothing else is asked of the result: no tape, no autocast,
+no tracing.
 """
 
 from functools import cache
@@ -11,6 +11,8 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their size in bytes
 
 
 def convolve(features: Tensor, weight: Tensor) -> Tensor:
@@ -27,11 +29,20 @@ def convolve_relu(features: Tensor, weight: Tensor) -> Tensor:
     return F.relu(convolve(features, weight), inplace=True)
 
 
-def convolve_masked(features: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
-    """(weight * features) mask, of the same type and layout."""
-    if fuses(features, weight):
-        return _fused_mask(features, weight, mask)
-    return convolve(features, weight) * mask
+def positive(features: Tensor, dtype: torch.dtype) -> Tensor:
+    """Where non-negative features are positive: 1, else 0, in integers as wide as `dtype`."""
+    return features.bool().to(INTEGERS[dtype.itemsize])
+
+
+def convolve_where(features: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
+    """weight * features where `mask` from `positive` is 1, else 0; without tape.
+
+    The mask multiplies the bits: a product of integers costs no conversion, and half of one of half-precision numbers.
+    """
+    with torch.no_grad():
+        convolved = convolve(features, weight)
+        convolved.view(mask.dtype).mul_(mask)
+    return convolved
 
 
 def fuses(features: Tensor, weight: Tensor) -> bool:
@@ -49,20 +60,15 @@ def fuses(features: Tensor, weight: Tensor) -> bool:
 def fusing_works(dtype: torch.dtype) -> bool:
     """Whether oneDNN's fused convolutions exist in this PyTorch, for this processor, and compute what they should."""
     generator = torch.Generator().manual_seed(0)
-    features, mask = (
-        torch.randn(2, 16, 9, 9, generator=generator).to(dtype, memory_format=torch.channels_last) for _ in range(2)
-    )
+    features = torch.randn(2, 16, 9, 9, generator=generator).to(dtype, memory_format=torch.channels_last)
     weight = torch.randn(16, 16, 3, 3, generator=generator).to(dtype, memory_format=torch.channels_last)
-    plain = convolve(features, weight)
+    plain = F.relu(convolve(features, weight))
     try:
-        pairs = (
-            (_fused_relu(features, weight), F.relu(plain)),
-            (_fused_mask(features, weight, mask), plain * mask),
-        )
+        fused = _fused_relu(features, weight)
     except (AttributeError, RuntimeError, TypeError):  # no such operator here, or another form of it
         return False
     tolerance = 2 * torch.finfo(dtype).eps
-    return all(torch.allclose(*pair, rtol=tolerance, atol=tolerance * plain.abs().max().item()) for pair in pairs)
+    return torch.allclose(fused, plain, rtol=tolerance, atol=tolerance * plain.max().item())
 
 
 def _convolve_to_one(features: Tensor, weight: Tensor) -> Tensor:
@@ -78,10 +84,3 @@ def _convolve_to_one(features: Tensor, weight: Tensor) -> Tensor:
 def _fused_relu(features: Tensor, weight: Tensor) -> Tensor:
     padding = [weight.shape[-1] // 2] * 2
     return torch.ops.mkldnn._convolution_pointwise(features, weight, None, padding, [1, 1], [1, 1], 1, "relu", [], "")
-
-
-def _fused_mask(features: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
-    padding = [weight.shape[-1] // 2] * 2
-    return torch.ops.mkldnn._convolution_pointwise.binary(
-        features, mask, weight, None, padding, [1, 1], [1, 1], 1, "mul", None, None, [], None
-    )

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
-from mcnet_lightning.denoisers.convolution import convolve, convolve_masked, convolve_relu
+from mcnet_lightning.denoisers.convolution import convolve, convolve_relu, convolve_where, positive
 from mcnet_lightning.denoisers.tiles import in_tiles
 
 
@@ -61,7 +61,7 @@ class TangentChain:
         self.dtype = dtype
         self.image: Tensor | None = None
         self.value: Tensor
-        self.masks: list[Tensor] = []  # 0 or 1, of every layer but the last
+        self.masks: list[Tensor] = []  # of every layer but the last
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class TangentChain:
             return self.value
         features = channels_last((image - self.image).to(self.dtype))
         for weight, mask in zip(self.weights[:-1], self.masks, strict=True):
-            features = convolve_masked(features, weight, mask)
+            features = convolve_where(features, weight, mask)
         return self.value + convolve(features, self.weights[-1]).to(image.dtype)
 
     def select(self, index: Tensor) -> "TangentChain":
@@ -86,7 +86,7 @@ class TangentChain:
         features = channels_last(image)
         for weight in self.exact[:-1]:
             features = convolve_relu(features, weight)
-            self.masks.append(features.sign().to(self.dtype))
+            self.masks.append(positive(features, self.dtype))
         return convolve(features, self.exact[-1])
 
 
@@ -101,7 +101,7 @@ class LinearisedChain:
         self.weights, self.dtype = weights, dtype
         self.transposed = _laid_out([weight.flip(2, 3).transpose(0, 1) for weight in weights], dtype)
         self.inputs: list[Tensor] = []  # of every convolution, in `dtype`
-        self.masks: list[Tensor] = []  # 0 or 1, of every input but the first; products with booleans are slow
+        self.masks: list[Tensor] = []  # of every input but the first
 
     def __call__(self, image: Tensor) -> Tensor:
         value: Tensor = _HalfBackward.apply(self, image, *self.weights)
@@ -112,7 +112,7 @@ class LinearisedChain:
         """N'(v)^T u, (B, C, H, W)."""
         features = channels_last(direction.to(self.dtype))
         for weight, mask in zip(self.transposed[:0:-1], reversed(self.masks), strict=True):
-            features = convolve_masked(features, weight, mask)
+            features = convolve_where(features, weight, mask)
         return convolve(features, self.transposed[0]).to(direction.dtype)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class LinearisedChain:
             self.inputs.append(features.to(self.dtype))
             features = convolve_relu(features, weight)
         self.inputs.append(features.to(self.dtype))
-        self.masks = [features.sign() for features in self.inputs[1:]]
+        self.masks = [positive(features, self.dtype) for features in self.inputs[1:]]
         return convolve(features, self.weights[-1])
 
     def backward(self, gradient: Tensor) -> tuple[Tensor, ...]:
@@ -134,9 +134,7 @@ class LinearisedChain:
             of_weights.insert(0, of_weight.to(weight.dtype))
             transposed = self.transposed[layer]
             features = (
-                convolve_masked(features, transposed, self.masks[layer - 1])
-                if layer
-                else convolve(features, transposed)
+                convolve_where(features, transposed, self.masks[layer - 1]) if layer else convolve(features, transposed)
             )
         return features.to(gradient.dtype), *of_weights
 
