@@ -2,9 +2,9 @@
 
 Half precision alone stalls at a residual of 5e-4. Here it goes there quickly; then T is evaluated exactly, and the
 iteration goes on with the denoiser's tangent at that point, in half precision. The tangent's error is a share of the
-distance from there; when the residual is no longer large against it, T is evaluated exactly again. That is Newton's
-method, each step solved as far as it is worth, with one history for all of them. Only exact evaluations decide that a
-sample has converged, and where a round does not help, full precision takes over.
+distance from there; when the residual is no longer large against it, T is evaluated exactly again, which also says how
+large that share was. That is Newton's method, each step solved as far as it is worth, with one history for all of them.
+Only exact evaluations decide that a sample has converged, and where a round does not help, full precision takes over.
 """
 
 import numpy as np
@@ -15,8 +15,10 @@ from mcnet_lightning.equilibrium.anderson import Array, Run, SelectableMap, norm
 from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
 
 ROUGH_RESIDUAL, ROUGH_EVALUATIONS = 7e-4, 5  # where rounding begins to show, and how long to try
-NEARLY = 1.2  # times the tolerance: where a tangent is left, because the exact evaluation comes one step later
-TRUSTED_SHARE = 0.08  # of the distance from the exact evaluation: smaller gaps T(y) - y of a tangent say little
+NEARLY = 1.5  # times the tolerance: where a tangent is left, because the exact evaluation comes one step later
+# of the distance from the exact evaluation: smaller gaps T(y) - y of a tangent say little. At first; and then as many
+# times what the last tangent was found to be off by, within limits
+TRUSTED_SHARE, TRUSTED_TIMES, TRUSTED_LEAST, TRUSTED_MOST = 0.08, 1.2, 0.03, 0.2
 ROUND_EVALUATIONS = 8  # between exact ones at most
 WORTHWHILE = 0.8  # a round must bring the exact residual down to this share of the one before
 TANGENTS_UP_TO = 2**21  # values of a batch of states: a tangent keeps 0.64 kB for each
@@ -33,15 +35,20 @@ def approach(run: Run, whole: DouglasRachfordMap, tolerance: float, max_evaluati
     _explore(run, rows, rounded, max(ROUGH_RESIDUAL, tolerance), min(ROUGH_EVALUATIONS, max_evaluations - 1))
     # a start that was within rounding already, a warm one, is better than what rounding makes of it
     run.state = torch.where(run.on_device(run.evaluations > 1)[:, None], run.state, start)
-    previous = np.full(len(start), np.inf)
+    previous, trusted = np.full(len(start), np.inf), np.full(len(start), TRUSTED_SHARE)
+    base: Tensor | None = None
     small = run.state.numel() <= TANGENTS_UP_TO
     while len(rows):
         run.forget_values(rows)
         near = whole.select(run.on_device(rows)).tangent(torch.bfloat16) if small else None
         if near is None:
             return
-        base = run.state.clone()
+        last, base = base, run.state.clone()
         residual = run.observe(rows, near(run.states(rows)))
+        if last is not None:
+            gap, distance = _gap_and_distance(run, rows, last)
+            off = gap / np.maximum(distance, torch.finfo(start.dtype).tiny)
+            trusted[rows] = np.clip(TRUSTED_TIMES * off, TRUSTED_LEAST, TRUSTED_MOST)
         going = run.judge(rows, residual, tolerance)
         if len(going) == 0:
             return
@@ -52,7 +59,7 @@ def approach(run: Run, whole: DouglasRachfordMap, tolerance: float, max_evaluati
         if left < 2 or len(going) == 0:
             return
         nearby = _Compacting(near, run.states(rows))
-        _explore(run, rows, nearby, NEARLY * tolerance, min(ROUND_EVALUATIONS, left - 1), going, base)
+        _explore(run, rows, nearby, NEARLY * tolerance, min(ROUND_EVALUATIONS, left - 1), going, base, trusted)
         rows, previous = going, reached
         del near, nearby  # before the next ones are made
 
@@ -65,6 +72,7 @@ def _explore(
     evaluations: int,
     going: Array | None = None,
     base: Tensor | None = None,
+    trusted: Array | None = None,
 ) -> None:
     """Moves samples by evaluations of something near T, given for `rows`, each until its residual is below `target` or,
     of a tangent at `base`, not to be believed: all of `rows`, or those `going`.
@@ -75,16 +83,21 @@ def _explore(
         moving = rows[index]
         residual = run.observe(moving, current(run.states(moving)))
         on = residual > target
-        if base is not None:
-            state = run.of(run.state, moving)
-            gap, distance = norms(run.of(run.value, moving) - state, run.of(base, moving) - state)
-            on &= gap > TRUSTED_SHARE * distance
+        if base is not None and trusted is not None:
+            gap, distance = _gap_and_distance(run, moving, base)
+            on &= gap > trusted[moving] * distance
         run.advance(moving)
         if not on.any():
             return
         if not on.all():
             index = index[on]
             current = whole.select(run.on_device(index))
+
+
+def _gap_and_distance(run: Run, rows: Array, base: Tensor) -> Array:
+    """||T(y) - y|| and ||y - base||."""
+    state = run.of(run.state, rows)
+    return norms(run.of(run.value, rows) - state, run.of(base, rows) - state)
 
 
 class _Compacting:
