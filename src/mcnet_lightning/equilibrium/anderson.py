@@ -37,12 +37,13 @@ class Run:
         self.shape, self.history_size, self.mixing, self.ridge = start.shape[1:], history_size, mixing, ridge
         self.state = start.flatten(1).clone()
         self.value = self.state.clone()  # T(state), once it is known
-        # history, one slot per past evaluation
-        self.values = self.state.new_zeros(batch, history_size, self.state.shape[1])
-        self.gaps = torch.zeros_like(self.values)
+        self.distance = np.zeros(batch)  # ||T(state) - state||
+        # history, one slot per past evaluation: T(y) - y, and y moved by `mixing` times that
+        self.gaps = self.state.new_zeros(batch, history_size, self.state.shape[1])
+        self.moved = torch.zeros_like(self.gaps)
         self.gram = np.zeros((batch, history_size, history_size))
         self.filled = np.zeros((batch, history_size), dtype=bool)
-        self.summed = np.zeros_like(self.filled)  # values of T; the other slots hold differences of two
+        self.summed = np.zeros_like(self.filled)  # the other slots hold differences of two
         self.newest = np.full(batch, -1)
         self.restarts = np.zeros(batch, dtype=int)
         self.smallest = np.full(batch, np.inf)
@@ -64,15 +65,14 @@ class Run:
 
     def observe(self, rows: Array, value: Tensor) -> Array:
         """Takes T(state) of `rows`, or something near it; returns the relative residuals."""
-        value = value.flatten(1)
-        gap = value - self.of(self.state, rows)
-        distance, size = norms(gap, value)
+        self._put(self.value, rows, value.flatten(1))
+        self.evaluations[rows] += 1
+        distance, size = self._write(rows)
         with np.errstate(invalid="ignore"):  # Inf is found by its NaN
             residual = distance / np.maximum(size, torch.finfo(value.dtype).tiny)
-        self.evaluations[rows] += 1
+        self.distance[rows] = distance
         self.trace.append(np.full(len(self.state), np.nan))
         self.trace[-1][rows] = residual
-        self._write(rows, value, gap)
         runaway = rows[residual > RESTART_GROWTH * self.smallest[rows]]
         self.filled[runaway] = False  # it goes on from the best iterate
         self.restarts[runaway] += 1
@@ -88,12 +88,12 @@ class Run:
         if len(broken):
             index = self.on_device(broken)
             self.state[index] = self.value[index] = self.best[index]
-            self.values[index] = self.gaps[index] = 0.0
+            self.moved[index] = self.gaps[index] = 0.0
             self.filled[broken] = False
         slots = np.zeros_like(self.filled)
         slots[rows] = self.filled[rows] & self.summed[rows]
         less, newest = self.on_device(slots)[:, :, None], self.on_device(np.maximum(self.newest, 0))
-        for buffer in (self.values, self.gaps):
+        for buffer in (self.moved, self.gaps):
             reference = buffer[torch.arange(len(buffer), device=buffer.device), newest]
             buffer.addcmul_(less.to(buffer.dtype), reference[:, None], value=-1)
         self.filled[rows, self.newest[rows]] = False
@@ -121,17 +121,14 @@ class Run:
         self.filled[spoiled] = False
         self.filled[spoiled, self.newest[spoiled]] = True
         self.restarts[spoiled] += 1
-        combination = self.on_device(weights).to(self.values.dtype).unsqueeze(1)
-        state = torch.bmm(combination, self.of(self.values, rows)).squeeze(1)
-        if self.mixing != 1:
-            gap = torch.bmm(combination, self.of(self.gaps, rows)).squeeze(1)
-            state = state.add(gap, alpha=self.mixing - 1)
+        combination = np.zeros_like(self.filled, dtype=weights.dtype)
+        combination[rows] = weights
+        state = torch.bmm(self.on_device(combination).to(self.moved.dtype).unsqueeze(1), self.moved).squeeze(1)
         if restarted.any():
-            state = torch.where(self.on_device(restarted)[:, None], self.of(self.best, rows), state)
+            state = self._instead(state, rows[restarted], self.best)
         if damped.any():
-            picard = DAMPING * (self.of(self.value, rows) + self.of(self.state, rows))
-            state = torch.where(self.on_device(damped)[:, None], picard, state)
-        self._put(self.state, rows, state)
+            state = self._instead(state, rows[damped], torch.lerp(self.state, self.value, DAMPING))
+        self.state = state if len(rows) == len(state) else self._instead(self.state, rows, state)
 
     def result(self) -> tuple[Tensor, SolveStats]:
         """What was found for every sample of the batch."""
@@ -153,16 +150,34 @@ class Run:
         elif len(rows):
             buffer[self.on_device(rows)] = value
 
-    def _write(self, rows: Array, value: Tensor, gap: Tensor) -> None:
+    def _instead(self, whole: Tensor, rows: Array, other: Tensor) -> Tensor:
+        """`whole` with some rows of `other`."""
+        chosen = np.zeros((len(whole), 1), dtype=bool)
+        chosen[rows] = True
+        return torch.where(self.on_device(chosen), other, whole)
+
+    def _write(self, rows: Array) -> tuple[Array, Array]:
+        """The latest evaluations of `rows` into their oldest slots; returns ||T(y) - y|| and ||T(y)||.
+
+        The whole batch is computed: a copy of a part of the history would cost more.
+        """
         slot = (self.newest[rows] + 1) % self.history_size
         self.newest[rows] = slot
-        self._put(self.value, rows, value)
-        index, slots = self.on_device(rows), self.on_device(slot)
-        self.values[index, slots], self.gaps[index, slots] = value, gap
+        gap = self.value - self.state
+        moved = torch.add(self.value, gap, alpha=self.mixing - 1)
+        if len(rows) == len(self.state) and (slot == slot[0]).all():
+            self.gaps[:, slot[0]], self.moved[:, slot[0]] = gap, moved
+        else:
+            index, slots = self.on_device(rows), self.on_device(slot)
+            self.gaps[index, slots], self.moved[index, slots] = gap[index], moved[index]
         self.filled[rows, slot] = self.summed[rows, slot] = True
-        products = torch.bmm(self.of(self.gaps, rows), gap.unsqueeze(2)).squeeze(2).double().cpu().numpy()
+        size = torch.linalg.vector_norm(self.value, dim=1, keepdim=True)
+        numbers = torch.cat([torch.bmm(self.gaps, gap.unsqueeze(2)).squeeze(2), size], dim=1)
+        found = numbers.double().cpu().numpy()[rows]
+        products = found[:, :-1]
         self.gram[rows, slot] = products
         self.gram[rows, :, slot] = products
+        return np.sqrt(products[np.arange(len(rows)), slot]), found[:, -1]
 
 
 def norms(*vectors: Tensor) -> Array:

@@ -46,8 +46,7 @@ def approach(run: Run, whole: DouglasRachfordMap, tolerance: float, max_evaluati
         last, base = base, run.state.clone()
         residual = run.observe(rows, near(run.states(rows)))
         if last is not None:
-            gap, distance = _gap_and_distance(run, rows, last)
-            off = gap / np.maximum(distance, torch.finfo(start.dtype).tiny)
+            off = run.distance[rows] / np.maximum(_walked(run, rows, last), torch.finfo(start.dtype).tiny)
             trusted[rows] = np.clip(TRUSTED_TIMES * off, TRUSTED_LEAST, TRUSTED_MOST)
         going = run.judge(rows, residual, tolerance)
         if len(going) == 0:
@@ -84,8 +83,7 @@ def _explore(
         residual = run.observe(moving, current(run.states(moving)))
         on = residual > target
         if base is not None and trusted is not None:
-            gap, distance = _gap_and_distance(run, moving, base)
-            on &= gap > trusted[moving] * distance
+            on &= run.distance[moving] > trusted[moving] * _walked(run, moving, base)
         run.advance(moving)
         if not on.any():
             return
@@ -94,10 +92,10 @@ def _explore(
             current = whole.select(run.on_device(index))
 
 
-def _gap_and_distance(run: Run, rows: Array, base: Tensor) -> Array:
-    """||T(y) - y|| and ||y - base||."""
-    state = run.of(run.state, rows)
-    return norms(run.of(run.value, rows) - state, run.of(base, rows) - state)
+def _walked(run: Run, rows: Array, base: Tensor) -> Array:
+    """||y - base||."""
+    distance: Array = torch.linalg.vector_norm(run.state - base, dim=1).double().cpu().numpy()[rows]
+    return distance
 
 
 class _Compacting:

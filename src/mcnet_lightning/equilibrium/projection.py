@@ -5,6 +5,7 @@ With the residual r = A q - b the projection is q - A^T (t I + A A^T)^{-1} r, wh
 elementwise; operators without one fall back to conjugate gradients.
 """
 
+from copy import copy
 from typing import Any
 
 import torch
@@ -61,7 +62,9 @@ class MeasurementBall:
 
     def select(self, index: Tensor) -> "MeasurementBall":
         """The balls of some samples."""
-        return MeasurementBall(self.measurement[index], self.operator, self.radius[index])
+        chosen = copy(self)
+        chosen.measurement, chosen.radius = self.measurement[index], self.radius[index]
+        return chosen
 
     def project(self, image: Tensor) -> Tensor:
         """The projection of images (B, C, H, W); never under autocast, which would destroy its exactness."""
@@ -83,8 +86,8 @@ class MeasurementBall:
         return vector - self._gram(vector).pseudo_inverse(self.operator(vector))
 
     def _gram(self, image: Tensor) -> "_Gram":
-        kind = (image.shape, image.dtype, image.device)
-        if self._prepared is None or self._prepared[0] != kind:
+        kind = (image.shape[1:], image.dtype, image.device)
+        if self._prepared is None or self._prepared[0] != kind or len(image) != len(self.measurement):
             self._prepared = (kind, self._prepare(image))
         return self._prepared[1]
 

@@ -37,7 +37,7 @@ class DouglasRachfordMap:
 
     def __call__(self, state: Tensor) -> Tensor:
         estimate = self.estimate(state)
-        denoised = self.denoise(2 * estimate - state)
+        denoised = self.denoise(torch.lerp(state, estimate, 2.0))  # 2 x - y
         return state + denoised - estimate
 
     def linearised(self, state: Tensor, dtype: torch.dtype) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
@@ -59,7 +59,7 @@ class DouglasRachfordMap:
 
         def product(vector: Tensor) -> Tensor:
             r = transposed(vector)
-            direction = 2 * r - vector
+            direction = torch.lerp(vector, r, 2.0)  # 2 r - u
             if self.ball.is_affine:
                 return vector - r + share * self.ball.tangent(direction)
             (projected,) = torch.autograd.grad(estimate, state, direction, retain_graph=True)
