@@ -172,7 +172,7 @@ class Run:
             self.gaps[index, slots], self.moved[index, slots] = gap[index], moved[index]
         self.filled[rows, slot] = self.summed[rows, slot] = True
         size = torch.linalg.vector_norm(self.value, dim=1, keepdim=True)
-        numbers = torch.cat([torch.bmm(self.gaps, gap.unsqueeze(2)).squeeze(2), size], dim=1)
+        numbers = torch.cat([torch.bmm(gap.unsqueeze(1), self.gaps.mT).squeeze(1), size], dim=1)
         found = numbers.double().cpu().numpy()[rows]
         products = found[:, :-1]
         self.gram[rows, slot] = products

@@ -110,15 +110,15 @@ class GMRES:
             if not active.any():
                 break
             direction, known = basis[:, k], basis[:, : k + 1]
-            image = direction - vjp(direction.view_as(gradient)).flatten(1)
+            image = (direction - vjp(direction.view_as(gradient)).flatten(1)).unsqueeze(1)
             # classical Gram-Schmidt, twice is enough (Giraud et al. 2005)
-            overlap = torch.bmm(known, image.unsqueeze(2))
-            image = torch.baddbmm(image[:, None], overlap.mT, known, alpha=-1).squeeze(1)
-            again = torch.bmm(known, image.unsqueeze(2))
-            image = torch.baddbmm(image[:, None], again.mT, known, alpha=-1).squeeze(1)
+            overlap = torch.bmm(image, known.mT)
+            image = torch.baddbmm(image, overlap, known, alpha=-1)
+            again = torch.bmm(image, known.mT)
+            image = torch.baddbmm(image, again, known, alpha=-1).squeeze(1)
             length = torch.linalg.vector_norm(image, dim=1, keepdim=True)
             torch.div(image, length.clamp_min(tiny), out=basis[:, k + 1])
-            column = torch.cat([(overlap + again).squeeze(2), length], dim=1)
+            column = torch.cat([(overlap + again).squeeze(1), length], dim=1)
             latest = small.add(column.double().cpu().numpy())
             products[active] += 1
             finite = np.isfinite(latest)
