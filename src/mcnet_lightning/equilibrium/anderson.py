@@ -83,8 +83,7 @@ class Run:
         """Keeps of the history only what it says of changes of T: what follows is of a map with other values. Samples
         that have met NaN or Inf begin anew, at their best.
         """
-        finite = torch.isfinite(self.state + self.value).all(dim=1).cpu().numpy()
-        broken = rows[~finite[rows]]
+        broken = rows[~np.isfinite(self.distance[rows])]
         if len(broken):
             index = self.on_device(broken)
             self.state[index] = self.value[index] = self.best[index]

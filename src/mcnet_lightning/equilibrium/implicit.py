@@ -142,32 +142,27 @@ class _SmallLeastSquares:
 
     def __init__(self, batch: int, most: int) -> None:
         self.triangle = np.zeros((batch, most, most))
-        self.right = np.zeros((batch, most + 1))
-        self.right[:, 0] = 1.0
-        self.rotations: list[tuple[Array, Array]] = []
+        self.rotation = np.tile(np.eye(most + 1), (batch, 1, 1))  # Q, all rotations so far: Q H is the triangle
 
     def add(self, column: Array) -> Array:
         """The next column of H, (B, k + 2); returns the norm of what is left, NaN where the column is not finite."""
-        k = len(self.rotations)
+        k = column.shape[1] - 2
+        rotation = self.rotation[:, : k + 2, : k + 2]
         with np.errstate(invalid="ignore", over="ignore"):
-            for i, (cosine, sine) in enumerate(self.rotations):
-                upper, lower = column[:, i].copy(), column[:, i + 1].copy()
-                column[:, i], column[:, i + 1] = cosine * upper + sine * lower, cosine * lower - sine * upper
-            length = np.hypot(column[:, k], column[:, k + 1])
+            turned = (rotation @ column[:, :, None])[:, :, 0]
+            length = np.hypot(turned[:, k], turned[:, k + 1])
             safe = np.where(length == 0, 1.0, length)
-            cosine, sine = np.where(length == 0, 1.0, column[:, k] / safe), column[:, k + 1] / safe
-            self.rotations.append((cosine, sine))
-            self.triangle[:, :k, k], self.triangle[:, k, k] = column[:, :k], safe
-            self.right[:, k + 1] = -sine * self.right[:, k]
-            self.right[:, k] *= cosine
-        return np.where(np.isfinite(column).all(axis=1), np.abs(self.right[:, k + 1]), np.nan)
+            cosine, sine = np.where(length == 0, 1.0, turned[:, k] / safe), turned[:, k + 1] / safe
+            rotation[:, k:] = np.array([[cosine, sine], [-sine, cosine]]).transpose(2, 0, 1) @ rotation[:, k:]
+        self.triangle[:, :k, k], self.triangle[:, k, k] = turned[:, :k], safe
+        return np.where(np.isfinite(column).all(axis=1), np.abs(rotation[:, k + 1, 0]), np.nan)
 
     def solve(self, used: Array, steps: int) -> Array:
         """y, (B, steps), of each after its first `used` columns; zero beyond."""
         valid = np.arange(steps) < used[:, None]
         both = valid[:, :, None] & valid[:, None, :]
         triangle = np.where(both, self.triangle[:, :steps, :steps], np.eye(steps))
-        solution: Array = np.linalg.solve(triangle, np.where(valid, self.right[:, :steps], 0.0)[:, :, None])
+        solution: Array = np.linalg.solve(triangle, np.where(valid, self.rotation[:, :steps, 0], 0.0)[:, :, None])
         return solution[:, :, 0]
 
 

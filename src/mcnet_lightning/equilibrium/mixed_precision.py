@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.anderson import Array, Run, SelectableMap, norms
+from mcnet_lightning.equilibrium.anderson import Array, Run, SelectableMap
 from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
 
 ROUGH_RESIDUAL, ROUGH_EVALUATIONS = 7e-4, 5  # where rounding begins to show, and how long to try
@@ -22,7 +22,7 @@ TRUSTED_SHARE, TRUSTED_TIMES, TRUSTED_LEAST, TRUSTED_MOST = 0.08, 1.2, 0.03, 0.2
 ROUND_EVALUATIONS = 8  # between exact ones at most
 WORTHWHILE = 0.8  # a round must bring the exact residual down to this share of the one before
 TANGENTS_UP_TO = 2**21  # values of a batch of states: a tangent keeps 0.64 kB for each
-COMPACT_BELOW = 0.6  # share of samples still active at which it pays to copy what is kept of them
+COMPACT_BELOW = 0.5  # share of samples still active at which it pays to copy what is kept of them
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """The map T of the equilibrium: one Douglas-Rachford step with one image of state."""
 
 from collections.abc import Callable
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -27,13 +28,12 @@ class DouglasRachfordMap:
         self.denoise = denoise
         self.ball = ball
         self.prior_image = prior_image
-        self.prior_weight = prior_weight
-        self.penalty = penalty
+        total = prior_weight + penalty
+        self.anchor, self.share = prior_weight / total * prior_image, penalty / total
 
     def estimate(self, state: Tensor) -> Tensor:
         """x: consistent with b by construction, however far the iteration has come."""
-        beta, rho = self.prior_weight, self.penalty
-        return self.ball.project((beta * self.prior_image + rho * state) / (beta + rho))
+        return self.ball.project(self.anchor + self.share * state)
 
     def __call__(self, state: Tensor) -> Tensor:
         estimate = self.estimate(state)
@@ -55,13 +55,12 @@ class DouglasRachfordMap:
         if linearised is None:
             return None
         denoised, transposed = linearised
-        share = self.penalty / (self.prior_weight + self.penalty)
 
         def product(vector: Tensor) -> Tensor:
             r = transposed(vector)
             direction = torch.lerp(vector, r, 2.0)  # 2 r - u
             if self.ball.is_affine:
-                return vector - r + share * self.ball.tangent(direction)
+                return vector - r + self.share * self.ball.tangent(direction)
             (projected,) = torch.autograd.grad(estimate, state, direction, retain_graph=True)
             return vector - r + projected
 
@@ -78,14 +77,18 @@ class DouglasRachfordMap:
         return self._with_denoiser("tangent", dtype)
 
     def select(self, index: Tensor) -> "DouglasRachfordMap":
-        select = getattr(self.denoise, "select", None)
-        denoise = self.denoise if select is None else select(index)
-        return DouglasRachfordMap(
-            denoise, self.ball.select(index), self.prior_image[index], self.prior_weight, self.penalty
-        )
+        """T of some samples."""
+        chosen = copy(self)
+        chosen.ball = self.ball.select(index)
+        chosen.prior_image, chosen.anchor = self.prior_image[index], self.anchor[index]
+        if hasattr(self.denoise, "select"):
+            chosen.denoise = self.denoise.select(index)
+        return chosen
 
     def _with_denoiser(self, form: str, dtype: torch.dtype) -> "DouglasRachfordMap | None":
         make = getattr(self.denoise, form, None)
         if make is None:
             return None
-        return DouglasRachfordMap(make(dtype), self.ball, self.prior_image, self.prior_weight, self.penalty)
+        other = copy(self)
+        other.denoise = make(dtype)
+        return other
