@@ -7,11 +7,10 @@ from statistics import mean
 
 from measuring import cell, has_bf16_units, markdown, write_csv
 from schemes import (
+    ALL_OURS,
     BROYDEN_BACKWARD,
     INFERENCE_ONLY,
-    OURS,
     OURS_BACKWARD,
-    OURS_FLOAT32,
     PUBLISHED,
     PUBLISHED_ACCURATE,
     SCHEMES,
@@ -106,7 +105,7 @@ def write_comparison(
         f"torchdeq_broyden_tuned {BROYDEN_BACKWARD:g}, the others as forwards.",
         "## Figures",
         markdown(COLUMNS, cells),
-        *(part for ours in (OURS, OURS_FLOAT32) for part in _against(figures, pairs, ours)),
+        *(part for ours in ALL_OURS for part in _against(figures, pairs, ours)),
         *(["## Not measured", "\n".join(absent)] if absent else []),
     ]
     (folder / "compare.md").write_text("\n\n".join(parts) + "\n")
@@ -118,7 +117,7 @@ def _against(figures: Sequence[Figures], pairs: Sequence[tuple[str, str]], ours:
     names = [name for name in dict.fromkeys(name for name, _ in pairs) if _of(figures, name, ours)]
     if not names:
         return []
-    others = [pair for pair in pairs if pair[1] not in (OURS, OURS_FLOAT32)]
+    others = [pair for pair in pairs if pair[1] not in ALL_OURS and _of(figures, pair[0], ours)]
     return [
         f"## Times against {ours}",
         markdown(

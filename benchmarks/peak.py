@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from instruments import Call, watched
 from problems import Problem, mosaic, patches
-from schemes import ours
+from schemes import ALL_OURS, TRAINING_ONLY, Scheme, load_schemes
 
 CHANNELS, KERNEL = 64, 3
 BATCH, PATCH_SIDE, IMAGE_SIDE = 16, 48, 256
@@ -77,9 +77,14 @@ def _operations(call: Call, problem: Problem, last: bool) -> float:
     return 2e-9 * passes * weights * call.samples * problem.truth[0].numel()
 
 
-def train(problem: Problem, half: bool | None) -> None:
+def train(problem: Problem, scheme: Scheme) -> None:
     problem.layer.zero_grad()
-    problem.loss(ours(problem, TOLERANCE, half)[0]).backward()
+    problem.loss(scheme(problem, TOLERANCE)[0]).backward()
+
+
+def infer(problem: Problem, scheme: Scheme) -> None:
+    with torch.no_grad():
+        scheme(problem, TOLERANCE)
 
 
 def main() -> None:
@@ -89,14 +94,14 @@ def main() -> None:
     image, training = mosaic(side), patches(batch, patch, 0.0)
     rows: list[dict[str, object]] = []
     found: dict[tuple[int, int], list[Peaks]] = {}
-    for words, half in (("float32", False), ("as it is", None)):
-        for name, problem, shape, work in (
-            (f"infer {side} x {side}", image, (1, side), torch.no_grad()(partial(ours, image, TOLERANCE, half))),
-            (f"train step {batch} x {patch} x {patch}", training, (batch, patch), partial(train, training, half)),
-        ):
-            row, held_against = layer_shares(
-                f"{name}, {words}", problem, work, partial(peaks, shape, runs), repetitions
-            )
+    schemes, _ = load_schemes()
+    for name in ALL_OURS:
+        works = [(f"train step {batch} x {patch} x {patch}", training, (batch, patch), train)]
+        if name not in TRAINING_ONLY:
+            works.insert(0, (f"infer {side} x {side}", image, (1, side), infer))
+        for words, problem, shape, work in works:
+            step, measure = partial(work, problem, schemes[name]), partial(peaks, shape, runs)
+            row, held_against = layer_shares(f"{words}, {name}", problem, step, measure, repetitions)
             rows.append(row)
             found.setdefault(shape, []).extend(held_against)
     convolutions = [

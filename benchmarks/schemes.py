@@ -22,7 +22,8 @@ from mcnet_lightning import GMRES, AndersonSolver
 
 Scheme = Callable[[Problem, float], tuple[Tensor, Tensor]]
 
-OURS, OURS_FLOAT32 = "ours", "ours_float32"
+OURS, OURS_FLOAT32, OURS_FLOAT32_FORWARDS = "ours", "ours_float32", "ours_float32_forwards"
+ALL_OURS = (OURS, OURS_FLOAT32, OURS_FLOAT32_FORWARDS)
 PUBLISHED, PUBLISHED_ACCURATE = "published_settings", "published_settings_accurate"
 TARGET = 0.03  # relative error of dL/dtheta
 OURS_BACKWARD, BROYDEN_BACKWARD = 1e-2, 3e-3
@@ -31,11 +32,13 @@ LONGEST = 1000  # evaluations
 DEEPINV_RIDGE = 1e-4  # its default backwards; its default forwards, 0.1, is no acceleration at all
 
 
-def ours(problem: Problem, tolerance: float, half: bool | None = None) -> tuple[Tensor, Tensor]:
-    """The library as it is: relative ridge, GMRES backwards, bfloat16 convolutions where that is faster (`half`)."""
+def ours(
+    problem: Problem, tolerance: float, half_evaluations: bool | None = None, half_products: bool | None = None
+) -> tuple[Tensor, Tensor]:
+    """The library as it is: relative ridge, GMRES backwards, bfloat16 convolutions where that is faster."""
     layer = problem.layer
-    layer.solver = AndersonSolver(tolerance, MAX_EVALUATIONS, half_evaluations=half)
-    layer.backward_solver = GMRES(OURS_BACKWARD, MAX_PRODUCTS, half_products=half)
+    layer.solver = AndersonSolver(tolerance, MAX_EVALUATIONS, half_evaluations=half_evaluations)
+    layer.backward_solver = GMRES(OURS_BACKWARD, MAX_PRODUCTS, half_products=half_products)
     result = layer(problem.prior_image, problem.measurement, problem.operator, problem.epsilon)
     return result.estimate, result.state
 
@@ -126,12 +129,13 @@ def deepinv(kind: str) -> Scheme:
     return scheme
 
 
-TRAINING_ONLY = ("torchdeq_broyden_tuned",)  # forwards it is torchdeq_broyden
+TRAINING_ONLY = ("torchdeq_broyden_tuned", OURS_FLOAT32_FORWARDS)  # forwards they are others of these
 INFERENCE_ONLY = (PUBLISHED_ACCURATE,)  # its tolerance depends on the images
 # name -> package that it needs, and what builds it
 SCHEMES: dict[str, tuple[str, Callable[[], Scheme]]] = {
     OURS: ("mcnet_lightning", lambda: ours),
-    OURS_FLOAT32: ("mcnet_lightning", lambda: partial(ours, half=False)),
+    OURS_FLOAT32: ("mcnet_lightning", lambda: partial(ours, half_evaluations=False, half_products=False)),
+    OURS_FLOAT32_FORWARDS: ("mcnet_lightning", lambda: partial(ours, half_evaluations=False)),
     PUBLISHED: ("mcnet_lightning", lambda: published_settings),
     "torchdeq_anderson": ("torchdeq", lambda: torchdeq("anderson")),
     "torchdeq_broyden": ("torchdeq", lambda: torchdeq("broyden")),
