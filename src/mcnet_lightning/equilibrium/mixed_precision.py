@@ -15,7 +15,7 @@ from mcnet_lightning.equilibrium.anderson import Array, Run, SelectableMap
 from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
 
 ROUGH_RESIDUAL, ROUGH_EVALUATIONS = 7e-4, 5  # where rounding begins to show, and how long to try
-NEARLY = 1.5  # times the tolerance: where a tangent is left, because the exact evaluation comes one step later
+NEARLY = 1.2  # times the tolerance: where a tangent is left, because the exact evaluation comes one step later
 # of the distance from the exact evaluation: smaller gaps T(y) - y of a tangent say little. At first; and then as many
 # times what the last tangent was found to be off by, within limits
 TRUSTED_SHARE, TRUSTED_TIMES, TRUSTED_LEAST, TRUSTED_MOST = 0.08, 1.2, 0.03, 0.2
