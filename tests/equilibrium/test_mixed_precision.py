@@ -105,6 +105,42 @@ def test_useless_half_precision_is_left_for_full() -> None:
     assert stats.evaluations.max() <= 90
 
 
+class OffBy:
+    """R whose tangent is off by a share of the distance from where it is exact; counts its products, round by round."""
+
+    def __init__(self, share: float) -> None:
+        self.bound, self.share = tiny_layer().float().denoiser.bind(), share
+        self.rounded = self.bound.rounded
+        self.products: list[int] = []
+
+    def __call__(self, image: Tensor) -> Tensor:
+        value: Tensor = self.bound(image)
+        return value
+
+    def tangent(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        near, exact_at = self.bound.tangent(dtype), []
+        self.products.append(-1)
+
+        def evaluate(image: Tensor) -> Tensor:
+            exact_at.append(image)
+            self.products[-1] += 1
+            value: Tensor = near(image) + self.share * (image - exact_at[0])
+            return value
+
+        return evaluate
+
+
+@torch.no_grad()
+def test_a_tangent_is_believed_as_far_as_the_last_one_was_right() -> None:
+    right, wrong = OffBy(0.0), OffBy(0.15)
+    for denoise in (right, wrong):
+        torch.manual_seed(3)
+        _, stats = solve(step_map(1, denoise=denoise), tolerance=1e-6)
+        assert stats.converged.all()
+    assert wrong.products[1] < right.products[1]
+    assert len(wrong.products) > len(right.products)
+
+
 @pytest.mark.parametrize("cap", [1, 2, 3, 5, 9])
 @torch.no_grad()
 def test_cap_holds(cap: int) -> None:
