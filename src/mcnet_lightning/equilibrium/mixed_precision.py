@@ -18,7 +18,7 @@ ROUGH_RESIDUAL, ROUGH_EVALUATIONS = 7e-4, 5  # where rounding begins to show, an
 NEARLY = 1.2  # times the tolerance: where a tangent is left, because the exact evaluation comes one step later
 # of the distance from the exact evaluation: smaller gaps T(y) - y of a tangent say little. At first; and then as many
 # times what the last tangent was found to be off by, within limits
-TRUSTED_SHARE, TRUSTED_TIMES, TRUSTED_LEAST, TRUSTED_MOST = 0.08, 1.2, 0.03, 0.2
+TRUSTED_SHARE, TRUSTED_TIMES, TRUSTED_LEAST, TRUSTED_MOST = 0.1, 1.2, 0.03, 0.2
 ROUND_EVALUATIONS = 8  # between exact ones at most
 WORTHWHILE = 0.8  # a round must bring the exact residual down to this share of the one before
 TANGENTS_UP_TO = 2**21  # values of a batch of states: a tangent keeps 0.64 kB for each
