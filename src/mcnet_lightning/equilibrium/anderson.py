@@ -61,7 +61,7 @@ class Run:
 
     def states(self, rows: Array) -> Tensor:
         """(rows, ...), to be evaluated."""
-        return self.of(self.state, rows).view(-1, *self.shape)
+        return self._of(self.state, rows).view(-1, *self.shape)
 
     def observe(self, rows: Array, value: Tensor) -> Array:
         """Takes T(state) of `rows`, or something near it; returns the relative residuals."""
@@ -103,7 +103,7 @@ class Run:
         """Keeps the best of `rows`, whose exact T(state) was taken last, and ends what can end; returns the others."""
         finite = np.isfinite(residual)
         better = rows[finite & (residual < self.best_residual[rows])]
-        self._put(self.best, better, self.of(self.value, better))
+        self._put(self.best, better, self._of(self.value, better))
         self.best_residual[rows] = np.fmin(self.best_residual[rows], residual)
         done = finite & (residual <= tolerance)
         self.outcome[rows[done]] = int(Outcome.CONVERGED)
@@ -135,7 +135,7 @@ class Run:
         found = (self.evaluations, residual, self.outcome, np.stack(self.trace))
         return self.best.view(-1, *self.shape), SolveStats(*map(torch.from_numpy, found))
 
-    def of(self, buffer: Tensor, rows: Array) -> Tensor:
+    def _of(self, buffer: Tensor, rows: Array) -> Tensor:
         """The rows of a buffer: itself, not a copy, where they are all."""
         return buffer if len(rows) == len(buffer) else buffer[self.on_device(rows)]
 
@@ -179,9 +179,9 @@ class Run:
         return np.sqrt(products[np.arange(len(rows)), slot]), found[:, -1]
 
 
-def norms(*vectors: Tensor) -> Array:
-    """l2 norms of every row of each, on the host."""
-    found: Array = torch.stack([torch.linalg.vector_norm(vector, dim=1) for vector in vectors]).double().cpu().numpy()
+def norms(vectors: Tensor) -> Array:
+    """The l2 norm of every row, on the host."""
+    found: Array = torch.linalg.vector_norm(vectors, dim=1).double().cpu().numpy()
     return found
 
 

@@ -96,7 +96,7 @@ class GMRES:
         batch = len(gradient)
         right = gradient.flatten(1)
         tiny = torch.finfo(right.dtype).tiny
-        (size,) = norms(right)
+        size = norms(right)
         basis = right.new_empty(batch, self.max_products + 1, right.shape[1])
         basis[:, 0] = right / torch.linalg.vector_norm(right, dim=1, keepdim=True).clamp_min(tiny)
         small = _SmallLeastSquares(batch, self.max_products)

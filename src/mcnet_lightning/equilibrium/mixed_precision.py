@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.anderson import Array, Run, SelectableMap
+from mcnet_lightning.equilibrium.anderson import Array, Run, SelectableMap, norms
 from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
 
 ROUGH_RESIDUAL, ROUGH_EVALUATIONS = 7e-4, 5  # where rounding begins to show, and how long to try
@@ -46,7 +46,7 @@ def approach(run: Run, whole: DouglasRachfordMap, tolerance: float, max_evaluati
         last, base = base, run.state.clone()
         residual = run.observe(rows, near(run.states(rows)))
         if last is not None:
-            off = run.distance[rows] / np.maximum(_walked(run, rows, last), torch.finfo(start.dtype).tiny)
+            off = run.distance[rows] / np.maximum(norms(run.state - last)[rows], torch.finfo(start.dtype).tiny)
             trusted[rows] = np.clip(TRUSTED_TIMES * off, TRUSTED_LEAST, TRUSTED_MOST)
         going = run.judge(rows, residual, tolerance)
         if len(going) == 0:
@@ -83,19 +83,13 @@ def _explore(
         residual = run.observe(moving, current(run.states(moving)))
         on = residual > target
         if base is not None and trusted is not None:
-            on &= run.distance[moving] > trusted[moving] * _walked(run, moving, base)
+            on &= run.distance[moving] > trusted[moving] * norms(run.state - base)[moving]
         run.advance(moving)
         if not on.any():
             return
         if not on.all():
             index = index[on]
             current = whole.select(run.on_device(index))
-
-
-def _walked(run: Run, rows: Array, base: Tensor) -> Array:
-    """||y - base||."""
-    distance: Array = torch.linalg.vector_norm(run.state - base, dim=1).double().cpu().numpy()[rows]
-    return distance
 
 
 class _Compacting:
