@@ -17,7 +17,7 @@ from mcnet_lightning.downloads import RemoteFile, cache_folder, fetch
 from mcnet_lightning.equilibrium import Denoiser, DouglasRachfordMap, MeasurementBall, PicardSolver, SolveStats
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.layer_weights import load_denoiser
-from mcnet_lightning.precision import half_pays
+from mcnet_lightning.precision import full_precision, half_pays
 from mcnet_lightning.weights import BUNDLED, OFFICIAL, is_bundled, read_weights
 
 BUNDLED_DENOISER = "dncnn17"
@@ -62,8 +62,10 @@ class PnP:
         """The image that R leaves alone and `ball` allows, from `start` (B, C, H, W), bicubic interpolation as a rule;
         consistent to rounding. Per-sample stats; samples do not see each other.
         """
-        denoise = self.denoiser.to(start).bind()
-        exact = DouglasRachfordMap(denoise, ball, start, prior_weight=0.0)
+        with full_precision(start.device):
+            return self._solve(DouglasRachfordMap(self.denoiser.to(start).bind(), ball, start, prior_weight=0.0), start)
+
+    def _solve(self, exact: DouglasRachfordMap, start: Tensor) -> tuple[Tensor, SolveStats]:
         half = half_pays(start.device) if self.half_iterations is None else self.half_iterations
         rounded = exact.rounded(torch.bfloat16) if half and start.dtype == torch.float32 else None
         if rounded is None or self.max_iterations < 2:

@@ -17,7 +17,7 @@ from mcnet_lightning.equilibrium.anderson import Array, norms
 from mcnet_lightning.equilibrium.fixed_point import AndersonSolver
 from mcnet_lightning.equilibrium.stats import Outcome, SolveStats, direct_stats
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.precision import half_pays
+from mcnet_lightning.precision import full_precision, half_pays
 
 Vjp = Callable[[Tensor], Tensor]
 
@@ -69,7 +69,8 @@ class _ImplicitGradient(torch.autograd.Function):
         def taped_vjp(vector: Tensor) -> Tensor:
             return torch.autograd.grad(applied, leaf, vector, retain_graph=True)[0]
 
-        adjoint, stats = ctx.solver.solve_adjoint(ctx.vjp or taped_vjp, gradient)
+        with full_precision(gradient.device):
+            adjoint, stats = ctx.solver.solve_adjoint(ctx.vjp or taped_vjp, gradient)
         if ctx.record is not None:
             ctx.record(stats)
         return adjoint, None, None, None, None  # autograd carries v on through `applied` to weights, w, b and beta

@@ -15,6 +15,7 @@ from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
 from mcnet_lightning.equilibrium.stats import SolveStats
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.precision import full_precision
 
 
 class Denoiser(nn.Module):
@@ -116,10 +117,10 @@ class EquilibriumLayer(nn.Module):
             epsilon: l2 radius per image, one number or (B,).
             initial_state: where to start, (B, C, H, W); w by default.
 
-        Not converging is not an error here: see `stats.converged` and `stats.raise_if_failed()`. Autocast is switched
-        off: in half precision the iteration stalls at a residual of 6e-4 and the projection is no longer exact.
+        Not converging is not an error here: see `stats.converged` and `stats.raise_if_failed()`. Autocast and TF32 are
+        switched off: with them the iteration stalls at a residual of 6e-4 and the projection is no longer exact.
         """
-        with torch.autocast(prior_image.device.type, enabled=False):
+        with full_precision(prior_image.device):
             return self._solve(prior_image, measurement, operator, epsilon, initial_state)
 
     def _solve(

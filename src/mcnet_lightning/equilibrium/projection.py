@@ -14,6 +14,7 @@ from torch import Tensor
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator, Size, is_measured
 from mcnet_lightning.operators.conjugate_gradient import conjugate_gradient
+from mcnet_lightning.precision import full_precision
 
 NEWTON_STEPS = 60
 SMALL_STEP = 1e-9
@@ -67,8 +68,8 @@ class MeasurementBall:
         return chosen
 
     def project(self, image: Tensor) -> Tensor:
-        """The projection of images (B, C, H, W); never under autocast, which would destroy its exactness."""
-        with torch.autocast(image.device.type, enabled=False):
+        """The projection of images (B, C, H, W); never under autocast or in TF32, which would destroy its exactness."""
+        with full_precision(image.device):
             gram = self._gram(image)
             # not in the basis, where b is so large at low frequencies that float32 would lose a digit
             residual = self.operator(image) - self.measurement
