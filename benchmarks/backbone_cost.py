@@ -50,11 +50,13 @@ def cost(problem: Problem, backbone: RCAN, repetitions: int) -> dict[str, object
 
 def main() -> None:
     options = measuring.arguments(__doc__).parse_args()
+    measuring.prepare(options.device)
     torch.manual_seed(0)
     backbone = RCAN(2, groups=1, blocks=1) if options.smoke else RCAN(2)
-    problems = images(2, 0.0, None, SMOKE_CROP if options.smoke else CROP, IMAGES)
+    found = images(2, 0.0, None, SMOKE_CROP if options.smoke else CROP, IMAGES)
     repetitions = 1 if options.smoke else REPETITIONS
-    rows = [cost(problem, backbone.eval(), repetitions) for problem in problems]
+    backbone.eval().to(options.device)
+    rows = [cost(problem.to(options.device), backbone, repetitions) for problem in found]
     measuring.report("backbone_cost", options.output, COLUMNS, rows)
 
 

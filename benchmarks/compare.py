@@ -71,12 +71,12 @@ EXTENTS = {
 }
 
 
-def scenarios(extent: Extent, data: Path | None) -> Iterator[Scenario]:
+def scenarios(extent: Extent, data: Path | None, device: str) -> Iterator[Scenario]:
     for suffix, epsilon in (("", 0.0), ("_epsilon", EPSILON)):
-        problem = patches(extent.batch, extent.side, epsilon)
+        problem = patches(extent.batch, extent.side, epsilon).to(device)
         yield Scenario(f"train_step{suffix}", True, TRAIN_TOLERANCE, extent.train_repetitions, [problem])
     for suffix, scale, epsilon in (("", 2, 0.0), ("", 3, 0.0), ("", 4, 0.0), ("_epsilon", 2, EPSILON)):
-        problems = images(scale, epsilon, data, extent.crop, extent.limit)
+        problems = [each.to(device) for each in images(scale, epsilon, data, extent.crop, extent.limit)]
         yield Scenario(f"infer_x{scale}{suffix}", False, INFER_TOLERANCE, extent.infer_repetitions, problems)
 
 
@@ -133,13 +133,16 @@ def examine(scenario: Scenario, problem: Problem, name: str, scheme: Scheme, tru
     return replace(figures, products=watch.products(len(estimate)), gradient_error=error.item())
 
 
-def peaks(extent: Extent, data: Path | None, measured: set[tuple[str, str, str]]) -> dict[tuple[str, str, str], float]:
+def peaks(
+    extent: Extent, data: Path | None, device: str, measured: set[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], float]:
     """Peak memory by scenario, scheme and image, on the first image of each scenario. For a fresh process."""
     measuring.return_memory_at_once()
+    measuring.prepare(device)
     schemes, _ = load_schemes()
     return {
         (scenario.name, name, problem.name): measuring.added_memory(partial(scenario.run, scheme, problem))
-        for scenario in scenarios(extent, data)
+        for scenario in scenarios(extent, data, device)
         for problem in scenario.problems[:1]
         for name, scheme in schemes.items()
         if (scenario.name, name, problem.name) in measured
@@ -156,7 +159,8 @@ def main() -> None:
     if options.quick and options.data:
         parser.error("--quick takes bundled files only; leave out --data")
     extent = EXTENTS["smoke" if options.smoke else "quick" if options.quick else "full"]
-    machine = measuring.machine()
+    measuring.prepare(options.device)
+    machine = measuring.machine(options.device)
     schemes, missing = load_schemes()
     where_accurate = True
     if options.schemes:
@@ -165,14 +169,14 @@ def main() -> None:
         where_accurate = PUBLISHED_ACCURATE in named
     chosen = [
         each
-        for each in scenarios(extent, options.data)
+        for each in scenarios(extent, options.data, options.device)
         if not options.scenarios or each.name in options.scenarios.split(",")
     ]
     failures: dict[str, str] = {}
     figures = [row for each in chosen for row in measure(each, schemes, where_accurate, failures)]
     print("now memory", flush=True)
     measured = {(row.scenario, row.scheme, row.image) for row in figures}
-    memory = measuring.in_fresh_process(peaks, extent, options.data, measured)
+    memory = measuring.in_fresh_process(peaks, extent, options.data, options.device, measured)
     figures = [replace(row, peak_mb=memory.get((row.scenario, row.scheme, row.image))) for row in figures]
     write_comparison(options.output, figures, extent.words, machine, missing, failures)
     print(f"wrote {options.output / 'compare.md'}")

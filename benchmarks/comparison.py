@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from measuring import cell, has_bf16_units, markdown, write_csv
+from measuring import cell, has_matrix_units, markdown, write_csv
 from schemes import (
     ALL_OURS,
     BROYDEN_BACKWARD,
@@ -101,8 +101,7 @@ def write_comparison(
         f"# Solvers compared ({extent})",
         "`python benchmarks/compare.py`: means over images, medians of interleaved rounds. See benchmarks/README.md.",
         markdown(("machine", ""), list(machine.items())),
-        f"Backward tolerances: ours {OURS_BACKWARD:g} (bf16 products: {'yes' if has_bf16_units() else 'no'}), "
-        f"torchdeq_broyden_tuned {BROYDEN_BACKWARD:g}, the others as forwards.",
+        f"Backward tolerances: ours {OURS_BACKWARD:g}, torchdeq_broyden_tuned {BROYDEN_BACKWARD:g}, others as forwards.",
         "## Figures",
         markdown(COLUMNS, cells),
         *(part for ours in ALL_OURS for part in _against(figures, pairs, ours)),
@@ -152,7 +151,7 @@ def _ratio(figures: Sequence[Figures], scenario: str, scheme: str, reference: st
     shown = [scenario, scheme, *(f"{ratio:.1f}" for ratio in ratios.values())]
     if bar is None:
         return [*shown, "", ""]
-    least = bar[0] if has_bf16_units() else bar[1]
+    least = bar[0] if has_matrix_units() else bar[1]
     judged = [ratio for name, ratio in ratios.items() if not (training and name == "evaluations")]
     met = min(judged) >= least and _worst(ours) <= (TARGET if training else LARGEST_PSNR_DELTA)
     return [*shown, f"{least:g}", "yes" if met else "no"]

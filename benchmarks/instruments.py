@@ -1,12 +1,12 @@
 """Watches the denoiser of a layer at work: how often it is called, forwards and backwards, for how long."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import measuring
 import torch
 from torch import Tensor
 
@@ -78,27 +78,27 @@ class _Watched:
         return value, partial(self._timed, True, True, product)
 
     def _watch_backward(self, image: Tensor, value: Tensor, half: bool) -> None:
-        """On a CPU nothing but the denoiser's own nodes runs between the gradient of its value and of its image."""
+        """Nothing but the denoiser's own nodes runs between the gradient of its value and of its image."""
         began = 0.0
 
         def enter(gradient: Tensor | None) -> None:
             nonlocal began
             if gradient is not None:  # None: the pass to the weights does not come this way
                 self.watch.calls.append(Call(len(gradient), half, True))
-                began = time.perf_counter()
+                began = measuring.clock()
 
         def leave(gradient: Tensor | None) -> None:
             if gradient is not None:
-                self.watch.calls[-1].seconds = time.perf_counter() - began
+                self.watch.calls[-1].seconds = measuring.clock() - began
 
         value.register_hook(enter)
         if image.requires_grad:
             image.register_hook(leave)
 
     def _timed(self, half: bool, backward: bool, work: Callable[..., Any], image: Tensor, *rest: Any) -> Any:
-        start = time.perf_counter()
+        start = measuring.clock()
         value = work(image, *rest)
-        self.watch.calls.append(Call(len(image), half, backward, time.perf_counter() - start))
+        self.watch.calls.append(Call(len(image), half, backward, measuring.clock() - start))
         return value
 
 

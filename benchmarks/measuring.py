@@ -38,10 +38,18 @@ class Seconds:
     wall: float
 
 
+def clock() -> float:
+    """Seconds, read when a GPU has done all that was asked of it."""
+    cuda = _cuda_in_use()
+    if cuda:
+        cuda.synchronize()
+    return time.perf_counter()
+
+
 def timed(work: Callable[[], object]) -> Seconds:
-    cpu, wall = time.process_time(), time.perf_counter()
+    wall, cpu = clock(), time.process_time()
     work()
-    return Seconds(time.process_time() - cpu, time.perf_counter() - wall)
+    return Seconds(wall=clock() - wall, cpu=time.process_time() - cpu)
 
 
 def interleaved(works: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, Seconds]:
@@ -65,7 +73,15 @@ def return_memory_at_once() -> None:
 
 
 def added_memory(work: Callable[[], object]) -> float:
-    """MiB by which resident memory rose at most while `work` ran; NaN off Linux, which cannot tell."""
+    """MiB by which resident memory rose at most while `work` ran, or the tensors of the GPU in use; NaN for a CPU off
+    Linux, which cannot tell.
+    """
+    cuda = _cuda_in_use()
+    if cuda:
+        before = cuda.memory_allocated()
+        cuda.reset_peak_memory_stats()
+        work()
+        return (cuda.max_memory_allocated() - before) / 2**20
     if not (PROCESS / "clear_refs").exists():
         work()
         return float("nan")
@@ -83,25 +99,29 @@ def in_fresh_process(function: Callable[..., Any], *arguments: object) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def has_bf16_units() -> bool:
+def has_matrix_units() -> bool:
     """Whether the CPU multiplies bfloat16 matrices in hardware (AMX)."""
     return "amx_bf16" in _cpu("flags").split()
 
 
-def machine() -> dict[str, str]:
+def machine(device: str) -> dict[str, str]:
     """The machine in words, with all that moves a figure: units, threads, allocator, versions, load."""
     import torch
 
     from mcnet_lightning.denoisers.convolution import fusing_works
+    from mcnet_lightning.precision import half_pays
 
     flags = _cpu("flags").split()
     allocator = {name: value for name, value in os.environ.items() if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     allocator |= {"LD_PRELOAD": os.environ["LD_PRELOAD"]} if os.environ.get("LD_PRELOAD") else {}
     waiting = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ]
     packages = [f"{name} {metadata.version(name)}" for name in ("torchdeq", "deepinv") if util.find_spec(name)]
+    gpu = {"GPU": torch.cuda.get_device_name(), "TF32": "off for all"} if device == "cuda" else {}
     return {
+        **gpu,
         "CPU": f"{_cpu('model name') or platform.processor()}, {os.cpu_count()} cores",
         "flags": ", ".join(name for name in CPU_FEATURES if name in flags) or "none of " + ", ".join(CPU_FEATURES),
+        "half precision pays": "yes" if half_pays(torch.device(device)) else "no",
         "fused convolutions": ", ".join(
             f"{dtype}: {'yes' if fusing_works(dtype) else 'no'}" for dtype in (torch.float32, torch.bfloat16)
         ),
@@ -138,13 +158,33 @@ def cell(value: object) -> str:
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """--smoke and --output, which every benchmark has."""
+    """--smoke, --output and --device, which every benchmark has."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run? Its figures mean nothing")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (%(default)s)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (%(default)s)")
     return parser
+
+
+def prepare(device: str) -> None:
+    """Makes this process ready to compute there, without TF32, in which no solver reaches its tolerance."""
+    import torch
+
+    from mcnet_lightning.precision import FLOAT32_PRODUCTS
+
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("--device cuda: this machine has no usable GPU")
+    torch.empty(0, device=device)
+    for products in FLOAT32_PRODUCTS:
+        products.fp32_precision = "ieee"
+
+
+def _cuda_in_use() -> Any:
+    """torch.cuda if this process computes there."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch and torch.cuda.is_initialized() else None
 
 
 def _kibibytes(field: str) -> int:

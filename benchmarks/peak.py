@@ -36,18 +36,19 @@ LAYER_COLUMNS = (
 
 
 @torch.no_grad()
-def convolution_peak(batch: int, side: int, half: bool, repetitions: int) -> float:
+def convolution_peak(batch: int, side: int, device: str, half: bool, repetitions: int) -> float:
     """GFLOP/s of the fastest run."""
-    features = torch.randn(batch, CHANNELS, side, side).to(PRECISIONS[half], memory_format=torch.channels_last)
-    weight = torch.randn(CHANNELS, CHANNELS, KERNEL, KERNEL).to(PRECISIONS[half], memory_format=torch.channels_last)
+    like = {"device": device, "dtype": PRECISIONS[half], "memory_format": torch.channels_last}
+    features = torch.randn(batch, CHANNELS, side, side).to(**like)
+    weight = torch.randn(CHANNELS, CHANNELS, KERNEL, KERNEL).to(**like)
     work = partial(F.conv2d, features, weight, padding=KERNEL // 2)
     work()
     fastest = min(measuring.timed(work).wall for _ in range(repetitions))
     return 2e-9 * weight.numel() * batch * side**2 / fastest
 
 
-def peaks(shape: tuple[int, int], runs: int) -> Peaks:
-    return {half: convolution_peak(*shape, half, runs) for half in PRECISIONS}
+def peaks(shape: tuple[int, int], device: str, runs: int) -> Peaks:
+    return {half: convolution_peak(*shape, device, half, runs) for half in PRECISIONS}
 
 
 def layer_shares(
@@ -91,7 +92,8 @@ def main() -> None:
     options = measuring.arguments(__doc__).parse_args()
     batch, patch, side = (2, 24, 64) if options.smoke else (BATCH, PATCH_SIDE, IMAGE_SIDE)
     runs, repetitions = (2, 1) if options.smoke else (20, 7)
-    image, training = mosaic(side), patches(batch, patch, 0.0)
+    measuring.prepare(options.device)
+    image, training = (each.to(options.device) for each in (mosaic(side), patches(batch, patch, 0.0)))
     rows: list[dict[str, object]] = []
     found: dict[tuple[int, int], list[Peaks]] = {}
     schemes, _ = load_schemes()
@@ -100,7 +102,7 @@ def main() -> None:
         if name not in TRAINING_ONLY:
             works.insert(0, (f"infer {side} x {side}", image, (1, side), infer))
         for words, problem, shape, work in works:
-            step, measure = partial(work, problem, schemes[name]), partial(peaks, shape, runs)
+            step, measure = partial(work, problem, schemes[name]), partial(peaks, shape, options.device, runs)
             row, held_against = layer_shares(f"{words}, {name}", problem, step, measure, repetitions)
             rows.append(row)
             found.setdefault(shape, []).extend(held_against)

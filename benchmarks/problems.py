@@ -18,6 +18,7 @@ from mcnet_lightning.imaging import Degradation
 PROTOCOL = "paper"
 TRAIN_BETA = 0.05
 CONVERGED, CONVERGED_GRADIENT, CONVERGED_ESTIMATE, ROUGH = 1e-10, 1e-8, 1e-9, 1e-6
+TENSORS = ("measurement", "prior_image", "truth")
 MANY = 300  # evaluations and products that the reference may take
 
 
@@ -33,12 +34,16 @@ class Problem:
     truth: Tensor
     epsilon: float
 
+    def to(self, device: str) -> "Problem":
+        tensors = {name: getattr(self, name).to(device) for name in TENSORS}
+        return replace(self, layer=self.layer.to(device), **tensors)
+
     def map(self) -> DouglasRachfordMap:
         """T, the same for every scheme; the denoiser's weights are bound here, once per solve."""
         return self.layer.map(self.prior_image, self.measurement, self.operator, self.epsilon)
 
     def double(self) -> "Problem":
-        tensors = {name: getattr(self, name).double() for name in ("measurement", "prior_image", "truth")}
+        tensors = {name: getattr(self, name).double() for name in TENSORS}
         return replace(self, layer=deepcopy(self.layer).double(), **tensors)
 
     def loss(self, estimate: Tensor) -> Tensor:

@@ -28,8 +28,8 @@ TOLERANCE = 1e-5
 COLUMNS = ("series", "value", "evaluations", "seconds_cpu", "seconds_wall", "peak_mb", "us_per_pixel_evaluation")
 
 
-def clock(series: str, value: int) -> dict[str, object]:
-    problem, work = prepare(series, value)
+def clock(series: str, value: int, device: str) -> dict[str, object]:
+    problem, work = prepare(series, value, device)
     with watched(problem.layer) as watch:
         seconds = measuring.timed(work)
     evaluations = watch.evaluations(len(problem.truth))
@@ -41,15 +41,17 @@ def clock(series: str, value: int) -> dict[str, object]:
     }
 
 
-def memory(series: str, value: int) -> dict[str, object]:
+def memory(series: str, value: int, device: str) -> dict[str, object]:
     measuring.return_memory_at_once()
-    _, work = prepare(series, value)
+    _, work = prepare(series, value, device)
     return {"peak_mb": measuring.added_memory(work)}
 
 
-def prepare(series: str, value: int) -> tuple[Problem, Callable[[], object]]:
+def prepare(series: str, value: int, device: str) -> tuple[Problem, Callable[[], object]]:
     """The problem and its solve. A solve of two evaluations goes before, as a warm-up."""
     problem = patches(value, PATCH_SIDE, 0.0) if series == "batch" else mosaic(CAP_SIDE if series == "cap" else value)
+    measuring.prepare(device)
+    problem = problem.to(device)
     layer = problem.layer
 
     @torch.no_grad()
@@ -65,19 +67,19 @@ def prepare(series: str, value: int) -> tuple[Problem, Callable[[], object]]:
     return problem, train if series == "batch" else solve
 
 
-def point(series: str, value: int) -> dict[str, object]:
+def point(series: str, value: int, device: str) -> dict[str, object]:
     """One row; without figures where the system killed the process, for want of memory."""
     row: dict[str, object] = {**dict.fromkeys(COLUMNS), "series": series, "value": value}
     for measure in (clock, memory):
         with contextlib.suppress(BrokenProcessPool):
-            row |= measuring.in_fresh_process(measure, series, value)
+            row |= measuring.in_fresh_process(measure, series, value, device)
     return row
 
 
 def main() -> None:
     options = measuring.arguments(__doc__).parse_args()
     series = SMOKE_SERIES if options.smoke else SERIES
-    rows = [point(name, value) for name, values in series.items() for value in values]
+    rows = [point(name, value, options.device) for name, values in series.items() for value in values]
     measuring.report("scaling", options.output, COLUMNS, rows)
 
 

@@ -1,8 +1,8 @@
 """A chain of convolutions in half precision, where that is exact enough: a value, its tangent, a transposed product.
 
-The convolutions dominate every solve, and bfloat16 makes them two (AVX512-BF16) to eight (AMX) times as fast as float32. Each
-use bounds what rounding can do: `RoundedChain` is off by a fixed amount, `TangentChain` by a share of the distance from
-a point at which it is exact, `LinearisedChain` by a share of its result.
+The convolutions dominate every solve, and bfloat16 makes them two (AVX512-BF16) to eight (AMX) times as fast. Each use
+bounds what rounding can do: `RoundedChain` is off by a fixed amount, `TangentChain` by a share of the distance from a
+point at which it is exact, `LinearisedChain` by a share of its result.
 """
 
 from copy import copy
