@@ -101,7 +101,7 @@ def write_comparison(
         f"# Solvers compared ({extent})",
         "`python benchmarks/compare.py`: means over images, medians of interleaved rounds. See benchmarks/README.md.",
         markdown(("machine", ""), list(machine.items())),
-        f"Backward tolerances: ours {OURS_BACKWARD:g}, torchdeq_broyden_tuned {BROYDEN_BACKWARD:g}, others as forwards.",
+        f"Backward tolerance: ours {OURS_BACKWARD:g}, torchdeq_broyden_tuned {BROYDEN_BACKWARD:g}, others as forwards.",
         "## Figures",
         markdown(COLUMNS, cells),
         *(part for ours in ALL_OURS for part in _against(figures, pairs, ours)),
