@@ -1,6 +1,7 @@
 """Half precision is used where the processor has units for it, and where the result does not depend on it."""
 
 from collections.abc import Iterator
+from threading import Event, Thread
 
 import pytest
 import torch
@@ -113,4 +114,23 @@ def test_projections_are_exact_whatever_the_process_allows() -> None:
 def test_an_error_leaves_the_process_as_it_was() -> None:
     with pytest.raises(KeyError), full_precision(CPU):
         raise KeyError
+    assert allowed() == ALLOWED
+
+
+@pytest.mark.usefixtures("_less_allowed")
+def test_a_solve_that_ends_leaves_another_threads_solve_in_full_precision() -> None:
+    entered, over = Event(), Event()
+
+    def solve() -> None:
+        with full_precision(CPU):
+            entered.set()
+            over.wait(10)
+
+    with full_precision(CPU):
+        thread = Thread(target=solve)
+        thread.start()
+        assert entered.wait(10)
+    assert set(allowed()) == {"ieee"}
+    over.set()
+    thread.join()
     assert allowed() == ALLOWED

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from operator import attrgetter
+from threading import Lock
 
 import torch
 
@@ -21,6 +22,32 @@ def half_pays(device: torch.device) -> bool:
     return device.type == "cpu" and any(getattr(torch.cpu, probe, bool)() for probe in CPU_PROBES)
 
 
+class _Float32AsSuch:
+    """Float32 products are computed as such from when the first thread enters until the last one leaves."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside = Lock(), 0
+        self.allowed: list[str] = []
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.allowed = [products.fp32_precision for products in FLOAT32_PRODUCTS]
+                for products in FLOAT32_PRODUCTS:
+                    products.fp32_precision = "ieee"
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                for products, precision in zip(FLOAT32_PRODUCTS, self.allowed, strict=True):
+                    products.fp32_precision = precision
+
+
+_FLOAT32_AS_SUCH = _Float32AsSuch()
+
+
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """No autocast, and products of float32 numbers computed as such, whatever the process allows them elsewhere.
@@ -28,12 +55,5 @@ def full_precision(device: torch.device) -> Iterator[None]:
     TF32, cuDNN's default for convolutions, keeps 10 bits of them: the iteration then stalls at a residual of 3e-4, and
     A x misses b.
     """
-    allowed = [products.fp32_precision for products in FLOAT32_PRODUCTS]
-    try:
-        for products in FLOAT32_PRODUCTS:
-            products.fp32_precision = "ieee"
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        for products, precision in zip(FLOAT32_PRODUCTS, allowed, strict=True):
-            products.fp32_precision = precision
+    with _FLOAT32_AS_SUCH, torch.autocast(device.type, enabled=False):
+        yield
