@@ -101,13 +101,10 @@ class GMRES:
         basis = right.new_empty(batch, self.max_products + 1, right.shape[1])
         basis[:, 0] = right / torch.linalg.vector_norm(right, dim=1, keepdim=True).clamp_min(tiny)
         small = _SmallLeastSquares(batch, self.max_products)
-        residual = np.where(size > 0, 1.0, 0.0)
-        outcome = np.where(size > 0, int(Outcome.MAX_EVALUATIONS), int(Outcome.CONVERGED))
-        outcome[~np.isfinite(size)] = int(Outcome.NON_FINITE)
-        products, used = np.zeros(batch, dtype=int), np.zeros(batch, dtype=int)
-        trace = []
+        products = np.zeros(batch, dtype=int)
+        active = np.isfinite(size) & (size > 0)
+        trace: list[Array] = []
         for k in range(self.max_products):
-            active = outcome == int(Outcome.MAX_EVALUATIONS)
             if not active.any():
                 break
             direction, known = basis[:, k], basis[:, : k + 1]
@@ -120,20 +117,18 @@ class GMRES:
             length = torch.linalg.vector_norm(image, dim=1, keepdim=True)
             torch.div(image, length.clamp_min(tiny), out=basis[:, k + 1])
             column = torch.cat([(overlap + again).squeeze(1), length], dim=1)
-            latest = small.add(column.double().cpu().numpy())
-            products[active] += 1
-            finite = np.isfinite(latest)
-            outcome[active & ~finite] = int(Outcome.NON_FINITE)
-            active &= finite
-            used[active] += 1
-            residual = np.where(active, latest, residual)
-            trace.append(np.where(active, latest, np.nan))
-            outcome[active & (latest <= self.tolerance)] = int(Outcome.CONVERGED)
-        steps = len(trace)
-        coefficients = torch.from_numpy(small.solve(used, steps) * size[:, None]).to(right)
-        vector = torch.bmm(coefficients.unsqueeze(1), basis[:, :steps]).view_as(gradient)
-        history = np.stack(trace) if trace else residual[None]
-        return vector, SolveStats(*map(torch.from_numpy, (products, residual, outcome, history)))
+            trace.append(np.where(active, small.add(column.double().cpu().numpy()), np.nan))
+            products += active
+            active = trace[-1] > self.tolerance  # NaN is not
+        history = np.stack([np.where(size > 0, 1.0, 0.0), *trace])
+        used = np.isfinite(history[1:]).sum(axis=0)
+        residual = history[used, np.arange(batch)]
+        outcome = np.where(residual <= self.tolerance, int(Outcome.CONVERGED), int(Outcome.MAX_EVALUATIONS))
+        outcome[(used < products) | ~np.isfinite(size)] = int(Outcome.NON_FINITE)
+        coefficients = torch.from_numpy(small.solve(used, len(trace)) * size[:, None]).to(right)
+        vector = torch.bmm(coefficients.unsqueeze(1), basis[:, : len(trace)]).view_as(gradient)
+        found = (products, residual, outcome, history[1:] if trace else history)
+        return vector, SolveStats(*map(torch.from_numpy, found))
 
 
 class _SmallLeastSquares:
