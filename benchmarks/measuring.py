@@ -176,7 +176,7 @@ def prepare(device: str) -> None:
 
     if device == "cuda" and not torch.cuda.is_available():
         sys.exit("--device cuda: this machine has no usable GPU")
-    torch.empty(0, device=device)
+    torch.empty(0, device=device)  # from here on the clock waits for a GPU
     for products in FLOAT32_PRODUCTS:
         products.fp32_precision = "ieee"
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mcnet_lightning.equilibrium.anderson import Array, norms
+from mcnet_lightning.equilibrium.anderson import Array
 from mcnet_lightning.equilibrium.fixed_point import AndersonSolver
 from mcnet_lightning.equilibrium.stats import Outcome, SolveStats, direct_stats
 from mcnet_lightning.errors import ConfigError
@@ -97,9 +97,10 @@ class GMRES:
         batch = len(gradient)
         right = gradient.flatten(1)
         tiny = torch.finfo(right.dtype).tiny
-        size = norms(right)
+        length = torch.linalg.vector_norm(right, dim=1, keepdim=True)
+        size = length.squeeze(1).double().cpu().numpy()
         basis = right.new_empty(batch, self.max_products + 1, right.shape[1])
-        basis[:, 0] = right / torch.linalg.vector_norm(right, dim=1, keepdim=True).clamp_min(tiny)
+        basis[:, 0] = right / length.clamp_min(tiny)
         small = _SmallLeastSquares(batch, self.max_products)
         products = np.zeros(batch, dtype=int)
         active = np.isfinite(size) & (size > 0)

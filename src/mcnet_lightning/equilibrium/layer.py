@@ -118,7 +118,7 @@ class EquilibriumLayer(nn.Module):
             initial_state: where to start, (B, C, H, W); w by default.
 
         Not converging is not an error here: see `stats.converged` and `stats.raise_if_failed()`. Autocast and TF32 are
-        switched off: with them the iteration stalls at a residual of 6e-4 and the projection is no longer exact.
+        switched off: with them the iteration stalls at 3e-4 or more and the projection is no longer exact.
         """
         with full_precision(prior_image.device):
             return self._solve(prior_image, measurement, operator, epsilon, initial_state)
