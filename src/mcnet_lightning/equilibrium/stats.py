@@ -1,6 +1,6 @@
-"""What a solve did, as values: per-sample outcome, evaluations and residuals."""
+"""What a solve did, as values: per-sample outcome, evaluations, residuals, and the distance to the measurement."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import torch
@@ -16,6 +16,9 @@ class Outcome(IntEnum):
     MAX_EVALUATIONS = 1
     NON_FINITE = 2
     UNMEASURED = 3
+    INCONSISTENT = 4
+    INEXACT = 5
+    WRONG_ADJOINT = 6
 
     @property
     def remedy(self) -> str:
@@ -24,6 +27,10 @@ class Outcome(IntEnum):
             Outcome.MAX_EVALUATIONS: "raise beta or solver.max_evaluations, or loosen solver.tolerance",
             Outcome.NON_FINITE: "check the image and the denoiser's weights for NaN and Inf",
             Outcome.UNMEASURED: "this method does a fixed amount of work and measures no residual",
+            Outcome.INCONSISTENT: "no image agrees with this measurement so closely: raise epsilon",
+            Outcome.INEXACT: "the projection's conjugate gradients ended early: raise epsilon, or give the operator an "
+            "eigenbasis or a preconditioner",
+            Outcome.WRONG_ADJOINT: "operator.adjoint is not the transpose of the operator: see check_adjoint",
         }[self]
 
 
@@ -35,12 +42,22 @@ class SolveStats:
     residual:    (B,) float64, ||T(y) - y||_2 / ||T(y)||_2 where the solve ended (backward: relative to the right side).
     outcome:     (B,) int64, values of `Outcome`.
     trace:       (K, B) float64, the residual of every evaluation, NaN after a sample has stopped.
+    distance:    (B,) float64, ||A x - b||_2 of the image that was returned; NaN where no measurement is known.
+    attainable:  (B,) float64, the smallest epsilon that any image can meet, as far as the projection knows: 0 where A
+                 reaches every measurement; NaN where no measurement is known.
     """
 
     evaluations: Tensor
     residual: Tensor
     outcome: Tensor
     trace: Tensor
+    distance: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
+    attainable: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
+
+    def __post_init__(self) -> None:
+        for name in ("distance", "attainable"):
+            if len(getattr(self, name)) != len(self.outcome):
+                object.__setattr__(self, name, torch.full((len(self.outcome),), torch.nan, dtype=torch.float64))
 
     @property
     def converged(self) -> Tensor:
@@ -49,19 +66,25 @@ class SolveStats:
 
     @property
     def failed(self) -> Tensor:
-        """(B,) bool: measured, and not within tolerance."""
-        return (self.outcome == Outcome.MAX_EVALUATIONS) | (self.outcome == Outcome.NON_FINITE)
+        """(B,) bool: measured, and not within tolerance, or not within epsilon of the measurement."""
+        return (self.outcome != Outcome.CONVERGED) & (self.outcome != Outcome.UNMEASURED)
 
     def raise_if_failed(self) -> None:
         """Raises ConvergenceError that names the first failed sample, its residual and the remedy."""
         failed = self.failed.nonzero().flatten().tolist()
         if failed:
-            outcome = Outcome(int(self.outcome[failed[0]]))
-            raise ConvergenceError(
-                f"{len(failed)} of {len(self.outcome)} fixed points not reached: sample {failed[0]} ended as "
-                f"{outcome.name} with residual {self.residual[failed[0]]:.2e} after "
-                f"{int(self.evaluations[failed[0]])} evaluations; {outcome.remedy}"
-            )
+            raise ConvergenceError(f"{len(failed)} of {len(self.outcome)} solves failed: {self.sentence(failed[0])}")
+
+    def sentence(self, sample: int) -> str:
+        """How the solve of one sample ended, with its figures and the remedy."""
+        outcome = Outcome(int(self.outcome[sample]))
+        figures = f"residual {self.residual[sample]:.2e} after {int(self.evaluations[sample])} evaluations"
+        if not bool(torch.isnan(self.distance[sample])):
+            figures += f", ||A x - b|| = {self.distance[sample]:.3g}"
+        remedy = outcome.remedy
+        if outcome is Outcome.INCONSISTENT:
+            remedy += f"; the smallest that can be met is {self.attainable[sample]:.6g}"
+        return f"sample {sample} ended as {outcome.name} with {figures}; {remedy}"
 
 
 def direct_stats(batch: int, evaluations: int) -> SolveStats:
