@@ -14,7 +14,7 @@ from mcnet_lightning.equilibrium.layer import Denoiser, EquilibriumLayer, LayerR
 from mcnet_lightning.equilibrium.projection import MeasurementBall, project_measurement_ball
 from mcnet_lightning.equilibrium.published import PublishedSolver
 from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
-from mcnet_lightning.equilibrium.stats import Outcome, SolveStats
+from mcnet_lightning.equilibrium.stats import Outcome, Reached, SolveStats
 
 __all__ = [
     "GMRES",
@@ -31,6 +31,7 @@ __all__ = [
     "Outcome",
     "PicardSolver",
     "PublishedSolver",
+    "Reached",
     "SolveStats",
     "Unrolled",
     "implicit_fixed_point",

@@ -135,12 +135,12 @@ class EquilibriumLayer(nn.Module):
         start = prior_image if initial_state is None else initial_state
         if isinstance(self.backward_solver, Unrolled) and torch.is_grad_enabled():
             state, stats = self.backward_solver.unroll(fixed_point_map, start)
-            return LayerResult(fixed_point_map.estimate(state), state.detach(), stats)
+            return _settled(fixed_point_map, state, state.detach(), stats)
         solved, stats = self.solver.solve(fixed_point_map, start)
         state = solved
         if torch.is_grad_enabled() and not isinstance(self.backward_solver, Unrolled):
             state = implicit_fixed_point(fixed_point_map, solved, self.backward_solver, self._record)
-        return LayerResult(fixed_point_map.estimate(state), solved, stats)
+        return _settled(fixed_point_map, state, solved, stats)
 
     def fold(self) -> "EquilibriumLayer":
         """Folds the denoiser's spectral normalisation into plain weights, for inference."""
@@ -149,3 +149,9 @@ class EquilibriumLayer(nn.Module):
 
     def _record(self, stats: SolveStats) -> None:
         self.backward_stats = stats
+
+
+def _settled(fixed_point_map: DouglasRachfordMap, state: Tensor, solved: Tensor, stats: SolveStats) -> LayerResult:
+    """The consistent image of a state, and in the stats how consistent it is."""
+    estimate, reached = fixed_point_map.ball.settle(fixed_point_map.estimate(state))
+    return LayerResult(estimate, solved, stats.at(reached))

@@ -1,23 +1,38 @@
-"""Exact Euclidean projection onto the measurement ball { x : ||b - A x||_2 <= epsilon }.
+"""Exact Euclidean projection onto the measurement ball { x : ||b - A x||_2 <= epsilon }, and what it reached.
 
 With the residual r = A q - b the projection is q - A^T (t I + A A^T)^{-1} r, where t = 0 for epsilon = 0 and otherwise
 1/t = mu solves the secular equation ||(I + mu A A^T)^{-1} r|| = epsilon. In an eigenbasis of A A^T all of it is
-elementwise; operators without one fall back to conjugate gradients.
+elementwise (gram.py); operators without one are projected by a Krylov method (krylov.py).
 """
 
+import warnings
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mcnet_lightning.equilibrium.gram import (
+    ConjugateGradientGram,
+    DiagonalGram,
+    Gram,
+    inner,
+    norm,
+    per_sample,
+    widened,
+)
+from mcnet_lightning.equilibrium.krylov import KrylovGram
+from mcnet_lightning.equilibrium.stats import Outcome, Reached
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator, Size, is_measured
-from mcnet_lightning.operators.conjugate_gradient import conjugate_gradient
+from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator
+from mcnet_lightning.operators.dense import dense_operator
 from mcnet_lightning.precision import full_precision
 
-NEWTON_STEPS = 60
-SMALL_STEP = 1e-9
+ROUNDING = 4  # units in the last place of ||b|| + ||A|| ||x||, within which a measurement counts as met
+REPEATS = 3  # projections of a projection, where rounding left it outside
+MATRIX_ROWS, MATRIX_SIZE = 1024, 2**24  # small enough to be written down once a solve has cost more
+ADJOINT_TOLERANCE = 1e-3  # relative; of a transpose that is one, rounding leaves less
 
 
 def project_measurement_ball(
@@ -25,232 +40,275 @@ def project_measurement_ball(
     b: Tensor,
     A: MeasurementOperator,
     epsilon: float | Tensor = 0.0,
+    record: Callable[[Reached], None] | None = None,
 ) -> Tensor:
     """argmin_x ||x - q||_2 subject to ||b - A x||_2 <= epsilon, for each sample.
 
     Args:
-        q: images (B, C, H, W).
-        b: measurements (B, C, h, w), of the size that A gives to q.
+        q: images (B, C, H, W), float32 or float64.
+        b: measurements (B, ...), of the shape that A gives to q.
         A: the operator.
         epsilon: radius >= 0 in the units of b, one for all samples or one per sample (B,); the norm runs over all
-            channels and pixels of a sample and is not divided by their number.
+            but the batch and is not divided by anything.
+        record: receives what was reached: distances, and for balls that no image can meet the smallest epsilon. By
+            default a sample that misses its ball is a warning.
 
     Returns:
-        (B, C, H, W). Differentiable once in q, b and epsilon, through the implicit derivative of mu.
+        (B, C, H, W). Where the ball cannot be reached: the image nearest to q among those nearest to it.
+        Differentiable once in q, b and epsilon, through the implicit derivative of mu.
 
     Raises:
         ConfigError: if shapes do not belong together or epsilon is negative.
     """
-    return MeasurementBall(b, A, epsilon).project(q)
+    ball = MeasurementBall(b, A, epsilon)
+    estimate, reached = ball.settle(ball.project(q))
+    if record is not None:
+        record(reached)
+    elif reached.missed:
+        warnings.warn(f"project_measurement_ball: {reached.sentence()}", stacklevel=2)
+    return estimate
 
 
 class MeasurementBall:
     """The set { x : ||b - A x||_2 <= epsilon }, one per sample, prepared for many projections."""
 
     def __init__(self, measurement: Tensor, operator: MeasurementOperator, epsilon: float | Tensor = 0.0) -> None:
-        if measurement.ndim != 4:
-            raise ConfigError(f"a measurement has four dimensions (B, C, h, w), got shape {tuple(measurement.shape)}")
+        if measurement.dtype not in (torch.float32, torch.float64):
+            raise ConfigError(
+                f"a measurement is of float32 or float64, got {str(measurement.dtype).removeprefix('torch.')}: "
+                + (
+                    "give real and imaginary part as two channels (torch.view_as_real)"
+                    if measurement.is_complex()
+                    else "less precision cannot hold A x = b; convert it with .float()"
+                )
+            )
+        if measurement.ndim < 2:
+            raise ConfigError(f"a measurement has a batch dimension first (B, ...), got {tuple(measurement.shape)}")
         radius = torch.as_tensor(epsilon, dtype=measurement.dtype, device=measurement.device)
         if radius.ndim > 1 or (radius.ndim == 1 and len(radius) != len(measurement)):
             raise ConfigError(f"epsilon is one number or one per sample, got shape {tuple(radius.shape)}")
         if bool((radius < 0).any()) or not bool(torch.isfinite(radius).all()):
             raise ConfigError(f"epsilon={epsilon} must be finite and at least 0")
-        self.measurement = measurement
+        self.measurement = operator.measured(measurement)
         self.operator = operator
         self.radius = radius.expand(len(measurement))
         self.is_affine = not bool((radius > 0).any())  # all of them { x : A x = b }
-        self._prepared: tuple[object, _Gram] | None = None  # for images of a kind
+        self._prepared: tuple[object, Gram] | None = None  # for images of a kind
 
     def select(self, index: Tensor) -> "MeasurementBall":
         """The balls of some samples."""
         chosen = copy(self)
         chosen.measurement, chosen.radius = self.measurement[index], self.radius[index]
+        chosen.operator = self.operator.select(index)
+        if chosen.operator is not self.operator:
+            chosen._prepared = None
         return chosen
 
     def project(self, image: Tensor) -> Tensor:
         """The projection of images (B, C, H, W); never under autocast or in TF32, which would destroy its exactness."""
         with full_precision(image.device):
             gram = self._gram(image)
-            # not in the basis, where b is so large at low frequencies that float32 would lose a digit
-            residual = self.operator(image) - self.measurement
-            if self.is_affine:
-                return image - gram.pseudo_inverse(residual)
-            coefficients = gram.to_basis(residual)
-            shift = self._shift(coefficients.detach(), coefficients, gram)
-            correction = gram.spread(gram.shifted_solve(coefficients, shift))
-            # samples already inside their ball have an infinite shift and are left exactly as they are
-            inside = torch.isinf(shift).view(-1, 1, 1, 1)
-            return image - correction.masked_fill(inside, 0.0)
+            if self.is_affine and isinstance(gram, DiagonalGram):
+                # not in the basis, where b is so large at low frequencies that float32 would lose a digit
+                return image - gram.pseudo_inverse(self.operator(image) - self.measurement)
+            projected: Tensor = _Projection.apply(image, self.measurement, self.radius, gram)
+            return projected
 
     def tangent(self, vector: Tensor) -> Tensor:
         """v - A^+ A v, (B, C, H, W): the derivative of the projection, everywhere the same, where the set is affine."""
         return vector - self._gram(vector).pseudo_inverse(self.operator(vector))
 
-    def _gram(self, image: Tensor) -> "_Gram":
+    @torch.no_grad()
+    def derivative(self, image: Tensor) -> Callable[[Tensor], Tensor]:
+        """v -> P'(q) v at q = `image`, without tape: symmetric, as P is the gradient of a convex function."""
+        if self.is_affine:
+            return torch.no_grad()(self.tangent)
+        with full_precision(image.device):
+            gram = self._gram(image)
+            residual = self.operator(image) - self.measurement
+            found = gram.correct(residual, widened(self.radius), rounding(image, self.measurement, gram))
+            weight = _Weight(gram, found.multiplier, found.shift)
+
+        @torch.no_grad()
+        def product(vector: Tensor) -> Tensor:
+            weighed = weight(gram.to_coordinates(self.operator(vector)))
+            return vector - gram.spread(weighed)
+
+        return product
+
+    def settle(self, estimate: Tensor) -> tuple[Tensor, Reached]:
+        """A projected image and how near it came; projected again where rounding left it outside its ball."""
+        with full_precision(estimate.device):
+            distance, off = self._distance(estimate)
+            for _ in range(REPEATS):
+                if not bool(off.any()):
+                    break
+                again = self.project(estimate)
+                nearer, still = self._distance(again)
+                better = off & (nearer < distance)
+                if not bool(better.any()):
+                    break
+                estimate = again.where(per_sample(better, again) > 0, estimate)
+                distance, off = nearer.where(better, distance), still.where(better, off)
+            return estimate, self._judge(estimate, distance, off)
+
+    @torch.no_grad()
+    def _judge(self, estimate: Tensor, distance: Tensor, off: Tensor) -> Reached:
+        gram = self._gram(estimate)
+        outcome = torch.full_like(distance, int(Outcome.CONVERGED), dtype=torch.int64)
+        attainable = torch.full_like(distance, torch.nan)
+        if bool(off.any()):
+            residual = self.operator(estimate) - self.measurement
+            found = gram.correct(residual, widened(self.radius), rounding(estimate, self.measurement, gram))
+            attainable = found.attainable.where(off, torch.nan)
+            outcome = outcome.masked_fill(off, int(Outcome.INEXACT))
+            outcome = outcome.masked_fill(off & ~torch.isnan(attainable), int(Outcome.INCONSISTENT))
+            gram.wrong_adjoint |= self._catches_adjoint(estimate)
+        if gram.wrong_adjoint:
+            outcome = torch.full_like(outcome, int(Outcome.WRONG_ADJOINT))
+            attainable = torch.full_like(attainable, torch.nan)
+        outcome = outcome.masked_fill(~torch.isfinite(distance), int(Outcome.NON_FINITE))
+        return Reached(distance.cpu().double(), attainable.cpu().double(), outcome.cpu())
+
+    def _catches_adjoint(self, like: Tensor) -> bool:
+        """Whether <A A^T y, y> is not ||A^T y||^2 for some y."""
+        generator = torch.Generator().manual_seed(0)
+        y = self.operator.measured(torch.randn(self.measurement.shape, generator=generator).to(self.measurement))
+        back = self.operator.adjoint(y, (like.shape[-2], like.shape[-1]))
+        energy, product = norm(back).square(), inner(self.operator(back), y)
+        return bool(((product - energy).abs() > ADJOINT_TOLERANCE * energy).any())
+
+    @torch.no_grad()
+    def _distance(self, estimate: Tensor) -> tuple[Tensor, Tensor]:
+        """||A x - b|| (B,), and whether that is above epsilon by more than rounding."""
+        gram = self._gram(estimate)
+        distance = norm(self.operator(estimate) - self.measurement)
+        return distance, distance > widened(self.radius) + rounding(estimate, self.measurement, gram)
+
+    def _gram(self, image: Tensor) -> Gram:
         kind = (image.shape[1:], image.dtype, image.device)
         if self._prepared is None or self._prepared[0] != kind or len(image) != len(self.measurement):
             self._prepared = (kind, self._prepare(image))
-        return self._prepared[1]
+        gram = self._prepared[1]
+        if isinstance(gram, KrylovGram) and gram.applications * len(image) > self._worth_a_matrix(image):
+            with torch.no_grad():
+                matrix = dense_operator(self.operator, tuple(image.shape[1:]))
+                gram = DiagonalGram(matrix, gram.size, self.measurement)
+            self._prepared = (kind, gram)
+        return gram
 
-    def _prepare(self, image: Tensor) -> "_Gram":
-        size = (image.shape[-2], image.shape[-1])
-        expected = (*image.shape[:2], *self.operator.measurement_size(size))
-        if tuple(self.measurement.shape) != expected:
+    def _worth_a_matrix(self, image: Tensor) -> float:
+        """Applications of A after which a matrix, which takes as many as there are measured values, would have paid."""
+        rows, columns = self.measurement[0].numel(), image[0].numel()
+        varies = type(self.operator).select is not MeasurementOperator.select
+        return float("inf") if varies or rows > MATRIX_ROWS or rows * columns > MATRIX_SIZE else rows
+
+    def _prepare(self, image: Tensor) -> Gram:
+        expected = tuple(self.operator.measurement_shape(tuple(image.shape)))
+        if tuple(self.measurement.shape) not in (expected, (len(image), *expected)):
             raise ConfigError(
                 f"{self.operator.name} maps images {tuple(image.shape)} to measurements {expected}, "
                 f"but the measurement is {tuple(self.measurement.shape)}"
             )
-        if isinstance(self.operator, DiagonalGramOperator):
-            return _DiagonalGram(self.operator, size, image)
-        return _IterativeGram(self.operator, size)
-
-    def _shift(self, fixed: Tensor, residual: Tensor, gram: "_Gram") -> Tensor:
-        """t = 1/mu per sample, float64: 0 for epsilon = 0, inf inside the ball; carries the implicit derivative."""
-        radius = self.radius.double()
-        shift = torch.zeros_like(radius)
-        positive = radius > 0
-        if not bool(positive.any()):
-            return shift
-        shift = shift.masked_fill(positive, torch.inf)  # inside, until found outside
+        if image.dtype != self.measurement.dtype:
+            raise ConfigError(f"the image is {image.dtype} and its measurement {self.measurement.dtype}; convert one")
+        size = (image.shape[-2], image.shape[-1])
         with torch.no_grad():
-            rows = (positive & ~(_norm(fixed) <= radius)).nonzero().squeeze(1)  # NaN is outside
-        if len(rows) == 0:
-            return shift
-        mu = _secular_root(fixed[rows], radius[rows].detach(), gram)
-        outside = mu != 0  # zero on the sphere itself, to rounding: 1/mu would have no derivative
-        rows, mu = rows[outside], mu[outside]
-        if torch.is_grad_enabled() and (residual.requires_grad or radius.requires_grad):
-            # one Newton step on the tape from the root is the implicit derivative: no unrolled iteration
-            _, slope = gram.secular(fixed[rows], mu)
-            taped, _ = gram.secular(residual[rows], mu)
-            gap = taped - radius[rows]
-            mu = mu - (gap - gap.detach()) / slope
-        return shift.index_put((rows,), 1 / mu)
+            if isinstance(self.operator, DiagonalGramOperator):
+                return DiagonalGram(self.operator, size, self.measurement)
+        if type(self.operator).precondition is not MeasurementOperator.precondition:
+            return ConjugateGradientGram(self.operator, size)
+        return KrylovGram(self.operator, size)
 
 
-def _secular_root(residual: Tensor, radius: Tensor, gram: "_Gram") -> Tensor:
-    """mu > 0 with ||(I + mu A A^T)^{-1} r|| = epsilon: Newton on 1/phi, monotone from 0, 3 to 5 steps to rounding.
+def rounding(image: Tensor, measurement: Tensor, gram: Gram) -> Tensor:
+    """What arithmetic may leave of a distance ||A x - b||, (B,)."""
+    return ROUNDING * gram.operator.resolution(image.dtype) * (norm(measurement) + gram.norm * norm(image))
 
-    Convergence is quadratic: a step of a share SMALL_STEP of mu was the last that mattered. Steps back are rounding.
+
+class _Weight:
+    """W = (t I + A A^T)^{-1} + (t / k) p p^T in the coordinates of a Gram: see gram.py. Zero inside the ball."""
+
+    def __init__(self, gram: Gram, multiplier: Tensor, shift: Tensor) -> None:
+        self.gram, self.shift = gram, shift
+        finite = shift.where(torch.isfinite(shift), 0.0)
+        self.curved = bool((finite > 0).any())
+        if self.curved:
+            self.p = gram.inverse(multiplier, shift)
+            curvature = inner(multiplier, multiplier) - finite * inner(multiplier, self.p)
+            self.share = torch.where((curvature > 0) & (finite > 0), finite / curvature.where(curvature > 0, 1.0), 0.0)
+
+    def __call__(self, coefficients: Tensor) -> Tensor:
+        weighed = self.gram.inverse(coefficients, self.shift)
+        if self.curved:
+            weighed = weighed + per_sample(self.share * inner(coefficients, self.p), self.p) * self.p
+        return weighed
+
+
+class _Projection(torch.autograd.Function):
+    """q - A^T z of q, b and epsilon, with the implicit derivative: no iteration is unrolled."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, measurement: Tensor, radius: Tensor, gram: Gram) -> Tensor:
+        residual = gram.operator(image) - measurement
+        found = gram.correct(residual, widened(radius), rounding(image, measurement, gram))
+        ctx.gram = gram
+        ctx.save_for_backward(image, measurement, radius, found.multiplier, found.shift)
+        return image - found.image
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        *leaves, multiplier, shift = ctx.saved_tensors
+        curved = bool(((shift > 0) & torch.isfinite(shift)).any())
+        guards = [_OnceDifferentiable.apply(leaf) for leaf in leaves] if curved else []
+        found: tuple[Tensor, Tensor, Tensor] = _Pullback.apply(gradient, ctx.gram, multiplier, shift, *guards)
+        return *found, None
+
+
+class _Pullback(torch.autograd.Function):
+    """g -> (P' g, W A g, <A g, p> ||z|| / k): what a cotangent of x is for q, b and epsilon. Linear in g, so that its
+    own derivative in g, its transpose, is exact; `guards` refuse those in q, b and epsilon.
     """
-    with torch.no_grad():
-        mu, moving = torch.zeros_like(radius), torch.ones_like(radius, dtype=torch.bool)
-        for _ in range(NEWTON_STEPS):
-            phi, slope = gram.secular(residual, mu)
-            step = (phi - radius) / radius * phi / -slope
-            mu = torch.where(moving, (mu + step).clamp_min(0), mu)
-            moving &= ~(step <= SMALL_STEP * mu)
-            if not bool(moving.any()):
-                break
-        return mu
-
-
-class _Gram:
-    """A A^T in the coordinates in which a projection works."""
-
-    def to_basis(self, measurement: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def spread(self, coefficients: Tensor) -> Tensor:
-        """A^T z, of z in these coordinates."""
-        raise NotImplementedError
-
-    def pseudo_inverse(self, measurement: Tensor) -> Tensor:
-        """A^+ y, of y as it is measured."""
-        raise NotImplementedError
-
-    def shifted_solve(self, residual: Tensor, shift: Tensor) -> Tensor:
-        """(t I + A A^T)^{-1} r, the pseudo-inverse at t = 0, zero at t = inf."""
-        raise NotImplementedError
-
-    def secular(self, residual: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-        """phi(mu) = ||(I + mu A A^T)^{-1} r|| and its derivative (not taped), float64 (B,)."""
-        raise NotImplementedError
-
-
-class _DiagonalGram(_Gram):
-    def __init__(self, operator: DiagonalGramOperator, size: Size, like: Tensor) -> None:
-        self.operator, self.size = operator, size
-        self.eigenvalues = operator.gram_eigenvalues(size, like)
-        self.measured = is_measured(self.eigenvalues)
-
-    def to_basis(self, measurement: Tensor) -> Tensor:
-        return self.operator.to_gram_basis(measurement, self.size)
-
-    def spread(self, coefficients: Tensor) -> Tensor:
-        return self.operator.synthesise(coefficients, self.size)
-
-    def pseudo_inverse(self, measurement: Tensor) -> Tensor:
-        return self.operator.pseudo_inverse(measurement, self.size)
-
-    def shifted_solve(self, residual: Tensor, shift: Tensor) -> Tensor:
-        shift = shift.to(self.eigenvalues.dtype).view(-1, 1, 1, 1)
-        return residual * self.measured / (self.eigenvalues.where(self.measured, 1.0) + shift)
-
-    def secular(self, residual: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-        energy = (residual * residual.conj()).real if residual.is_complex() else residual.square()
-        energy = energy.double().sum(dim=1)
-        damping = 1 / (1 + mu.view(-1, 1, 1) * self.eigenvalues.double())
-        phi = (energy * damping.square()).flatten(1).sum(1).sqrt()
-        with torch.no_grad():
-            slope = -(energy * damping**3 * self.eigenvalues.double()).flatten(1).sum(1) / phi
-        return phi, slope
-
-
-class _IterativeGram(_Gram):
-    def __init__(self, operator: MeasurementOperator, size: Size) -> None:
-        self.operator, self.size = operator, size
-
-    def to_basis(self, measurement: Tensor) -> Tensor:
-        return measurement
-
-    def spread(self, coefficients: Tensor) -> Tensor:
-        return self.operator.adjoint(coefficients, self.size)
-
-    def pseudo_inverse(self, measurement: Tensor) -> Tensor:
-        return self.spread(self.shifted_solve(measurement, measurement.new_zeros(len(measurement))))
-
-    def shifted_solve(self, residual: Tensor, shift: Tensor) -> Tensor:
-        finite = torch.where(torch.isinf(shift), 1.0, shift)  # the caller drops those samples
-        return _ShiftedSolve.apply(residual, finite.to(residual.dtype), self.operator, self.size)
-
-    def secular(self, residual: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-        start = (mu == 0).view(-1, 1, 1, 1)
-        shift = 1 / mu.where(mu > 0, 1.0)
-        scaled = _ShiftedSolve.apply(residual, shift.to(residual.dtype), self.operator, self.size)
-        damped = torch.where(start, residual, scaled * shift.to(residual.dtype).view(-1, 1, 1, 1))
-        phi = damped.double().square().flatten(1).sum(1).sqrt()
-        with torch.no_grad():
-            image = self.operator.gram(damped, self.size)
-            again = _ShiftedSolve.apply(image, shift.to(residual.dtype), self.operator, self.size)
-            again = torch.where(start, image, again * shift.to(residual.dtype).view(-1, 1, 1, 1))
-            slope = -(damped.double() * again.double()).flatten(1).sum(1) / phi
-        return phi, slope
-
-
-class _ShiftedSolve(torch.autograd.Function):
-    """z = (t I + A A^T)^{-1} r by conjugate gradients; the derivative is one more solve, dz = M^{-1} (dr - z dt)."""
 
     @staticmethod
-    def forward(ctx: Any, residual: Tensor, shift: Tensor, operator: MeasurementOperator, size: Size) -> Tensor:
-        ctx.operator, ctx.size = operator, size
-        solution = _ShiftedSolve.solve(residual, shift, operator, size)
-        ctx.save_for_backward(shift, solution)
-        return solution
+    def forward(
+        ctx: Any, gradient: Tensor, gram: Gram, multiplier: Tensor, shift: Tensor, *guards: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        weight = _Weight(gram, multiplier, shift)
+        ctx.weight, ctx.multiplier, ctx.guards = weight, multiplier, guards
+        seen = gram.to_coordinates(gram.operator(gradient))
+        weighed = weight(seen)
+        of_radius = inner(seen, weight.p) * _radius_weight(weight, multiplier) if weight.curved else shift * 0
+        of_radius = torch.nan_to_num(of_radius, nan=0.0).to(gradient.dtype)
+        return gradient - gram.spread(weighed), gram.from_coordinates(weighed).to(gradient), of_radius
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        shift, solution = ctx.saved_tensors
-        adjoint = _ShiftedSolve.apply(gradient, shift, ctx.operator, ctx.size)  # on the tape, for J v out of J^T v
-        return adjoint, -(adjoint * solution).flatten(1).sum(1), None, None
+    def backward(ctx: Any, of_image: Tensor, of_measurement: Tensor, of_radius: Tensor) -> tuple[Any, ...]:
+        weight, gram = ctx.weight, ctx.weight.gram
+        total = weight(gram.to_coordinates(of_measurement - gram.operator(of_image)))
+        if weight.curved:
+            factor = widened(of_radius) * _radius_weight(weight, ctx.multiplier)
+            total = total + per_sample(factor, weight.p) * weight.p
+        zeros = [torch.zeros_like(guard) for guard in ctx.guards]
+        return of_image + gram.spread(total), None, None, None, *zeros
+
+
+def _radius_weight(weight: _Weight, multiplier: Tensor) -> Tensor:
+    """||z|| / k, zero where the radius does not act."""
+    finite = weight.shift.where(torch.isfinite(weight.shift) & (weight.shift > 0), 1.0)
+    return weight.share / finite * norm(multiplier)
+
+
+class _OnceDifferentiable(torch.autograd.Function):
+    """The identity, through which no gradient comes back."""
 
     @staticmethod
-    def solve(rhs: Tensor, shift: Tensor, operator: MeasurementOperator, size: Size) -> Tensor:
-        weight = shift.view(-1, 1, 1, 1)
-        tolerance = 1e-14 if rhs.dtype == torch.float64 else 1e-7
-        with torch.no_grad():
-            return conjugate_gradient(lambda z: operator.gram(z, size) + weight * z, rhs, tolerance)
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return tensor.view_as(tensor)
 
-
-def _norm(residual: Tensor) -> Tensor:
-    return residual.abs().double().square().flatten(1).sum(1).sqrt()
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        raise ConfigError(
+            "a projection with epsilon > 0 is differentiable once: its second derivative was asked for; take epsilon=0, "
+            "or first derivatives only"
+        )

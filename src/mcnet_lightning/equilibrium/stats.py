@@ -1,6 +1,6 @@
 """What a solve did, as values: per-sample outcome, evaluations, residuals, and the distance to the measurement."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import torch
@@ -35,6 +35,37 @@ class Outcome(IntEnum):
 
 
 @dataclass(frozen=True)
+class Reached:
+    """How near a projection onto { x : ||b - A x|| <= epsilon } came, per sample, on the CPU.
+
+    distance:   (B,) float64, ||A x - b||_2.
+    attainable: (B,) float64, the smallest epsilon that any image can meet, where outcome is INCONSISTENT, else NaN.
+    outcome:    (B,) int64 of `Outcome`: CONVERGED, INCONSISTENT (no image is so near), INEXACT (the iteration ended
+                early), WRONG_ADJOINT, NON_FINITE.
+    """
+
+    distance: Tensor
+    attainable: Tensor
+    outcome: Tensor
+
+    @property
+    def missed(self) -> list[int]:
+        """The samples that are not within their ball."""
+        missed: list[int] = (self.outcome != Outcome.CONVERGED).nonzero().flatten().tolist()
+        return missed
+
+    def sentence(self) -> str:
+        """Names the first sample that missed its ball, how far it is and what helps."""
+        first = self.missed[0]
+        outcome = Outcome(int(self.outcome[first]))
+        return (
+            f"{len(self.missed)} of {len(self.outcome)} samples are not within epsilon of their measurement: sample "
+            f"{first} ended as {outcome.name} with ||A x - b|| = {self.distance[first]:.3g}; "
+            f"{_remedy(outcome, float(self.attainable[first]))}"
+        )
+
+
+@dataclass(frozen=True)
 class SolveStats:
     """Per-sample record of a solve; every tensor lives on the CPU.
 
@@ -43,8 +74,7 @@ class SolveStats:
     outcome:     (B,) int64, values of `Outcome`.
     trace:       (K, B) float64, the residual of every evaluation, NaN after a sample has stopped.
     distance:    (B,) float64, ||A x - b||_2 of the image that was returned; NaN where no measurement is known.
-    attainable:  (B,) float64, the smallest epsilon that any image can meet, as far as the projection knows: 0 where A
-                 reaches every measurement; NaN where no measurement is known.
+    attainable:  (B,) float64, the smallest epsilon that any image can meet, where outcome is INCONSISTENT, else NaN.
     """
 
     evaluations: Tensor
@@ -81,10 +111,19 @@ class SolveStats:
         figures = f"residual {self.residual[sample]:.2e} after {int(self.evaluations[sample])} evaluations"
         if not bool(torch.isnan(self.distance[sample])):
             figures += f", ||A x - b|| = {self.distance[sample]:.3g}"
-        remedy = outcome.remedy
-        if outcome is Outcome.INCONSISTENT:
-            remedy += f"; the smallest that can be met is {self.attainable[sample]:.6g}"
+        remedy = _remedy(outcome, float(self.attainable[sample]))
         return f"sample {sample} ended as {outcome.name} with {figures}; {remedy}"
+
+    def at(self, reached: Reached) -> "SolveStats":
+        """The same solve, with the distance of its image from the measurement: a missed ball is no success."""
+        missed = reached.outcome != int(Outcome.CONVERGED)
+        outcome = self.outcome.where(~missed | (self.outcome == int(Outcome.NON_FINITE)), reached.outcome)
+        return replace(self, outcome=outcome, distance=reached.distance, attainable=reached.attainable)
+
+
+def _remedy(outcome: Outcome, attainable: float) -> str:
+    """What helps; where no image is near enough, the smallest epsilon that can be met."""
+    return outcome.remedy + (f"; the smallest is {attainable:.6g}" if outcome is Outcome.INCONSISTENT else "")
 
 
 def direct_stats(batch: int, evaluations: int) -> SolveStats:

@@ -2,6 +2,8 @@
 
 from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator
 from mcnet_lightning.operators.blur import BlurDownsample
+from mcnet_lightning.operators.checks import check_adjoint
+from mcnet_lightning.operators.dense import DenseGram, DenseOperator, dense_gram
 from mcnet_lightning.operators.kernels import Kernel
 from mcnet_lightning.operators.mask import Mask
 from mcnet_lightning.operators.resize import BicubicDownsample, KernelDownsample, resample, upsample_bicubic
@@ -9,11 +11,15 @@ from mcnet_lightning.operators.resize import BicubicDownsample, KernelDownsample
 __all__ = [
     "BicubicDownsample",
     "BlurDownsample",
+    "DenseGram",
+    "DenseOperator",
     "DiagonalGramOperator",
     "Kernel",
     "KernelDownsample",
     "Mask",
     "MeasurementOperator",
+    "check_adjoint",
+    "dense_gram",
     "resample",
     "upsample_bicubic",
 ]

@@ -1,12 +1,16 @@
 """Blur followed by decimation, circular at the border: diagonal in the Fourier basis of the measurement."""
 
 import hashlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators.base import DiagonalGramOperator, Size
+from mcnet_lightning.operators.cache import CONSTANTS
+
+SMOOTH = 1e-10  # share of the largest eigenvalue: smaller ones would make large images of small noise
 
 
 def gaussian_kernel(width: float) -> Tensor:
@@ -29,13 +33,13 @@ class BlurDownsample(DiagonalGramOperator):
             raise ConfigError(f"a blur kernel is a matrix of odd size, got {tuple(kernel.shape)}")
         if not isinstance(scale, int) or scale < 1:
             raise ConfigError(f"scale={scale!r} is not a positive integer")
-        self.kernel = kernel.double()
+        self.kernel = kernel.double().cpu()
         self.scale = scale
+        self.digest = hashlib.sha256(self.kernel.numpy().tobytes()).hexdigest()[:12]
 
     @property
     def name(self) -> str:
-        digest = hashlib.sha256(self.kernel.cpu().numpy().tobytes()).hexdigest()[:12]
-        return f"blur-x{self.scale}-{digest}"
+        return f"blur-x{self.scale}-{self.digest}"
 
     def measurement_size(self, image_size: Size) -> Size:
         if any(size % self.scale for size in image_size):
@@ -64,16 +68,37 @@ class BlurDownsample(DiagonalGramOperator):
         return torch.fft.ifft2(coefficients, norm="ortho").real
 
     def gram_eigenvalues(self, image_size: Size, like: Tensor) -> Tensor:
+        power = self._constant(image_size, like, "power", lambda: self._aliased_power(image_size))
+        return power.expand(*like.shape[1:-2], -1, -1)
+
+    def rank_tolerance(self, dtype: torch.dtype) -> float:
+        return max(SMOOTH, super().rank_tolerance(dtype))
+
+    def _aliased_power(self, image_size: Size) -> Tensor:
         height, width = self.measurement_size(image_size)
-        power = self._spectrum(image_size, like).abs().square()
-        aliases = power.reshape(self.scale, height, self.scale, width)
-        return aliases.sum(dim=(0, 2)) / self.scale**2
+        power = self._exact_spectrum(image_size).abs().square()
+        return power.reshape(self.scale, height, self.scale, width).sum(dim=(0, 2)) / self.scale**2
 
     def _spectrum(self, size: Size, like: Tensor) -> Tensor:
+        return self._constant(size, like, "spectrum", lambda: self._exact_spectrum(size))
+
+    def _exact_spectrum(self, size: Size) -> Tensor:
         """Transfer function of the centred kernel on an image grid; kernels larger than the image wrap around."""
         padded = torch.zeros(size, dtype=torch.float64)
         rows, columns = (torch.arange(k) - k // 2 for k in self.kernel.shape)
         index = (rows[:, None] % size[0], columns[None, :] % size[1])
-        padded.index_put_(index, self.kernel.cpu(), accumulate=True)
-        precision = torch.complex128 if like.dtype == torch.float64 else torch.complex64
-        return torch.fft.fft2(padded).to(like.device, precision)
+        padded.index_put_(index, self.kernel, accumulate=True)
+        return torch.fft.fft2(padded)
+
+    def _constant(self, size: Size, like: Tensor, what: str, compute: Callable[[], Tensor]) -> Tensor:
+        """A table of one image size, made in float64 on the CPU, in the precision and on the device of `like`."""
+        double = like.dtype in (torch.float64, torch.complex128)
+
+        def convert() -> Tensor:
+            table = compute()
+            if not double:
+                table = table.to(torch.complex64 if table.is_complex() else torch.float32)
+            return table.to(like.device)
+
+        made: Tensor = CONSTANTS.get((self.name, size), (what, double, like.device), convert)
+        return made

@@ -1,45 +1,86 @@
 """Matrix-free conjugate gradients, per sample, for Gram systems (t I + A A^T) z = r."""
 
 from collections.abc import Callable
+from enum import IntEnum
 
 import torch
 from torch import Tensor
 
+GROWTH = 1e4  # of the squared residual: rounding errors in directions that M does not see
+
+
+class Ended(IntEnum):
+    """How the solve of one sample ended."""
+
+    SOLVED = 0
+    MAX_ITERATIONS = 1
+    NULL_DIRECTION = 2  # zero curvature, or growth by rounding: what is left of the right side is out of reach
+    NEGATIVE_CURVATURE = 3  # the map is not positive semidefinite: as a rule, a wrong adjoint
+    NON_FINITE = 4
+
 
 def conjugate_gradient(
-    apply: Callable[[Tensor], Tensor], rhs: Tensor, tolerance: float, max_iterations: int = 1000
+    apply: Callable[[Tensor], Tensor],
+    rhs: Tensor,
+    tolerance: float,
+    max_iterations: int = 1000,
+    precondition: Callable[[Tensor], Tensor] | None = None,
+    start: Tensor | None = None,
+    record: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
     """Solves M z = rhs for a symmetric positive (semi)definite M that acts on each sample (B, ...) by itself.
 
     Stops a sample at ||M z - rhs|| <= tolerance ||rhs||; further steps leave it untouched, so that no sample depends on
-    its batch-mates. The caller checks the final residual where it matters.
+    its batch-mates. `precondition` is something near M^{-1}, positive definite. `record` receives how every sample
+    ended, (B,) of `Ended`.
     """
-    solution = torch.zeros_like(rhs)
-    residual = rhs.clone()
-    direction = residual.clone()
-    energy = _dot(residual, residual)
-    target = tolerance**2 * energy
+    solution = torch.zeros_like(rhs) if start is None else start.clone()
+    residual = rhs.clone() if start is None else rhs - apply(start)
+    target = tolerance**2 * _dot(rhs, rhs)
+    towards = residual if precondition is None else precondition(residual)
+    direction, energy = towards.clone(), _dot(residual, towards)
+    ended = torch.full((len(rhs),), int(Ended.MAX_ITERATIONS), device=rhs.device)
+    best, smallest = solution, _dot(residual, residual)
     for _ in range(max_iterations):
-        active = energy > target
+        size = _dot(residual, residual)
+        best = torch.where(_per_sample(size <= smallest, rhs), solution, best)
+        smallest = torch.minimum(size, smallest)
+        ended = _where(ended, size > GROWTH * smallest, Ended.NULL_DIRECTION)
+        ended = _where(ended, size <= target, Ended.SOLVED)
+        ended = _where(ended, ~torch.isfinite(size), Ended.NON_FINITE)
+        active = ended == int(Ended.MAX_ITERATIONS)
         if not bool(active.any()):
             break
         image = apply(direction)
         curvature = _dot(direction, image)
-        active &= curvature > 0  # a direction in the null space: nothing more to gain
+        rounding = torch.finfo(rhs.dtype).eps * (_dot(direction, direction) * _dot(image, image)).sqrt()
+        ended = _where(ended, curvature < -rounding, Ended.NEGATIVE_CURVATURE)
+        ended = _where(ended, curvature <= 0, Ended.NULL_DIRECTION)
+        active = ended == int(Ended.MAX_ITERATIONS)
         if not bool(active.any()):
             break
         step = torch.where(active, energy / curvature.where(active, 1.0), 0.0)
-        solution = solution + _spread(step, rhs) * direction
-        residual = residual - _spread(step, rhs) * image
-        new_energy = torch.where(active, _dot(residual, residual), 0.0)
-        direction = residual + _spread(new_energy / energy.where(active, 1.0), rhs) * direction
+        solution = solution + _per_sample(step, rhs) * direction
+        residual = residual - _per_sample(step, rhs) * image
+        towards = residual if precondition is None else precondition(residual)
+        new_energy = torch.where(active, _dot(residual, towards), 0.0)
+        direction = towards + _per_sample(new_energy / energy.where(active, 1.0), rhs) * direction
         energy = new_energy
-    return solution
+    size = _dot(residual, residual)
+    if record is not None:
+        record(_where(ended, size <= target, Ended.SOLVED))
+    return torch.where(_per_sample(size <= smallest, rhs), solution, best)
+
+
+def _where(ended: Tensor, condition: Tensor, reason: Ended) -> Tensor:
+    """Samples that are still going and meet the condition end for that reason."""
+    going = ended == int(Ended.MAX_ITERATIONS)
+    return ended.masked_fill(going & condition, int(reason))
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:
     return (x * y).flatten(1).sum(dim=1)
 
 
-def _spread(values: Tensor, like: Tensor) -> Tensor:
+def _per_sample(values: Tensor, like: Tensor) -> Tensor:
     return values.view(-1, *[1] * (like.ndim - 1))

@@ -1,6 +1,7 @@
 """In-painting: the measurement is the image where a mask is one, and zero elsewhere."""
 
 import hashlib
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -10,24 +11,30 @@ from mcnet_lightning.operators.base import DiagonalGramOperator, Size
 
 
 class Mask(DiagonalGramOperator):
-    """b = M x with a fixed binary mask (H, W); A^T = A and A A^T = I on the observed pixels.
+    """b = M x with a fixed binary mask, (H, W) for all images or (B, C or 1, H, W), one for each sample; A^T = A and
+    A A^T = I on the observed pixels.
 
     What b holds outside the mask cannot have been measured and is ignored.
     """
 
     def __init__(self, mask: Tensor) -> None:
-        if mask.ndim != 2 or not torch.all((mask == 0) | (mask == 1)):
-            raise ConfigError(f"a mask is a matrix (H, W) of zeros and ones, got shape {tuple(mask.shape)}")
-        self.mask = mask
+        if mask.ndim not in (2, 4) or not torch.all((mask == 0) | (mask == 1)):
+            raise ConfigError(
+                "a mask is a matrix (H, W) of zeros and ones, or (B, 1, H, W), one for each sample, got shape "
+                f"{tuple(mask.shape)}"
+            )
+        with torch.inference_mode(False):
+            self.mask = mask.clone()
+        self.digest = hashlib.sha256(mask.cpu().bool().numpy().tobytes()).hexdigest()[:12]
 
     @property
     def name(self) -> str:
-        digest = hashlib.sha256(self.mask.cpu().bool().numpy().tobytes()).hexdigest()[:12]
-        return f"mask-{self.mask.shape[0]}x{self.mask.shape[1]}-{digest}"
+        return f"mask-{self.mask.shape[-2]}x{self.mask.shape[-1]}-{self.digest}"
 
     def measurement_size(self, image_size: Size) -> Size:
-        if tuple(image_size) != tuple(self.mask.shape):
-            raise ConfigError(f"the mask is for images of size {tuple(self.mask.shape)}, got {tuple(image_size)}")
+        own = tuple(self.mask.shape[-2:])
+        if tuple(image_size) != own:
+            raise ConfigError(f"the mask is for images of size {own}, got {tuple(image_size)}")
         return image_size
 
     def image_size(self, measurement_size: Size) -> Size:
@@ -35,10 +42,25 @@ class Mask(DiagonalGramOperator):
 
     def __call__(self, image: Tensor) -> Tensor:
         self.measurement_size((image.shape[-2], image.shape[-1]))
-        return image * self.mask.to(image)
+        if self.mask.ndim == 4 and len(self.mask) not in (1, len(image)):
+            raise ConfigError(f"{len(self.mask)} masks, one for each sample, do not fit {len(image)} samples")
+        if self.mask.dtype != image.dtype or self.mask.device != image.device:
+            with torch.inference_mode(False):  # kept, so that it may be saved for a backward pass
+                self.mask = self.mask.to(image.device, image.dtype)
+        return image * self.mask
 
     def adjoint(self, measurement: Tensor, image_size: Size | None = None) -> Tensor:
         return self(measurement)
+
+    def measured(self, measurement: Tensor) -> Tensor:
+        return self(measurement)
+
+    def select(self, index: Tensor) -> "Mask":
+        if self.mask.ndim == 2 or len(self.mask) == 1:
+            return self
+        chosen = copy(self)
+        chosen.mask = self.mask[index.to(self.mask.device)]
+        return chosen
 
     def to_gram_basis(self, measurement: Tensor, image_size: Size) -> Tensor:
         return self(measurement)
@@ -46,5 +68,8 @@ class Mask(DiagonalGramOperator):
     def from_gram_basis(self, coefficients: Tensor, image_size: Size) -> Tensor:
         return coefficients
 
+    def pseudo_inverse(self, measurement: Tensor, image_size: Size) -> Tensor:
+        return self(measurement)
+
     def gram_eigenvalues(self, image_size: Size, like: Tensor) -> Tensor:
-        return torch.ones_like(self.mask, dtype=like.dtype, device=like.device)
+        return torch.ones((), dtype=like.dtype, device=like.device).expand(like.shape[1:])

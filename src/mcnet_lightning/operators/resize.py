@@ -4,7 +4,8 @@ Three borders exist in the wild: `truncated` (weights outside the image dropped,
 `symmetric` (MATLAB's imresize today) and `replicate` (older MATLAB). Weights are computed in float64.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import ceil
 from typing import Literal, get_args
 
@@ -12,14 +13,15 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators.base import RANK_TOLERANCE, DiagonalGramOperator, Size
+from mcnet_lightning.operators.base import DiagonalGramOperator, Size
+from mcnet_lightning.operators.cache import CONSTANTS
 from mcnet_lightning.operators.kernels import BICUBIC, Kernel
 
 Boundary = Literal["truncated", "symmetric", "replicate"]
 NEGLIGIBLE = 1e-16  # entries of orthogonal factors below this are set to zero: they only make subnormal numbers
+SMOOTH = 1e-10  # share of the largest eigenvalue: wide kernels' smaller ones would make large images of small noise
 
 
-@lru_cache(maxsize=256)
 def resize_matrix(size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC) -> Tensor:
     """Weights (size_out, size_in), float64: output i is centred at input coordinate (i + 1/2) ratio - 1/2.
 
@@ -44,49 +46,67 @@ def resize_matrix(size_in: int, size_out: int, ratio: float, boundary: Boundary,
     return torch.zeros(size_out, size_in, dtype=torch.float64).scatter_add_(1, taps, weights)
 
 
-@lru_cache(maxsize=256)
-def gram_eigendecomposition(
-    size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC
-) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (n,) and eigenvectors (n, n) of A_1 A_1^T for one axis, float64."""
-    matrix = resize_matrix(size_in, size_out, ratio, boundary, kernel)
-    values, vectors = torch.linalg.eigh(matrix @ matrix.T)
-    return values, vectors.where(vectors.abs() > NEGLIGIBLE, 0.0)
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a resampling: A_1, (size_out, size_in), and what follows from it; all of it float64, on the CPU."""
+
+    size_in: int
+    size_out: int
+    ratio: float
+    boundary: Boundary
+    kernel: Kernel = BICUBIC
+
+    def matrix(self) -> Tensor:
+        """A_1."""
+        return resize_matrix(self.size_in, self.size_out, self.ratio, self.boundary, self.kernel)
+
+    def eigendecomposition(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues (n,) and eigenvectors (n, n) of A_1 A_1^T."""
+
+        def compute() -> tuple[Tensor, Tensor]:
+            matrix = self.matrix()
+            values, vectors = torch.linalg.eigh(matrix @ matrix.T)
+            return values.clamp_min(0), vectors.where(vectors.abs() > NEGLIGIBLE, 0.0)
+
+        decomposition: tuple[Tensor, Tensor] = CONSTANTS.get(self, "eigendecomposition", compute)
+        return decomposition
+
+    def synthesis(self) -> Tensor:
+        """A_1^T U_1, (size_in, size_out)."""
+        return self.matrix().T @ self.eigendecomposition()[1]
+
+    def pseudo_inverse(self) -> Tensor:
+        """A_1^+, (size_in, size_out)."""
+        values, vectors = self.eigendecomposition()
+        inverse = self.synthesis() / values @ vectors.T
+        return inverse.where(inverse.abs() > NEGLIGIBLE, 0.0)
+
+    def extremes(self) -> tuple[float, float]:
+        """The smallest and largest eigenvalue of A_1 A_1^T."""
+
+        def compute() -> tuple[float, float]:
+            values = self.eigendecomposition()[0]
+            return float(values[0]), float(values[-1])
+
+        extremes: tuple[float, float] = CONSTANTS.get(self, "extremes", compute)
+        return extremes
+
+    def factor(self, source: "Callable[[Axis], Tensor]", like: Tensor) -> Tensor:
+        """What `source` makes of this axis, in dtype and on device of `like`, converted once."""
+        made: Tensor = CONSTANTS.get(
+            self, (source, like.dtype, like.device), lambda: source(self).to(like.device, like.dtype)
+        )
+        return made
 
 
-@lru_cache(maxsize=256)
-def gram_extremes(
-    size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC
-) -> tuple[float, float]:
-    """The smallest and largest eigenvalue of A_1 A_1^T for one axis."""
-    values, _ = gram_eigendecomposition(size_in, size_out, ratio, boundary, kernel)
-    return float(values[0]), float(values[-1])
+def eigenvalues(axis: Axis) -> Tensor:
+    """(n,)"""
+    return axis.eigendecomposition()[0]
 
 
-@lru_cache(maxsize=256)
-def synthesis_matrix(size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC) -> Tensor:
-    """A_1^T U_1 (size_in, size_out) for one axis, float64."""
-    _, vectors = gram_eigendecomposition(size_in, size_out, ratio, boundary, kernel)
-    return resize_matrix(size_in, size_out, ratio, boundary, kernel).T @ vectors
-
-
-@lru_cache(maxsize=256)
-def pseudo_inverse_matrix(
-    size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC
-) -> Tensor:
-    """A_1^+ (size_in, size_out) for one axis, float64."""
-    values, vectors = gram_eigendecomposition(size_in, size_out, ratio, boundary, kernel)
-    inverse = synthesis_matrix(size_in, size_out, ratio, boundary, kernel) / values @ vectors.T
-    return inverse.where(inverse.abs() > NEGLIGIBLE, 0.0)
-
-
-@lru_cache(maxsize=256)
-def _cast(source, size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel, dtype, device):  # type: ignore[no-untyped-def]
-    """One axis' factors in a working dtype and device, converted once."""
-    factors = source(size_in, size_out, ratio, boundary, kernel)
-    if isinstance(factors, Tensor):
-        return factors.to(device, dtype)
-    return tuple(factor.to(device, dtype) for factor in factors)
+def eigenvectors(axis: Axis) -> Tensor:
+    """(n, n)"""
+    return axis.eigendecomposition()[1]
 
 
 def resample(
@@ -94,8 +114,8 @@ def resample(
 ) -> Tensor:
     """Resamples (..., H, W) to (..., *size), rows first; `ratio` is input pixels per output pixel."""
     height, width = image.shape[-2:]
-    vertical = _cast(resize_matrix, height, size[0], ratio, boundary, kernel, image.dtype, image.device)
-    horizontal = _cast(resize_matrix, width, size[1], ratio, boundary, kernel, image.dtype, image.device)
+    vertical = Axis(height, size[0], ratio, boundary, kernel).factor(Axis.matrix, image)
+    horizontal = Axis(width, size[1], ratio, boundary, kernel).factor(Axis.matrix, image)
     return (vertical @ image) @ horizontal.T
 
 
@@ -127,11 +147,8 @@ class KernelDownsample(DiagonalGramOperator):
 
     def axis_matrices(self, image_size: Size) -> tuple[Tensor, Tensor]:
         """A_v (h, H) and A_h (w, W), float64 on the CPU."""
-        sizes = zip(image_size, self.measurement_size(image_size), strict=True)
-        vertical, horizontal = (
-            resize_matrix(n_in, n_out, float(self.scale), self.boundary, self.kernel) for n_in, n_out in sizes
-        )
-        return vertical, horizontal
+        vertical, horizontal = self._axes(image_size)
+        return vertical.matrix(), horizontal.matrix()
 
     def measurement_size(self, image_size: Size) -> Size:
         height, width = image_size
@@ -152,46 +169,51 @@ class KernelDownsample(DiagonalGramOperator):
 
     def adjoint(self, measurement: Tensor, image_size: Size | None = None) -> Tensor:
         size = (measurement.shape[-2], measurement.shape[-1])
-        vertical, horizontal = self._factors(resize_matrix, image_size or self.image_size(size), measurement)
+        vertical, horizontal = self._factors(Axis.matrix, image_size or self.image_size(size), measurement)
         if (vertical.shape[0], horizontal.shape[0]) != size:
             raise ConfigError(f"a measurement of size {size} does not belong to an image of size {image_size}")
         return (vertical.T @ measurement) @ horizontal
 
     def to_gram_basis(self, measurement: Tensor, image_size: Size) -> Tensor:
-        (_, vertical), (_, horizontal) = self._factors(gram_eigendecomposition, image_size, measurement)
+        vertical, horizontal = self._factors(eigenvectors, image_size, measurement)
         return (vertical.T @ measurement) @ horizontal
 
     def from_gram_basis(self, coefficients: Tensor, image_size: Size) -> Tensor:
-        (_, vertical), (_, horizontal) = self._factors(gram_eigendecomposition, image_size, coefficients)
+        vertical, horizontal = self._factors(eigenvectors, image_size, coefficients)
         return (vertical @ coefficients) @ horizontal.T
 
     def synthesise(self, coefficients: Tensor, image_size: Size) -> Tensor:
-        vertical, horizontal = self._factors(synthesis_matrix, image_size, coefficients)
+        vertical, horizontal = self._factors(Axis.synthesis, image_size, coefficients)
         return (vertical @ coefficients) @ horizontal.T
 
     def pseudo_inverse(self, measurement: Tensor, image_size: Size) -> Tensor:
-        if not self._has_full_rank(image_size):
+        if not self.has_full_rank(image_size, measurement.dtype):
             return super().pseudo_inverse(measurement, image_size)
-        vertical, horizontal = self._factors(pseudo_inverse_matrix, image_size, measurement)
+        vertical, horizontal = self._factors(Axis.pseudo_inverse, image_size, measurement)
         return (vertical @ measurement) @ horizontal.T
 
     def gram_eigenvalues(self, image_size: Size, like: Tensor) -> Tensor:
-        (vertical, _), (horizontal, _) = self._factors(gram_eigendecomposition, image_size, like)
-        return vertical[:, None] * horizontal[None, :]
+        vertical, horizontal = self._factors(eigenvalues, image_size, like)
+        return (vertical[:, None] * horizontal[None, :]).expand(*like.shape[1:-2], -1, -1)
 
-    def _has_full_rank(self, image_size: Size) -> bool:
+    def rank_tolerance(self, dtype: torch.dtype) -> float:
+        return max(SMOOTH, super().rank_tolerance(dtype))
+
+    def has_full_rank(self, image_size: Size, dtype: torch.dtype) -> bool:
         """Only then the axes' pseudo-inverses make that of A: (A A^T)^{-1} is separable, its truncation is not."""
-        smallest, largest = 1.0, 1.0
-        for n_in, n_out in zip(image_size, self.measurement_size(image_size), strict=True):
-            least, most = gram_extremes(n_in, n_out, float(self.scale), self.boundary, self.kernel)
-            smallest, largest = smallest * least, largest * most
-        return smallest > RANK_TOLERANCE * largest
+        (least, most), (least_across, most_across) = (axis.extremes() for axis in self._axes(image_size))
+        return least * least_across > self.rank_tolerance(dtype) * most * most_across
 
-    def _factors(self, source, image_size: Size, like: Tensor):  # type: ignore[no-untyped-def]
-        return tuple(
-            _cast(source, n_in, n_out, float(self.scale), self.boundary, self.kernel, like.dtype, like.device)
+    def _axes(self, image_size: Size) -> tuple[Axis, Axis]:
+        vertical, horizontal = (
+            Axis(n_in, n_out, float(self.scale), self.boundary, self.kernel)
             for n_in, n_out in zip(image_size, self.measurement_size(image_size), strict=True)
         )
+        return vertical, horizontal
+
+    def _factors(self, source: Callable[[Axis], Tensor], image_size: Size, like: Tensor) -> tuple[Tensor, Tensor]:
+        vertical, horizontal = self._axes(image_size)
+        return vertical.factor(source, like), horizontal.factor(source, like)
 
 
 class BicubicDownsample(KernelDownsample):
