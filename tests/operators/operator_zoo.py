@@ -1,7 +1,6 @@
 """Operators to try things on: every one of the package's, and some that a user might bring, good and bad."""
 
 from collections.abc import Callable
-from importlib.util import find_spec
 
 import pytest
 import torch

@@ -1,5 +1,5 @@
-"""The contract of measurement operators: any shape of measurement, per-sample operators, eigenvalues of the named shapes,
-and a check that tells operators that keep it from those that do not. Over every operator, own and foreign.
+"""The contract of measurement operators, over every operator, own and foreign: any shape of measurement, operators that
+differ per sample, eigenvalues of the named shapes, and a check that tells who keeps it.
 """
 
 import pytest

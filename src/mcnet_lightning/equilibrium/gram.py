@@ -2,7 +2,8 @@
 
 The projection of q is q - A^T z, (t I + A A^T) z = r with r = A q - b, where the shift t is 0 for epsilon = 0, infinite
 inside the ball, and such that t ||z|| = epsilon on its surface. Its derivative is I - A^T W A with
-W = (t I + A A^T)^{-1} + (t / k) p p^T, p = (t I + A A^T)^{-1} z and k = <z, z - t p>: the second term keeps the distance.
+W = (t I + A A^T)^{-1} + (t / k) p p^T, p = (t I + A A^T)^{-1} z and k = <z, z - t p>: the second term keeps the
+distance.
 """
 
 from abc import ABC, abstractmethod
@@ -152,8 +153,8 @@ class DiagonalGram(Gram):
         )
         if varies and _shared(operator):
             raise ConfigError(
-                f"{operator.name} has other gram_eigenvalues for every sample, but its `select` gives the same operator "
-                "for all; override select(index)"
+                f"{operator.name} has other gram_eigenvalues for every sample, but its `select` gives one operator for "
+                "all; override select(index)"
             )
         self._believe(coefficients)
         self.eigenvalues = self.eigenvalues.where(self.measured, 0.0)

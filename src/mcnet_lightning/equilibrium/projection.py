@@ -309,6 +309,6 @@ class _OnceDifferentiable(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         raise ConfigError(
-            "a projection with epsilon > 0 is differentiable once: its second derivative was asked for; take epsilon=0, "
-            "or first derivatives only"
+            "a projection with epsilon > 0 is differentiable once, and its second derivative was asked for; take "
+            "epsilon=0, or first derivatives only"
         )

@@ -129,7 +129,7 @@ class DenseGram(_Tabulated):
         return self.operator(image)
 
     def adjoint(self, measurement: Tensor, image_size: Size | None = None) -> Tensor:
-        return self.operator.adjoint(measurement, image_size or self.image_shape[-2:])
+        return self.operator.adjoint(measurement, image_size or (self.image_shape[-2], self.image_shape[-1]))
 
     def rank_tolerance(self, dtype: torch.dtype) -> float:
         """An eigendecomposition of A A^T in float64 knows no smaller ones."""

@@ -1,4 +1,4 @@
-"""Any linear `deepinv.physics` object as an operator (deepinv: Tachella et al., BSD-3; not a dependency of this package).
+"""Any linear `deepinv.physics` object as an operator (Tachella et al., BSD-3; no dependency of this package).
 
 Only what such an object offers is used, `A`, `A_adjoint` and, of decomposable ones, U, V and their singular values; so
 anything with these methods will do.
