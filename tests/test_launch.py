@@ -147,8 +147,8 @@ def test_values_from_files_are_checked_too(tmp_path: Path, capsys: pytest.Captur
 def test_validate_stands_alone() -> None:
     cfg = compose_config("train", ["scale=3"])
     validate(cfg)
-    cfg.layer.penalty = 0.0
-    with pytest.raises(ConfigError, match=r"layer\.penalty=0: .* above 0"):
+    cfg.solver.tolerance = 0.0
+    with pytest.raises(ConfigError, match=r"solver\.tolerance=0: .* above 0"):
         validate(cfg)
 
 

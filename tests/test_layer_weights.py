@@ -147,7 +147,6 @@ def test_published_layer_loads_its_own_convolutions_and_beta(shared: Path, scale
         assert torch.equal(weight, stored[f"f.dncnn.dncnn.{2 * index}.weight"])
     assert len(layer.denoiser.weights) == 6
     assert float(layer.prior_weight.detach()) == pytest.approx(float(stored["f.alpha"]), rel=1e-6)
-    assert layer.penalty == 1
 
 
 def test_published_denoiser_loads_its_own_convolutions(shared: Path) -> None:
