@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from mcnet_lightning.denoisers.convolution import convolve, convolve_relu
 from mcnet_lightning.denoisers.half_precision import HalfChain, MaskedChain, channels_last, laid_out
 from mcnet_lightning.denoisers.lipschitz import ConvolutionNorm, convolution_norm_bound
-from mcnet_lightning.denoisers.rescaling import shrunk, shrunk_products, stretched
 from mcnet_lightning.denoisers.tiles import in_tiles
 from mcnet_lightning.equilibrium import Denoiser, Linearisation
 from mcnet_lightning.errors import ConfigError
@@ -19,6 +18,7 @@ from mcnet_lightning.errors import ConfigError
 Parameterisation = Literal["noise_residual", "averaged", "direct"]
 Rescale = Literal["none", "per_sample"]
 KERNEL = 3
+PUBLISHED_MARGIN = 0.09375  # the published models stretch [min, max] of their input to [-m/2, 1 + m/2]
 
 
 class DnCNN(Denoiser):
@@ -142,8 +142,10 @@ class _BoundDnCNN:
     def __call__(self, image: Tensor) -> Tensor:
         if self.denoiser.rescale == "none":
             return self.denoiser.combine(image, self._network(image))
-        scaled, low, stretch = stretched(image)
-        return shrunk(self.denoiser.combine(scaled, self._network(scaled)), low, stretch)
+        low, high = image.amin(dim=(1, 2, 3), keepdim=True), image.amax(dim=(1, 2, 3), keepdim=True)
+        stretch = (1 + PUBLISHED_MARGIN) / (high - low).clamp_min(1e-6)
+        scaled = (image - low) * stretch - PUBLISHED_MARGIN / 2
+        return (self.denoiser.combine(scaled, self._network(scaled)) + PUBLISHED_MARGIN / 2) / stretch + low
 
     def rounded(self, dtype: torch.dtype) -> "_BoundDnCNN":
         """R with all convolutions but the first in `dtype`, without tape: 1/255 is lost in half. N(v) is off by some
@@ -151,19 +153,16 @@ class _BoundDnCNN:
         """
         return _BoundDnCNN(self.denoiser, [self.weights[0].detach(), *laid_out(self.weights[1:], dtype)])
 
-    def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation:
-        """R at v = `image`, its products in `dtype`."""
-        combine, chain = self.denoiser.combine, self.half_chain(dtype)
-        scaled, *extremes = (image,) if self.denoiser.rescale == "none" else stretched(image)
-        network, masks = chain(scaled - self.denoiser.offset)
-        value, jvp = combine(scaled, network), MaskedChain(chain.forwards, masks, combine)
-
-        def vjp(direction: Tensor) -> Tensor:
-            return MaskedChain(chain.backwards, masks[::-1], combine)(direction)
-
-        if not extremes:
-            return Linearisation(value, jvp, vjp)
-        return Linearisation(shrunk(value, *extremes), *shrunk_products(image, value, jvp, vjp))
+    def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation | None:
+        """R at `image`, products in `dtype`; None for `rescale="per_sample"`, which only autograd can differentiate."""
+        if self.denoiser.rescale != "none":
+            return None
+        chain, combine = self.half_chain(dtype), self.denoiser.combine
+        network, masks = chain(image - self.denoiser.offset)
+        jvp = MaskedChain(chain.forwards, masks, combine)
+        return Linearisation(
+            combine(image, network), jvp, lambda u: MaskedChain(chain.backwards, masks[::-1], combine)(u)
+        )
 
     def _network(self, image: Tensor) -> Tensor:
         """N(v - c)."""

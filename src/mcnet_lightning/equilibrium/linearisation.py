@@ -31,9 +31,9 @@ class Roundable(Protocol):
 
 @runtime_checkable
 class Linearisable(Roundable, Protocol):
-    """R that can be linearised at an image, with products in `dtype`."""
+    """R that can be linearised at an image, with products in `dtype`; or not, then None."""
 
-    def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation: ...
+    def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation | None: ...
 
 
 class Tangent:

@@ -58,7 +58,10 @@ class DouglasRachfordMap:
             return None
         estimate = self.estimate(state)
         image = torch.lerp(state, estimate, 2.0)
-        denoised, jvp, vjp = self.denoise.linearise(image, dtype)
+        linearised = self.denoise.linearise(image, dtype)
+        if linearised is None:
+            return None
+        denoised, jvp, vjp = linearised
 
         def product(vector: Tensor) -> Tensor:
             r = vjp(vector)
