@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning import EquilibriumLayer
+from mcnet_lightning.equilibrium import Linearisation, SelectableMap
 
 
 @dataclass
@@ -63,19 +64,11 @@ class _Watched:
     def rounded(self, dtype: torch.dtype) -> "_Watched":
         return _Watched(self.denoise.rounded(dtype), self.watch, half=True)
 
-    def tangent(self, dtype: torch.dtype) -> "_WatchedTangent":
-        return _WatchedTangent(self.denoise.tangent(dtype), self.watch)
-
-    def select(self, index: Tensor) -> "_Watched":
-        return type(self)(self.denoise.select(index), self.watch, self.half)
-
-    def linearised(self, image: Tensor, dtype: torch.dtype) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
-        linearised = self._timed(False, False, self.denoise.linearised, image, dtype)
-        if linearised is None:
-            return None
-        value, product = linearised
-        self._watch_backward(image, value, half=True)
-        return value, partial(self._timed, True, True, product)
+    def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation:
+        value, jvp, vjp = self._timed(False, False, self.denoise.linearise, image, dtype)
+        if value.requires_grad:
+            self._watch_backward(image, value, half=True)
+        return Linearisation(value, _WatchedProduct(jvp, self), partial(self._timed, True, True, vjp))
 
     def _watch_backward(self, image: Tensor, value: Tensor, half: bool) -> None:
         """Nothing but the denoiser's own nodes runs between the gradient of its value and of its image."""
@@ -102,10 +95,15 @@ class _Watched:
         return value
 
 
-class _WatchedTangent(_Watched):
-    """The first forward pass is in full precision, as that of the denoiser's own tangent."""
+class _WatchedProduct:
+    """u -> R'(v) u: forward passes in half precision."""
 
-    def __call__(self, image: Tensor) -> Tensor:
-        value = super().__call__(image)
-        self.half = True
+    def __init__(self, product: SelectableMap, watched: _Watched) -> None:
+        self.product, self.watched = product, watched
+
+    def __call__(self, direction: Tensor) -> Tensor:
+        value: Tensor = self.watched._timed(True, False, self.product, direction)
         return value
+
+    def select(self, index: Tensor) -> "_WatchedProduct":
+        return _WatchedProduct(self.product.select(index), self.watched)

@@ -86,6 +86,10 @@ def written() -> list[Path]:
         ("backbone.n_feat=3", "backbone=srcnn has no key 'n_feat'; its keys are: weights"),
         ("backbone=bicubic backbone.weights=bundled", "backbone=bicubic has no key 'weights'"),
         ("trainer.max_epoch=3", "did you mean 'trainer.max_epochs'?"),
+        ("trainer.precision=bf16-true", "'trainer.precision' takes one of 32-true, bf16-mixed,"),
+        ("trainer.precision=16-true", "'trainer.precision' takes one of 32-true, bf16-mixed,"),
+        ("trainer.precision=transformer-engine", "'trainer.precision' takes one of 32-true, bf16-mixed,"),
+        ("layer.penalty=1", "layer=fresh has no key 'penalty'"),
         ("scale.x=3", "'scale' is a single value"),
         ("scale=four", "takes one of 2, 3, 4"),
         ("scale=5", "takes one of 2, 3, 4"),
@@ -147,8 +151,8 @@ def test_values_from_files_are_checked_too(tmp_path: Path, capsys: pytest.Captur
 def test_validate_stands_alone() -> None:
     cfg = compose_config("train", ["scale=3"])
     validate(cfg)
-    cfg.layer.penalty = 0.0
-    with pytest.raises(ConfigError, match=r"layer\.penalty=0: .* above 0"):
+    cfg.solver.tolerance = 0.0
+    with pytest.raises(ConfigError, match=r"solver\.tolerance=0: .* above 0"):
         validate(cfg)
 
 

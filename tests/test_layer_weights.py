@@ -1,17 +1,19 @@
 """Layers and denoisers from files: ours, training checkpoints, and the published format."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from references import relative_error, tiny_layer, uniform
+from torch import nn
 
 from mcnet_lightning.denoisers import DnCNN
-from mcnet_lightning.equilibrium import AndersonSolver, EquilibriumLayer
+from mcnet_lightning.equilibrium import AndersonSolver, EquilibriumLayer, MeasurementBall
 from mcnet_lightning.errors import WeightsError
 from mcnet_lightning.layer_weights import describe_layer, load_denoiser, load_layer, save_denoiser, save_layer
 from mcnet_lightning.operators import BicubicDownsample
-from mcnet_lightning.weights import write_weights
+from mcnet_lightning.weights import read_weights, write_weights
 
 A = BicubicDownsample(2)
 VARIANTS = [
@@ -85,6 +87,108 @@ def test_layer_for_another_scale_is_refused(tmp_path: Path) -> None:
         load_layer(tmp_path / "layer.safetensors", scale=3)
 
 
+class Foreign(nn.Module):
+    """A denoiser of somebody else's, with tied weights and statistics."""
+
+    def __init__(self, features: int = 3) -> None:
+        super().__init__()
+        self.hyperparameters = {"features": features}
+        self.first, self.norm = nn.Conv2d(1, features, 3, padding=1), nn.BatchNorm2d(features)
+        self.again = self.first
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        features = torch.tanh(self.norm(self.first(image)) + self.again(image))
+        return image - 0.1 * features.mean(dim=1, keepdim=True)
+
+
+class Unknown(nn.Module):
+    """One that says nothing of how it was made."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.network = nn.Sequential(nn.Conv2d(1, features, 1), nn.Conv2d(features, 1, 1))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.network(image)
+        return result
+
+
+def foreign_files(folder: Path, layer: EquilibriumLayer) -> list[Path]:
+    """A layer's file, and a checkpoint of its training."""
+    save_layer(folder / "layer.safetensors", layer, {"scale": 2})
+    state = {f"model.layer.{name}": tensor for name, tensor in layer.state_dict().items()}
+    record = {"kind": "layer", "scale": 2, "layer": describe_layer(layer)}
+    torch.save({"state_dict": state, "mcnet": record}, folder / "last.ckpt")
+    return [folder / "layer.safetensors", folder / "last.ckpt"]
+
+
+def test_layer_on_a_foreign_denoiser_comes_back_where_its_class_is_given(tmp_path: Path) -> None:
+    original = EquilibriumLayer(Foreign(5), 0.4)
+    for path in foreign_files(tmp_path, original):
+        given = Foreign(5)
+        before = {name: tensor.clone() for name, tensor in given.state_dict().items()}
+        for denoiser in (Foreign, given):
+            loaded = load_layer(path, denoiser=denoiser)
+            assert torch.equal(estimate(loaded), estimate(original))
+            assert isinstance(loaded.denoiser.network, Foreign)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in given.state_dict().items())
+
+
+def test_foreign_class_is_never_imported_because_a_file_says_so(tmp_path: Path) -> None:
+    for path in foreign_files(tmp_path, EquilibriumLayer(Foreign(5))):
+        for load in (load_layer, load_denoiser):
+            with pytest.raises(
+                WeightsError, match=r"on .*\.Foreign, .* load_layer\(PATH, denoiser=Foreign\)"
+            ) as caught:
+                load(path)
+            assert str(caught.value).count("\n") == 0
+
+
+def test_foreign_denoiser_without_hyperparameters_is_given_as_an_instance(tmp_path: Path) -> None:
+    original = EquilibriumLayer(Unknown(4))
+    for path in foreign_files(tmp_path, original):
+        assert torch.equal(estimate(load_layer(path, denoiser=Unknown(4))), estimate(original))
+        with pytest.raises(WeightsError, match="Unknown cannot be built from"):
+            load_layer(path, denoiser=Unknown)
+        with pytest.raises(WeightsError, match="does not fit EquilibriumLayer"):
+            load_layer(path, denoiser=Unknown(3))
+
+
+def test_hyperparameters_that_no_file_can_hold_are_refused(tmp_path: Path) -> None:
+    network = Foreign()
+    network.hyperparameters["features"] = torch.ones(2)  # type: ignore[assignment]
+    with pytest.raises(WeightsError, match=r"Foreign\.hyperparameters holds more than"):
+        save_layer(tmp_path / "layer.safetensors", EquilibriumLayer(network), {})
+
+
+def test_files_say_their_format_and_newer_ones_are_refused(tmp_path: Path) -> None:
+    save_layer(tmp_path / "layer.safetensors", own_layer(), {"scale": 2})
+    save_denoiser(tmp_path / "denoiser.safetensors", own_layer().denoiser, {})
+    for name in ("layer", "denoiser"):
+        assert read_weights(tmp_path / f"{name}.safetensors").metadata["format"] == "1"
+    description = {**describe_layer(own_layer()), "format": 2}
+    write_weights(tmp_path / "new.safetensors", own_layer().state_dict(), {"layer": json.dumps(description)})
+    with pytest.raises(WeightsError, match="format 2, and this mcnet_lightning reads up to 1"):
+        load_layer(tmp_path / "new.safetensors")
+
+
+@pytest.mark.parametrize("penalty", [1.0, 4.0])
+def test_file_from_before_the_format_is_read_with_beta_in_units_of_its_penalty(tmp_path: Path, penalty: float) -> None:
+    original = own_layer()
+    original.set_prior_weight(0.4, floor=0.06)
+    description = {"penalty": penalty, "denoiser": original.denoiser.hyperparameters}
+    write_weights(
+        tmp_path / "old.safetensors", original.state_dict(), {"kind": "layer", "layer": json.dumps(description)}
+    )
+    loaded = load_layer(tmp_path / "old.safetensors")
+    assert loaded.prior_weight.item() == pytest.approx(0.4 / penalty, rel=1e-6)
+    assert loaded.prior_weight_floor.item() == pytest.approx(0.06 / penalty, rel=1e-6)
+    w, b = torch.rand(1, 1, 8, 8), A(torch.rand(1, 1, 8, 8))
+    x = loaded.map(w, b, A).estimate(w)
+    bound = MeasurementBall(b, A).project((0.4 * w + penalty * w) / (0.4 + penalty))
+    torch.testing.assert_close(x, bound)
+
+
 def test_denoiser_is_no_layer(tmp_path: Path) -> None:
     save_denoiser(tmp_path / "denoiser.safetensors", own_layer().denoiser, {})
     with pytest.raises(WeightsError, match="holds a denoiser, not a layer"):
@@ -147,7 +251,6 @@ def test_published_layer_loads_its_own_convolutions_and_beta(shared: Path, scale
         assert torch.equal(weight, stored[f"f.dncnn.dncnn.{2 * index}.weight"])
     assert len(layer.denoiser.weights) == 6
     assert float(layer.prior_weight.detach()) == pytest.approx(float(stored["f.alpha"]), rel=1e-6)
-    assert layer.penalty == 1
 
 
 def test_published_denoiser_loads_its_own_convolutions(shared: Path) -> None:

@@ -23,7 +23,7 @@ from mcnet_lightning.precision import CPU_PROBES, FLOAT32_PRODUCTS, full_precisi
 
 CPU = torch.device("cpu")
 A = BicubicDownsample(2)
-ALLOWED = ["tf32", "tf32", "bf16", "bf16"]
+ALLOWED = ["tf32", "tf32", "tf32", "bf16", "bf16", "bf16"]
 
 
 @pytest.fixture(autouse=True)
@@ -95,8 +95,9 @@ def test_solves_are_in_full_precision_whatever_the_process_allows() -> None:
     truth = uniform(2, 1, 8, 8).float()
     w = (truth + 0.1).requires_grad_()
     layer(w, A(truth), A).estimate.sum().backward()
-    PnP(denoiser, tolerance=1e-3).solve(w.detach(), MeasurementBall(A(truth), A))
-    for seen in (denoiser.seen, adjoint.seen):
+    pnp = PnP(denoiser, tolerance=1e-3)
+    pnp.solve(w.detach(), MeasurementBall(A(truth), A))
+    for seen in (denoiser.seen, adjoint.seen, pnp.denoiser.seen):  # type: ignore[attr-defined]
         assert seen
         assert all(each == ["ieee"] * len(ALLOWED) for each in seen)
     assert allowed() == ALLOWED
@@ -134,3 +135,59 @@ def test_a_solve_that_ends_leaves_another_threads_solve_in_full_precision() -> N
     over.set()
     thread.join()
     assert allowed() == ALLOWED
+
+
+OLDER = {
+    "as PyTorch comes": lambda: None,
+    "matrix products in TF32": lambda: torch.set_float32_matmul_precision("high"),
+    "matrix products in bfloat16": lambda: torch.set_float32_matmul_precision("medium"),
+    "convolutions as such": lambda: setattr(torch.backends.cudnn, "allow_tf32", False),
+    "both by the flags of old": lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+    "everything in TF32, by the newest name": lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+    "convolutions, by the newest name": lambda: setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee"),
+}
+
+
+def by_older_names() -> list[object]:
+    """What each says, None where PyTorch finds that they contradict the newer ones."""
+    said = list[object]()
+    for ask in (
+        lambda: torch.backends.cudnn.allow_tf32,
+        lambda: torch.backends.cuda.matmul.allow_tf32,
+        torch.get_float32_matmul_precision,
+    ):
+        try:
+            said.append(ask())
+        except RuntimeError:
+            said.append(None)
+    return said
+
+
+@pytest.fixture
+def _settings_come_back() -> Iterator[None]:
+    before = allowed()
+    yield
+    torch.backends.fp32_precision = "none"
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision("highest")
+    for products, precision in zip(FLOAT32_PRODUCTS, before, strict=True):
+        products.fp32_precision = precision
+
+
+@pytest.mark.usefixtures("_settings_come_back")
+@pytest.mark.parametrize("setting", OLDER)
+def test_older_names_can_be_read_within_a_solve_and_say_the_same_after_it(setting: str) -> None:
+    OLDER[setting]()
+    inside = list[object]()
+
+    class Identity(Denoiser):
+        def forward(self, image: Tensor) -> Tensor:
+            inside.append(by_older_names())
+            return image
+
+    before = by_older_names(), allowed()
+    w = torch.rand(1, 1, 8, 8)
+    with torch.no_grad():
+        EquilibriumLayer(Identity())(w, A(w), A)
+    assert inside[0] == [False, False, "highest"]
+    assert (by_older_names(), allowed()) == before

@@ -74,7 +74,6 @@ def build_layer(config: DictConfig) -> EquilibriumLayer:
             build_denoiser(config.denoiser),
             prior_weight=start if config.layer.prior_weight is None else config.layer.prior_weight,
             prior_weight_floor=config.layer.prior_weight_floor,
-            penalty=config.layer.penalty,
         )
     else:
         if config.layer.prior_weight is not None:

@@ -9,7 +9,9 @@ from threading import Lock
 import torch
 
 CPU_PROBES = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # PyTorch has no public ones
-FLOAT32_PRODUCTS = attrgetter("cuda.matmul", "cudnn.conv", "mkldnn.matmul", "mkldnn.conv")(torch.backends)
+FLOAT32_PRODUCTS = attrgetter("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")(
+    torch.backends
+)
 
 
 @cache
@@ -23,26 +25,52 @@ def half_pays(device: torch.device) -> bool:
 
 
 class _Float32AsSuch:
-    """Float32 products are computed as such from when the first thread enters until the last one leaves."""
+    """Float32 products are computed as such from when the first thread enters until the last one leaves.
+
+    PyTorch has older names for two of these settings, `torch.backends.cudnn.allow_tf32` and
+    `torch.set_float32_matmul_precision`, and refuses to be asked for them while they say something else.
+    """
 
     def __init__(self) -> None:
         self.lock, self.inside = Lock(), 0
         self.allowed: list[str] = []
+        self.older: tuple[bool, str] = (False, "highest")
 
     def __enter__(self) -> None:
         with self.lock:
             if self.inside == 0:
                 self.allowed = [products.fp32_precision for products in FLOAT32_PRODUCTS]
-                for products in FLOAT32_PRODUCTS:
-                    products.fp32_precision = "ieee"
+                _allow(["ieee"] * len(FLOAT32_PRODUCTS))
+                self.older = _older_names()  # with nothing allowed, what they say can be told even where they disagreed
+                _say_by_older_names(False, "highest")
+                _allow(["ieee"] * len(FLOAT32_PRODUCTS))
             self.inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
-                for products, precision in zip(FLOAT32_PRODUCTS, self.allowed, strict=True):
-                    products.fp32_precision = precision
+                _say_by_older_names(*self.older)
+                _allow(self.allowed)
+
+
+def _allow(precisions: list[str]) -> None:
+    for products, precision in zip(FLOAT32_PRODUCTS, precisions, strict=True):
+        products.fp32_precision = precision
+
+
+def _older_names() -> tuple[bool, str]:
+    """What the older names say, while the newer ones say that nothing is allowed."""
+    try:
+        tf32 = torch.backends.cudnn.allow_tf32
+    except RuntimeError:  # it would say True
+        tf32 = True
+    return tf32, torch.get_float32_matmul_precision()
+
+
+def _say_by_older_names(tf32: bool, matmul: str) -> None:
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.set_float32_matmul_precision(matmul)
 
 
 _FLOAT32_AS_SUCH = _Float32AsSuch()

@@ -7,7 +7,14 @@ import torch
 from references import norms, tiny_layer, uniform
 from torch import Tensor
 
-from mcnet_lightning.equilibrium import AndersonSolver, DouglasRachfordMap, MeasurementBall, Outcome, mixed_precision
+from mcnet_lightning.equilibrium import (
+    AndersonSolver,
+    DouglasRachfordMap,
+    Linearisation,
+    MeasurementBall,
+    Outcome,
+    mixed_precision,
+)
 from mcnet_lightning.operators import BicubicDownsample
 
 A = BicubicDownsample(2)
@@ -58,7 +65,7 @@ def test_most_evaluations_are_in_half_precision() -> None:
     bound = tiny_layer().float().denoiser.bind()
 
     class Counting:
-        rounded, tangent = bound.rounded, bound.tangent
+        rounded, linearise = bound.rounded, bound.linearise
 
         def __call__(self, image: Tensor) -> Tensor:
             nonlocal full_rows
@@ -78,6 +85,30 @@ def test_trace_has_one_row_per_evaluation_of_each_sample() -> None:
     assert (stats.residual == stats.trace[:, :].nan_to_num(torch.inf).min(dim=0).values).all()
 
 
+class Products:
+    """u -> J u by a function that knows nothing of samples."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+
+    def __call__(self, direction: Tensor) -> Tensor:
+        return self.function(direction)
+
+    def select(self, index: Tensor) -> "Products":
+        return self
+
+
+class Noise(Products):
+    """With the value that it is added to, an image of noise."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__(lambda _: torch.rand_like(value) - value)
+        self.value = value
+
+    def select(self, index: Tensor) -> "Noise":
+        return Noise(self.value[index])
+
+
 class Lying:
     """R whose tangent has nothing to do with it."""
 
@@ -90,9 +121,9 @@ class Lying:
     def rounded(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         return lambda image: torch.full_like(image, torch.nan)
 
-    def tangent(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-        calls = iter([True])
-        return lambda image: self.bound(image) if next(calls, False) else torch.rand_like(image)
+    def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation:
+        value = self.bound(image)
+        return Linearisation(value, Noise(value), torch.rand_like)
 
 
 @torch.no_grad()
@@ -117,17 +148,15 @@ class OffBy:
         value: Tensor = self.bound(image)
         return value
 
-    def tangent(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-        near, exact_at = self.bound.tangent(dtype), []
-        self.products.append(-1)
+    def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation:
+        value, jvp, vjp = self.bound.linearise(image, dtype)
+        self.products.append(0)
 
-        def evaluate(image: Tensor) -> Tensor:
-            exact_at.append(image)
+        def product(direction: Tensor) -> Tensor:
             self.products[-1] += 1
-            value: Tensor = near(image) + self.share * (image - exact_at[0])
-            return value
+            return jvp(direction) + self.share * direction
 
-        return evaluate
+        return Linearisation(value, Products(product), vjp)
 
 
 @torch.no_grad()
@@ -173,7 +202,7 @@ def test_dropping_finished_samples_changes_little(monkeypatch: pytest.MonkeyPatc
     T = step_map(8)
     states = []
     for share in (0.0, 1.0):
-        monkeypatch.setattr(mixed_precision, "COMPACT_BELOW", share)
+        monkeypatch.setattr(mixed_precision, "COPIED_BELOW", share)
         states.append(solve(T)[0])
     assert (norms(states[0] - states[1]) <= 10 * TOLERANCE * norms(states[0])).all()
 
@@ -196,8 +225,28 @@ def test_large_batches_keep_no_tangent(monkeypatch: pytest.MonkeyPatch) -> None:
         def __call__(self, image: Tensor) -> Tensor:
             return bound(image)
 
-        def tangent(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation:
             raise AssertionError("too large for a tangent")
 
     _, stats = solve(step_map(denoise=Refusing()))
     assert stats.converged.all()
+
+
+@pytest.mark.parametrize("rescale", ["none", "per_sample"])
+@torch.no_grad()
+def test_rescaling_denoisers_are_solved_mostly_in_half_precision_too(rescale: str) -> None:
+    layer = tiny_layer(tolerance=TOLERANCE, rescale=rescale).float()
+    T = step_map(denoise=layer.denoiser.bind())
+    exact, _ = solve(T, half=False, tolerance=1e-6)
+    found, stats = solve(T)
+    assert stats.converged.all()
+    assert (norms(found - exact) <= 20 * TOLERANCE * norms(exact)).all()
+
+
+@torch.no_grad()
+def test_a_network_without_these_forms_is_solved_in_full_precision() -> None:
+    bound = tiny_layer().float().denoiser.bind()
+    T = step_map(denoise=lambda image: bound(image))
+    (asked, asked_stats), (plain, plain_stats) = solve(T), solve(T, half=False)
+    assert torch.equal(asked, plain)
+    assert torch.equal(asked_stats.evaluations, plain_stats.evaluations)

@@ -19,7 +19,7 @@ def images() -> tuple[Tensor, Tensor]:
 
 
 def step_map(w: Tensor, b: Tensor, epsilon: float = 0.0) -> DouglasRachfordMap:
-    return DouglasRachfordMap(tiny_layer().denoiser.bind(), MeasurementBall(b, A, epsilon), w, BETA, RHO)
+    return DouglasRachfordMap(tiny_layer().denoiser.bind(), MeasurementBall(b, A, epsilon), w, BETA / RHO)
 
 
 def admm(w: Tensor, b: Tensor, denoise, estimate: Tensor, multiplier: Tensor, steps: int):  # type: ignore[no-untyped-def]

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mcnet_lightning.denoisers import is_published_dncnn, read_published_dncnn
 from mcnet_lightning.downloads import RemoteFile, cache_folder, fetch
 from mcnet_lightning.equilibrium import Denoiser, DouglasRachfordMap, MeasurementBall, PicardSolver, SolveStats
+from mcnet_lightning.equilibrium.denoiser import as_denoiser, copied
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.layer_weights import load_denoiser
 from mcnet_lightning.precision import full_precision, half_pays
@@ -34,7 +35,8 @@ ROUGH_RESIDUAL, ROUGH_ITERATIONS = 5e-3, 30  # bfloat16 stalls at 3e-3
 class PnP:
     """The solver.
 
-    denoiser:       R; nothing is asked of its Lipschitz constant, so that convergence is monitored, not guaranteed.
+    denoiser:       R, any image-to-image module, copied; nothing is asked of its Lipschitz constant, so that
+                    convergence is monitored, not guaranteed.
     tolerance:      a sample stops at ||T(y) - y||_2 <= tolerance ||T(y)||_2.
     max_iterations: evaluations of R at most.
     mixing:         y <- y + mixing (T(y) - y); smaller ones damp a denoiser that does not settle.
@@ -42,7 +44,7 @@ class PnP:
                     within tolerance is decided in float32 all the same. None: where it is faster.
     """
 
-    denoiser: Denoiser
+    denoiser: nn.Module
     tolerance: float = 2e-3
     max_iterations: int = 100
     mixing: float = 1.0
@@ -54,16 +56,18 @@ class PnP:
                 f"tolerance={self.tolerance} (> 0), max_iterations={self.max_iterations} (>= 1) or "
                 f"mixing={self.mixing} in (0, 1] is off"
             )
-        self.denoiser.eval()
-        self.denoiser.fold()
+        own = as_denoiser(copied(self.denoiser).eval())
+        own.fold()
+        self.denoiser = own
 
     @torch.no_grad()
     def solve(self, start: Tensor, ball: MeasurementBall) -> tuple[Tensor, SolveStats]:
         """The image that R leaves alone and `ball` allows, from `start` (B, C, H, W), bicubic interpolation as a rule;
         consistent to rounding. Per-sample stats; samples do not see each other.
         """
+        bound = as_denoiser(self.denoiser).to(start).bind()
         with full_precision(start.device):
-            return self._solve(DouglasRachfordMap(self.denoiser.to(start).bind(), ball, start, prior_weight=0.0), start)
+            return self._solve(DouglasRachfordMap(bound, ball, start, prior_weight=0.0), start)
 
     def _solve(self, exact: DouglasRachfordMap, start: Tensor) -> tuple[Tensor, SolveStats]:
         half = half_pays(start.device) if self.half_iterations is None else self.half_iterations

@@ -87,7 +87,6 @@ class Layer:
         minimum=0.0,
     )
     prior_weight_floor: float = key(0.015, "beta never falls below this: where the map contracts", minimum=0.0)
-    penalty: float = key(1.0, "rho, the ADMM penalty", minimum=0.0, exclusive=True)
 
 
 @dataclass

@@ -32,7 +32,12 @@ class Trainer:
     devices: Any = key(1, "how many, or which")
     strategy: str = key("auto", "auto, ddp, ...")
     num_nodes: int = key(1, "machines", minimum=1)
-    precision: str = key("32-true", "32-true, bf16-mixed, ...; the projection always stays in float32 or better")
+    precision: str = key(
+        "32-true",
+        "bf16-mixed is for the network alone, the fixed point stays in float32; with weights in less than that, as in "
+        "bf16-true, no projection would be exact",
+        choices=("32-true", "bf16-mixed", "16-mixed", "64-true", "32", "bf16", "16", "64"),
+    )
     max_epochs: int | None = key(1, "epochs", minimum=1)
     min_epochs: int | None = key(None, "epochs at least")
     max_steps: int = key(-1, "optimiser steps at most; -1: no limit")

@@ -1,8 +1,7 @@
 """DnCNN (Zhang et al., TIP 2017) without bias and batch norm, spectrally normalised: the learned prior R."""
 
 import math
-from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -10,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.denoisers.convolution import convolve, convolve_relu
-from mcnet_lightning.denoisers.half_precision import LinearisedChain, RoundedChain, TangentChain, channels_last
+from mcnet_lightning.denoisers.half_precision import HalfChain, MaskedChain, channels_last, laid_out
 from mcnet_lightning.denoisers.lipschitz import ConvolutionNorm, convolution_norm_bound
 from mcnet_lightning.denoisers.tiles import in_tiles
-from mcnet_lightning.equilibrium import Denoiser
+from mcnet_lightning.equilibrium import Denoiser, Linearisation
 from mcnet_lightning.errors import ConfigError
 
 Parameterisation = Literal["noise_residual", "averaged", "direct"]
@@ -134,59 +133,49 @@ class DnCNN(Denoiser):
 
 
 class _BoundDnCNN:
-    """R with fixed, normalised weights; `network` computes N, in full precision unless another way is given."""
+    """R with fixed, normalised weights, each convolution in its weight's precision."""
 
-    def __init__(
-        self, denoiser: DnCNN, weights: list[Tensor], network: Callable[[Tensor], Tensor] | None = None
-    ) -> None:
+    def __init__(self, denoiser: DnCNN, weights: list[Tensor]) -> None:
         self.denoiser, self.weights = denoiser, weights
-        self.network = network or partial(_network, weights=weights)
+        self.half_chain = cache(partial(HalfChain, weights))
 
     def __call__(self, image: Tensor) -> Tensor:
-        combine, offset = self.denoiser.combine, self.denoiser.offset
         if self.denoiser.rescale == "none":
-            return combine(image, self.network(image - offset))
+            return self.denoiser.combine(image, self._network(image))
         low, high = image.amin(dim=(1, 2, 3), keepdim=True), image.amax(dim=(1, 2, 3), keepdim=True)
         stretch = (1 + PUBLISHED_MARGIN) / (high - low).clamp_min(1e-6)
         scaled = (image - low) * stretch - PUBLISHED_MARGIN / 2
-        return (combine(scaled, self.network(scaled - offset)) + PUBLISHED_MARGIN / 2) / stretch + low
+        return (self.denoiser.combine(scaled, self._network(scaled)) + PUBLISHED_MARGIN / 2) / stretch + low
 
     def rounded(self, dtype: torch.dtype) -> "_BoundDnCNN":
-        """R with N in `dtype`, without tape."""
-        return _BoundDnCNN(self.denoiser, self.weights, RoundedChain(self.weights, dtype))
-
-    def tangent(self, dtype: torch.dtype) -> "_BoundDnCNN":
-        """R with N exact at the first image and replaced by its tangent from there, in `dtype`, without tape."""
-        return _BoundDnCNN(self.denoiser, self.weights, TangentChain(self.weights, dtype))
-
-    def select(self, index: Tensor) -> "_BoundDnCNN":
-        """R for some samples: the same, unless it keeps something of each sample."""
-        if not isinstance(self.network, TangentChain):
-            return self
-        return _BoundDnCNN(self.denoiser, self.weights, self.network.select(index))
-
-    def linearised(self, image: Tensor, dtype: torch.dtype) -> tuple[Tensor, Callable[[Tensor], Tensor]] | None:
-        """R(v) at v = `image`, exact, whose tape goes backwards in `dtype`; and u -> R'(v)^T u in `dtype`, without
-        tape. None for `rescale="per_sample"`, which only autograd knows how to differentiate.
+        """R with all convolutions but the first in `dtype`, without tape: 1/255 is lost in half. N(v) is off by some
+        5e-4 of it.
         """
+        return _BoundDnCNN(self.denoiser, [self.weights[0].detach(), *laid_out(self.weights[1:], dtype)])
+
+    def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation | None:
+        """R at `image`, products in `dtype`; None for `rescale="per_sample"`, which only autograd can differentiate."""
         if self.denoiser.rescale != "none":
             return None
-        chain = LinearisedChain(self.weights, dtype)
-        value = _BoundDnCNN(self.denoiser, self.weights, chain)(image)
-        return value, lambda direction: self.denoiser.combine(direction, chain.transposed_product(direction))
+        chain, combine = self.half_chain(dtype), self.denoiser.combine
+        network, masks = chain(image - self.denoiser.offset)
+        jvp = MaskedChain(chain.forwards, masks, combine)
+        return Linearisation(
+            combine(image, network), jvp, lambda u: MaskedChain(chain.backwards, masks[::-1], combine)(u)
+        )
+
+    def _network(self, image: Tensor) -> Tensor:
+        """N(v - c)."""
+        reach = len(self.weights) * (KERNEL // 2)
+        return in_tiles(partial(_chain, weights=self.weights), image - self.denoiser.offset, reach)
 
 
-def _network(image: Tensor, weights: list[Tensor]) -> Tensor:
-    """N."""
-    return in_tiles(partial(_chain, weights=weights), image, reach=len(weights) * (KERNEL // 2))
-
-
-def _chain(features: Tensor, weights: list[Tensor]) -> Tensor:
+def _chain(image: Tensor, weights: list[Tensor]) -> Tensor:
     """N of a whole image. Under autocast its ends stay in full precision: 1/255 is lost in half."""
-    kind = features.device.type
+    kind = image.device.type
     with torch.autocast(kind, enabled=False):
-        features = convolve_relu(channels_last(features), weights[0])
+        features = convolve_relu(channels_last(image), weights[0]).to(weights[1].dtype)
     for weight in weights[1:-1]:
         features = convolve_relu(features, weight)
     with torch.autocast(kind, enabled=False):
-        return convolve(features.to(weights[-1].dtype), weights[-1])
+        return convolve(features.to(weights[-1].dtype), weights[-1]).to(image.dtype)

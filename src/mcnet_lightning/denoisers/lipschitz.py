@@ -53,7 +53,7 @@ def convolution_norm_bound(weight: Tensor) -> float:
     """
     half = weight.shape[-1] // 2
     grid = GRID * max(half, 1)
-    kernel = weight.detach().double().cpu()
+    kernel = weight.detach().cpu().double()
     symbol = torch.fft.fft2(kernel, s=(grid, grid)).permute(2, 3, 0, 1)
     rows = symbol[: grid // 2 + 1]  # the rest is the complex conjugate: the kernel is real
     largest = torch.linalg.matrix_norm(rows.reshape(-1, *symbol.shape[2:]), ord=2).max()

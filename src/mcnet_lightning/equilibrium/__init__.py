@@ -1,5 +1,7 @@
 """The fixed point: the exact projection, the map T, the solver, and the gradient through it."""
 
+from mcnet_lightning.equilibrium.anderson import SelectableMap
+from mcnet_lightning.equilibrium.denoiser import Denoiser
 from mcnet_lightning.equilibrium.fixed_point import AndersonSolver, PicardSolver
 from mcnet_lightning.equilibrium.implicit import (
     GMRES,
@@ -10,7 +12,8 @@ from mcnet_lightning.equilibrium.implicit import (
     implicit_fixed_point,
 )
 from mcnet_lightning.equilibrium.jacobian import LocalJacobian, local_jacobian
-from mcnet_lightning.equilibrium.layer import Denoiser, EquilibriumLayer, LayerResult
+from mcnet_lightning.equilibrium.layer import EquilibriumLayer, LayerResult
+from mcnet_lightning.equilibrium.linearisation import Linearisation
 from mcnet_lightning.equilibrium.projection import MeasurementBall, project_measurement_ball
 from mcnet_lightning.equilibrium.published import PublishedSolver
 from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
@@ -25,6 +28,7 @@ __all__ = [
     "EquilibriumLayer",
     "JacobianFree",
     "LayerResult",
+    "Linearisation",
     "LocalJacobian",
     "MeasurementBall",
     "Neumann",
@@ -32,6 +36,7 @@ __all__ = [
     "PicardSolver",
     "PublishedSolver",
     "Reached",
+    "SelectableMap",
     "SolveStats",
     "Unrolled",
     "implicit_fixed_point",

@@ -1,7 +1,7 @@
 """The machinery of Anderson acceleration: history, small system, restarts and end of every sample of a batch."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,43 @@ DAMPING = 0.5
 LARGEST_COEFFICIENT = 1e8  # beyond it the small system counts as singular
 
 
+@runtime_checkable
 class SelectableMap(Protocol):
     """T, acting on each sample of (B, ...) by itself; `select` gives it for some samples of its batch."""
 
-    def __call__(self, state: Tensor) -> Tensor: ...
+    def __call__(self, state: Tensor, /) -> Tensor: ...
 
-    def select(self, index: Tensor) -> Callable[[Tensor], Tensor]: ...
+    def select(self, index: Tensor) -> "SelectableMap": ...
+
+
+class Part:
+    """A map of a batch, for fewer and fewer of its samples.
+
+    By the map's own `select`, once at most `copied_below` of the samples that it is for are left; until then, and for
+    plain functions always, by evaluating it for all of these, the others at states where they were before.
+    """
+
+    def __init__(
+        self, function: SelectableMap | Callable[[Tensor], Tensor], states: Tensor, copied_below: float = 1.0
+    ) -> None:
+        self.function, self.states, self.copied_below = function, states.clone(), copied_below
+        self.held = np.arange(len(states))
+
+    def of(self, samples: Array) -> Callable[[Tensor], Tensor]:
+        """For `samples` of the first batch, ascending, some of those of the last call."""
+        if len(samples) == len(self.held):
+            return self.function
+        rows = torch.from_numpy(np.searchsorted(self.held, samples)).to(self.states.device)
+        if isinstance(self.function, SelectableMap) and len(samples) <= self.copied_below * len(self.held):
+            self.function, self.states, self.held = self.function.select(rows), self.states[rows], samples
+            return self.function
+        whole, states = self.function, self.states
+
+        def evaluate(state: Tensor) -> Tensor:
+            states[rows] = state
+            return whole(states)[rows]
+
+        return evaluate
 
 
 class Run:
@@ -38,12 +69,12 @@ class Run:
         self.state = start.flatten(1).clone()
         self.value = self.state.clone()  # T(state), once it is known
         self.distance = np.zeros(batch)  # ||T(state) - state||
-        # history, one slot per past evaluation: T(y) - y, and y moved by `mixing` times that
+        # history, one slot per past evaluation: T(y) - y, and y + mixing (T(y) - y)
         self.gaps = self.state.new_zeros(batch, history_size, self.state.shape[1])
-        self.moved = torch.zeros_like(self.gaps)
+        self.relaxed = torch.zeros_like(self.gaps)
         self.gram = np.zeros((batch, history_size, history_size))
         self.filled = np.zeros((batch, history_size), dtype=bool)
-        self.summed = np.zeros_like(self.filled)  # the other slots hold differences of two
+        self.absolute = np.zeros_like(self.filled)  # the other slots in use hold differences of two
         self.newest = np.full(batch, -1)
         self.restarts = np.zeros(batch, dtype=int)
         self.smallest = np.full(batch, np.inf)
@@ -79,7 +110,7 @@ class Run:
         self.smallest[rows] = np.fmin(self.smallest[rows], residual)
         return residual
 
-    def forget_values(self, rows: Array) -> None:
+    def keep_differences(self, rows: Array) -> None:
         """Keeps of the history only what it says of changes of T: what follows is of a map with other values. Samples
         that have met NaN or Inf begin anew, at their best.
         """
@@ -87,17 +118,17 @@ class Run:
         if len(broken):
             index = self.on_device(broken)
             self.state[index] = self.value[index] = self.best[index]
-            self.moved[index] = self.gaps[index] = 0.0
+            self.relaxed[index] = self.gaps[index] = 0.0
             self.filled[broken] = False
         slots = np.zeros_like(self.filled)
-        slots[rows] = self.filled[rows] & self.summed[rows]
+        slots[rows] = self.filled[rows] & self.absolute[rows]
         less, newest = self.on_device(slots)[:, :, None], self.on_device(np.maximum(self.newest, 0))
-        for buffer in (self.moved, self.gaps):
+        for buffer in (self.relaxed, self.gaps):
             reference = buffer[torch.arange(len(buffer), device=buffer.device), newest]
             buffer.addcmul_(less.to(buffer.dtype), reference[:, None], value=-1)
         self.filled[rows, self.newest[rows]] = False
-        self.summed[rows] = False
-        self.gram[rows] = torch.bmm(self.gaps, self.gaps.mT).double().cpu().numpy()[rows]
+        self.absolute[rows] = False
+        self.gram[rows] = torch.bmm(self.gaps, self.gaps.mT).cpu().double().numpy()[rows]
 
     def judge(self, rows: Array, residual: Array, tolerance: float) -> Array:
         """Keeps the best of `rows`, whose exact T(state) was taken last, and ends what can end; returns the others."""
@@ -113,7 +144,7 @@ class Run:
     def advance(self, rows: Array) -> None:
         """Moves `rows` to their next states."""
         filled, newest = self.filled[rows], self.newest[rows]
-        weights, singular = anderson_weights(self.gram[rows], filled, newest, self.ridge, self.summed[rows])
+        weights, singular = anderson_weights(self.gram[rows], filled, newest, self.ridge, self.absolute[rows])
         restarted: Array = np.logical_not(filled.any(axis=1))
         damped = (self.restarts[rows] + singular >= DAMPED_AFTER) & ~restarted
         spoiled = rows[singular]
@@ -122,7 +153,7 @@ class Run:
         self.restarts[spoiled] += 1
         combination = np.zeros_like(self.filled, dtype=weights.dtype)
         combination[rows] = weights
-        state = torch.bmm(self.on_device(combination).to(self.moved.dtype).unsqueeze(1), self.moved).squeeze(1)
+        state = torch.bmm(self.on_device(combination).unsqueeze(1), self.relaxed).squeeze(1)
         if restarted.any():
             state = self._instead(state, rows[restarted], self.best)
         if damped.any():
@@ -140,8 +171,9 @@ class Run:
         return buffer if len(rows) == len(buffer) else buffer[self.on_device(rows)]
 
     def on_device(self, array: Array) -> Tensor:
-        """Numbers of the host as a tensor beside the states."""
-        return torch.from_numpy(array).to(self.state.device)
+        """Numbers of the host as a tensor beside the states, real ones in their precision: float64 stays here."""
+        tensor = torch.from_numpy(array)
+        return (tensor.to(self.state.dtype) if tensor.is_floating_point() else tensor).to(self.state.device)
 
     def _put(self, buffer: Tensor, rows: Array, value: Tensor) -> None:
         if len(rows) == len(buffer):
@@ -163,16 +195,16 @@ class Run:
         slot = (self.newest[rows] + 1) % self.history_size
         self.newest[rows] = slot
         gap = self.value - self.state
-        moved = torch.add(self.value, gap, alpha=self.mixing - 1)
+        relaxed = torch.add(self.value, gap, alpha=self.mixing - 1)
         if len(rows) == len(self.state) and (slot == slot[0]).all():
-            self.gaps[:, slot[0]], self.moved[:, slot[0]] = gap, moved
+            self.gaps[:, slot[0]], self.relaxed[:, slot[0]] = gap, relaxed
         else:
             index, slots = self.on_device(rows), self.on_device(slot)
-            self.gaps[index, slots], self.moved[index, slots] = gap[index], moved[index]
-        self.filled[rows, slot] = self.summed[rows, slot] = True
+            self.gaps[index, slots], self.relaxed[index, slots] = gap[index], relaxed[index]
+        self.filled[rows, slot] = self.absolute[rows, slot] = True
         size = torch.linalg.vector_norm(self.value, dim=1, keepdim=True)
         numbers = torch.cat([torch.bmm(gap.unsqueeze(1), self.gaps.mT).squeeze(1), size], dim=1)
-        found = numbers.double().cpu().numpy()[rows]
+        found = numbers.cpu().double().numpy()[rows]
         products = found[:, :-1]
         self.gram[rows, slot] = products
         self.gram[rows, :, slot] = products
@@ -181,33 +213,34 @@ class Run:
 
 def norms(vectors: Tensor) -> Array:
     """The l2 norm of every row, on the host."""
-    found: Array = torch.linalg.vector_norm(vectors, dim=1).double().cpu().numpy()
+    found: Array = torch.linalg.vector_norm(vectors, dim=1).cpu().double().numpy()
     return found
 
 
-def iterate(run: Run, whole: SelectableMap, tolerance: float, max_evaluations: int) -> None:
+def iterate(
+    run: Run, whole: SelectableMap | Callable[[Tensor], Tensor], tolerance: float, max_evaluations: int
+) -> None:
     """Evaluates T at the states of `run` and moves on, until all have ended or the most evaluations are made."""
-    rows = run.unfinished
-    left = max_evaluations - int(run.evaluations.max())
-    current = whole if len(rows) == len(run.state) else whole.select(run.on_device(rows))
-    for _ in range(left):
+    rows, part = run.unfinished, Part(whole, run.state.view(-1, *run.shape))
+    current = part.of(rows)
+    for _ in range(max_evaluations - int(run.evaluations.max())):
         if len(rows) == 0:
             return
         residual = run.observe(rows, current(run.states(rows)))
         going = run.judge(rows, residual, tolerance)
         if len(going) < len(rows):
-            rows, current = going, whole.select(run.on_device(going))
+            rows, current = going, part.of(going)
         run.advance(rows)
 
 
 def anderson_weights(
-    gram: Array, filled: Array, newest: Array, ridge: float, summed: Array | None = None
+    gram: Array, filled: Array, newest: Array, ridge: float, absolute: Array | None = None
 ) -> tuple[Array, Array]:
     """Mixing weights a (B, m) that minimise ||sum_i a_i g_i||^2 with sum_i a_i = 1, from the Gram matrix <g_i, g_j>.
 
-    gram: (B, m, m) float64; filled: (B, m) bool, the slots in use; newest: (B,), the last one filled; summed: (B, m)
-    bool, the slots that the sum runs over, all by default: differences of residuals have no part in it. Where the
-    system is singular the weights fall back to the newest residual alone; the second result (B,) says where.
+    gram: (B, m, m) float64; filled: (B, m) bool, the slots in use; newest: (B,), the last one filled; absolute:
+    (B, m) bool, the slots that the sum runs over, all by default: differences of residuals have no part in it. Where
+    the system is singular the weights fall back to the newest residual alone; the second result (B,) says where.
     """
     each, slots = np.arange(len(gram)), np.arange(gram.shape[1])
     with np.errstate(all="ignore"):
@@ -218,7 +251,7 @@ def anderson_weights(
         system[:, slots, slots] += np.where(usable, ridge, 1.0)
         # in units of |g_newest|, so that the right side is neither huge nor tiny
         scaled = inverse * np.maximum(size[each, newest], np.finfo(np.float64).tiny)[:, None]
-        counted = scaled if summed is None else scaled * summed
+        counted = scaled if absolute is None else scaled * absolute
         # torch reports singular systems one by one, where numpy raises
         solution, info = torch.linalg.solve_ex(torch.from_numpy(system), torch.from_numpy(counted)[:, :, None])
         solved = solution.squeeze(2).numpy()

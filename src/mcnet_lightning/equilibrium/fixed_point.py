@@ -5,14 +5,12 @@ Every sample is solved as if it were alone: its own residual, history, restarts 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mcnet_lightning.equilibrium.anderson import Run, SelectableMap, iterate
-from mcnet_lightning.equilibrium.mixed_precision import approach
-from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
+from mcnet_lightning.equilibrium.mixed_precision import LinearisableMap, iterate_in_half
 from mcnet_lightning.equilibrium.stats import SolveStats
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.precision import half_pays
@@ -59,11 +57,10 @@ class AndersonSolver:
         end a sample at the evaluation where they appear. Maps with `select` are evaluated on unfinished samples only.
         """
         run = Run(start, self.history_size, self.mixing, self.ridge)
-        whole: Any = fixed_point_map if hasattr(fixed_point_map, "select") else _WholeBatchMap(fixed_point_map, start)
         half = half_pays(start.device) if self.half_evaluations is None else self.half_evaluations
-        if half and start.dtype == torch.float32 and isinstance(whole, DouglasRachfordMap):
-            approach(run, whole, self.tolerance, self.max_evaluations)
-        iterate(run, whole, self.tolerance, self.max_evaluations)
+        if half and start.dtype == torch.float32 and isinstance(fixed_point_map, LinearisableMap):
+            iterate_in_half(run, fixed_point_map, self.tolerance, self.max_evaluations)
+        iterate(run, fixed_point_map, self.tolerance, self.max_evaluations)
         return run.result()
 
 
@@ -75,21 +72,3 @@ class PicardSolver(AndersonSolver):
     history_size: int = 1
     mixing: float = 1.0
     half_evaluations: bool | None = False
-
-
-class _WholeBatchMap:
-    """Gives `select` to a plain function: evaluates the whole batch and keeps the rows asked for."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor], start: Tensor) -> None:
-        self.function = function
-        self.rest = start.clone()
-
-    def __call__(self, state: Tensor) -> Tensor:
-        return self.function(state)
-
-    def select(self, index: Tensor) -> Callable[[Tensor], Tensor]:
-        def evaluate(state: Tensor) -> Tensor:
-            self.rest[index] = state
-            return self.function(self.rest)[index]
-
-        return evaluate

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from mcnet_lightning.equilibrium.anderson import Array
 from mcnet_lightning.equilibrium.fixed_point import AndersonSolver
+from mcnet_lightning.equilibrium.mixed_precision import LinearisableMap
 from mcnet_lightning.equilibrium.stats import Outcome, SolveStats, direct_stats
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.precision import full_precision, half_pays
@@ -46,11 +46,12 @@ def implicit_fixed_point(
     Differentiable once.
     """
     half = half_pays(state.device) if solver.half_products is None else solver.half_products
-    linearise = getattr(fixed_point_map, "linearised", None) if half and state.dtype == torch.float32 else None
     with torch.enable_grad():
         leaf = state.detach().requires_grad_()
-        linearised = linearise and linearise(leaf, torch.bfloat16)
-        applied, vjp = linearised or (fixed_point_map(leaf), None)
+        linearised = None
+        if half and state.dtype == torch.float32 and isinstance(fixed_point_map, LinearisableMap):
+            linearised = fixed_point_map.linearise(leaf, torch.bfloat16)
+        applied, _, vjp = linearised or (fixed_point_map(leaf), None, None)
     return _ImplicitGradient.apply(applied, leaf, vjp, solver, record)
 
 
@@ -62,18 +63,34 @@ class _ImplicitGradient(torch.autograd.Function):
         return leaf.detach().clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         applied, leaf = ctx.saved_tensors
 
         def taped_vjp(vector: Tensor) -> Tensor:
             return torch.autograd.grad(applied, leaf, vector, retain_graph=True)[0]
 
-        with full_precision(gradient.device):
+        with torch.no_grad(), full_precision(gradient.device):
             adjoint, stats = ctx.solver.solve_adjoint(ctx.vjp or taped_vjp, gradient)
         if ctx.record is not None:
             ctx.record(stats)
+        if torch.is_grad_enabled():  # create_graph=True
+            adjoint = _Once.apply(adjoint, applied)
         return adjoint, None, None, None, None  # autograd carries v on through `applied` to weights, w, b and beta
+
+
+class _Once(torch.autograd.Function):
+    """v, which depends on everything that T does, in a way that nobody has differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, adjoint: Tensor, applied: Tensor) -> Tensor:
+        return adjoint.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor, Tensor]:
+        raise RuntimeError(
+            "the implicit gradient of a fixed point is once_differentiable; for second derivatives take "
+            "backward=unrolled, which keeps every step on the tape"
+        )
 
 
 @dataclass
@@ -98,7 +115,7 @@ class GMRES:
         right = gradient.flatten(1)
         tiny = torch.finfo(right.dtype).tiny
         length = torch.linalg.vector_norm(right, dim=1, keepdim=True)
-        size = length.squeeze(1).double().cpu().numpy()
+        size = length.squeeze(1).cpu().double().numpy()
         basis = right.new_empty(batch, self.max_products + 1, right.shape[1])
         basis[:, 0] = right / length.clamp_min(tiny)
         small = _SmallLeastSquares(batch, self.max_products)
@@ -118,7 +135,7 @@ class GMRES:
             length = torch.linalg.vector_norm(image, dim=1, keepdim=True)
             torch.div(image, length.clamp_min(tiny), out=basis[:, k + 1])
             column = torch.cat([(overlap + again).squeeze(1), length], dim=1)
-            trace.append(np.where(active, small.add(column.double().cpu().numpy()), np.nan))
+            trace.append(np.where(active, small.add(column.cpu().double().numpy()), np.nan))
             products += active
             active = trace[-1] > self.tolerance  # NaN is not
         history = np.stack([np.where(size > 0, 1.0, 0.0), *trace])
@@ -126,7 +143,7 @@ class GMRES:
         residual = history[used, np.arange(batch)]
         outcome = np.where(residual <= self.tolerance, int(Outcome.CONVERGED), int(Outcome.MAX_EVALUATIONS))
         outcome[(used < products) | ~np.isfinite(size)] = int(Outcome.NON_FINITE)
-        coefficients = torch.from_numpy(small.solve(used, len(trace)) * size[:, None]).to(right)
+        coefficients = torch.from_numpy(small.solve(used, len(trace)) * size[:, None]).to(right.dtype).to(right.device)
         vector = torch.bmm(coefficients.unsqueeze(1), basis[:, : len(trace)]).view_as(gradient)
         found = (products, residual, outcome, history[1:] if trace else history)
         return vector, SolveStats(*map(torch.from_numpy, found))

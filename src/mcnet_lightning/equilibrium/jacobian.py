@@ -49,7 +49,7 @@ def _largest_singular_value(
         size = image.norm(dim=1)
         vector = vjp(image)
         vector = vector / vector.norm(dim=1, keepdim=True).clamp_min(torch.finfo(vector.dtype).tiny)
-    return size.double()
+    return size.cpu().double()
 
 
 def _spectral_radius(vjp: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
@@ -63,9 +63,9 @@ def _spectral_radius(vjp: Callable[[Tensor], Tensor], start: Tensor, steps: int)
             for i, direction in enumerate(basis):
                 overlap = (direction * image).sum(dim=1, keepdim=True)
                 image = image - overlap * direction
-                hessenberg[:, i, k] += overlap.squeeze(1).double().cpu()
+                hessenberg[:, i, k] += overlap.squeeze(1).cpu().double()
         length = image.norm(dim=1, keepdim=True)
-        hessenberg[:, k + 1, k] = length.squeeze(1).double().cpu()
+        hessenberg[:, k + 1, k] = length.squeeze(1).cpu().double()
         basis.append(image / length.clamp_min(torch.finfo(image.dtype).tiny))
     square = hessenberg[:, :-1]
     finite = torch.isfinite(square).flatten(1).all(dim=1)  # LAPACK's eigenvalues of NaN can end the process

@@ -1,13 +1,12 @@
 """The deep-equilibrium layer: a denoiser, beta, and the two solvers, around the map T."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcnet_lightning.equilibrium.denoiser import as_denoiser
 from mcnet_lightning.equilibrium.fixed_point import AndersonSolver
 from mcnet_lightning.equilibrium.implicit import GMRES, AdjointSolver, Unrolled, implicit_fixed_point
 from mcnet_lightning.equilibrium.projection import MeasurementBall
@@ -16,24 +15,6 @@ from mcnet_lightning.equilibrium.stats import SolveStats
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.precision import full_precision
-
-
-class Denoiser(nn.Module):
-    """What the layer asks of R, (B, C, H, W) -> (B, C, H, W). Any image-to-image module will do as a subclass."""
-
-    def bind(self) -> Callable[[Tensor], Tensor]:
-        """R as a fixed map for one solve, with whatever is needed of its weights computed once."""
-        return self
-
-    def fold(self) -> None:
-        """Makes bound weights permanent, for inference; by default there is nothing to fold."""
-
-    def normalise(self) -> None:
-        """Constrains the weights again, for training; by default there is no constraint."""
-
-    def certificate(self) -> dict[str, Any]:
-        """Sound bounds of R's Lipschitz constant, if there are any."""
-        return {}
 
 
 @dataclass(frozen=True)
@@ -48,26 +29,22 @@ class LayerResult:
 class EquilibriumLayer(nn.Module):
     """x = X(y*), y* = T(y*): the image that agrees with b, stays near w by beta, and that the denoiser leaves alone.
 
-    prior_weight is beta = floor + softplus(raw), learned; `penalty` is rho. After a backward pass `backward_stats`
-    holds the stats of the adjoint solve.
+    denoiser: R, any image-to-image module; `layer.denoiser` is a `Denoiser` in any case. prior_weight is
+    beta = floor + softplus(raw), learned. After a backward pass `backward_stats` holds the stats of the adjoint solve.
     """
 
     prior_weight_floor: Tensor
 
     def __init__(
         self,
-        denoiser: Denoiser,
+        denoiser: nn.Module,
         prior_weight: float = 0.05,
         prior_weight_floor: float = 0.0,
-        penalty: float = 1.0,
         solver: AndersonSolver | None = None,
         backward_solver: AdjointSolver | Unrolled | None = None,
     ) -> None:
         super().__init__()
-        if penalty <= 0:
-            raise ConfigError(f"penalty={penalty} must be positive")
-        self.denoiser = denoiser
-        self.penalty = penalty
+        self.denoiser = as_denoiser(denoiser)
         self.solver = solver or AndersonSolver()
         self.backward_solver = backward_solver or GMRES()
         self.raw_prior_weight = nn.Parameter(torch.zeros(()))
@@ -89,8 +66,9 @@ class EquilibriumLayer(nn.Module):
         if value < 0 or floor < 0:
             raise ConfigError(f"beta={value} and its floor {floor} must not be negative")
         floor = floor if floor < value else 0.9 * value
-        excess = torch.tensor(value - floor, dtype=torch.float64)
-        self.raw_prior_weight.copy_(excess + torch.log(-torch.expm1(-excess)))
+        excess = torch.tensor(value - floor, dtype=torch.float64)  # on the CPU: not every device has float64
+        raw = excess + torch.log(-torch.expm1(-excess))
+        self.raw_prior_weight.copy_(raw.to(self.raw_prior_weight.dtype))
         self.prior_weight_floor.fill_(floor)
 
     def map(
@@ -98,7 +76,7 @@ class EquilibriumLayer(nn.Module):
     ) -> DouglasRachfordMap:
         """T for these samples, with the denoiser's weights bound once."""
         ball = MeasurementBall(measurement, operator, epsilon)
-        return DouglasRachfordMap(self.denoiser.bind(), ball, prior_image, self.prior_weight, self.penalty)
+        return DouglasRachfordMap(self.denoiser.bind(), ball, prior_image, self.prior_weight)
 
     def forward(
         self,
