@@ -1,5 +1,5 @@
-"""Consistency that cannot fail silently: measurements out of reach, operators of low rank, kernels that erase, 200 random
-matrices, each by closed form, by the Krylov method and by SciPy.
+"""Consistency that cannot fail silently: measurements out of reach, operators of low rank, kernels that erase, and 200
+random matrices, each by closed form, by the Krylov method and by SciPy.
 """
 
 import math

@@ -45,9 +45,7 @@ def agreement(picture: Picture, measurement: Picture, operator: MeasurementOpera
     check_pair(picture, measurement, operator)
     channels = max(len(picture.colour), len(measurement.colour))
     made = operator(picture.colour.expand(channels, -1, -1)[None])[0]
-    target = measurement.colour.expand(channels, -1, -1)
-    if isinstance(operator, Mask):
-        target = operator(target)
+    target = operator.measured(measurement.colour.expand(channels, -1, -1))
     error = made - target
     consistency = {name: float(channel.norm()) for name, channel in zip(NAMES[channels], error, strict=True)}
     luma_error = luma(made) - luma(target)
