@@ -50,10 +50,10 @@ class KrylovGram(Gram):
         self.norm = self.norm or self._size_of_adjoint(right)
         space = Space(right, self.operator, self.norm)
         most = min(MOST_STEPS, right[0].numel() + 1)
-        look = 1
+        look = 0
         for step in range(most):
             space.towards_images(self.operator.adjoint(space.u, self.size))
-            if step >= look or step == 0 or step == most - 1 or space.exhausted:
+            if step == most - 1 or space.exhausted or (step >= look and space.may_suffice(goal)):
                 space.settle(goal)
                 look = max(step + 1, int(step * NEXT_LOOK))
                 if bool(space.done.all()) or space.bytes > MOST_BYTES:
@@ -96,6 +96,8 @@ class Space:
         self._add(self.us, right.flatten(1), self.length)
         self.wrong_adjoint = False
         self.done = ~self.finite | (self.length == 0)
+        self.remaining = self.length.clone()  # ||r - A V y|| at its least, by LSQR's rotations
+        self.next_pivot = torch.zeros_like(self.length)
         self.y, self.w = [torch.zeros(self.batch, 0, dtype=torch.float64) for _ in range(2)]
         self.shift = torch.zeros(self.batch, dtype=torch.float64)
         self.attainable = torch.full((self.batch,), torch.nan, dtype=torch.float64)
@@ -121,6 +123,20 @@ class Space:
         """alpha_{k+1} v_{k+1} = A^T u_{k+1} - beta_{k+1} v_k."""
         self.image_shape = image.shape
         self._extend(self.vs, self.alphas, image.flatten(1))
+        if not self.betas:
+            self.next_pivot = self.alphas[-1]
+            return
+        pivot = torch.hypot(self.next_pivot, self.betas[-1])
+        safe = pivot.where(pivot > 0, 1.0)
+        self.remaining = self.remaining * (self.betas[-1] / safe)
+        self.next_pivot = self.next_pivot / safe * self.alphas[-1]
+
+    def may_suffice(self, goal: "Goal") -> bool:
+        """Whether the small problem is worth a look: a sample has come near its ball, or as near as it can."""
+        near = self.remaining <= torch.maximum(goal.radius, 16 * self.eps * self.length) + goal.slack
+        stationary = self.next_pivot <= 16 * self.eps * self.scale
+        given = goal.shift is not None and bool((goal.shift > 0).any())
+        return given or bool(((near | stationary) & ~self.done).any()) or bool(self.done.all())
 
     def towards_measurements(self, measured: Tensor) -> None:
         """beta_{k+1} u_{k+1} = A v_k - alpha_k u_k; <A v_k, u_k> = alpha_k, if the transpose is one."""

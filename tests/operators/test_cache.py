@@ -1,0 +1,60 @@
+"""What operators keep: bounded by bytes, and of use to whoever comes next."""
+
+import pytest
+import torch
+from references import uniform
+
+from mcnet_lightning.equilibrium import project_measurement_ball
+from mcnet_lightning.operators import BicubicDownsample, BlurDownsample, Mask, MeasurementOperator
+from mcnet_lightning.operators.blur import gaussian_kernel
+from mcnet_lightning.operators.cache import CONSTANTS, ByteCache
+
+
+def kilobyte() -> torch.Tensor:
+    return torch.zeros(1024, dtype=torch.uint8)
+
+
+def test_groups_that_were_not_used_for_longest_go_first() -> None:
+    cache = ByteCache(limit=3 * 1024, newest=1)
+    for group in (0, 1, 2, 0, 3):
+        cache.get(group, "a", kilobyte)
+    assert list(cache.groups) == [2, 0, 3]
+    assert cache.bytes == 3 * 1024
+
+
+def test_what_is_in_use_stays_however_large_it_is() -> None:
+    cache = ByteCache(limit=1024, newest=2)
+    first = cache.get("axis", "a", lambda: torch.zeros(10_000))
+    cache.get("other axis", "a", lambda: torch.zeros(10_000))
+    assert cache.get("axis", "a", lambda: pytest.fail("computed again")) is first
+
+
+def test_nested_values_are_counted() -> None:
+    cache = ByteCache(limit=10**6)
+    cache.get("outer", "a", lambda: (kilobyte(), cache.get("inner", "a", kilobyte)))
+    assert cache.bytes == 3 * 1024
+
+
+def test_forty_sizes_do_not_pin_their_factors() -> None:
+    for size in range(100, 500, 10):
+        image = torch.rand(1, 1, size, size + 2)
+        project_measurement_ball(image, BicubicDownsample(2)(image) + 0.1, BicubicDownsample(2), 0.5)
+    largest = 4 * 8 * 500 * 250  # a few factors of one size, float64
+    assert CONSTANTS.bytes <= CONSTANTS.limit + 6 * largest
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [BicubicDownsample(2), BlurDownsample(gaussian_kernel(0.7), 2), Mask((torch.arange(26 * 34) % 3 > 0).view(26, 34))],
+    ids=lambda operator: operator.name,
+)
+@pytest.mark.parametrize("epsilon", [0.0, 0.3])
+def test_used_in_inference_mode_first_it_trains_afterwards(operator: MeasurementOperator, epsilon: float) -> None:
+    CONSTANTS.groups.clear()
+    with torch.inference_mode():
+        b = operator(uniform(1, 1, 26, 34))
+        project_measurement_ball(uniform(1, 1, 26, 34), b, operator, epsilon)
+    q = uniform(1, 1, 26, 34).requires_grad_()
+    b = operator(uniform(1, 1, 26, 34))
+    project_measurement_ball(q, b, operator, epsilon).square().sum().backward()
+    assert torch.isfinite(q.grad).all()
