@@ -51,6 +51,7 @@ def test_forty_sizes_do_not_pin_their_factors() -> None:
 @pytest.mark.parametrize("epsilon", [0.0, 0.3])
 def test_used_in_inference_mode_first_it_trains_afterwards(operator: MeasurementOperator, epsilon: float) -> None:
     CONSTANTS.groups.clear()
+    CONSTANTS.bytes = 0
     with torch.inference_mode():
         b = operator(uniform(1, 1, 26, 34))
         project_measurement_ball(uniform(1, 1, 26, 34), b, operator, epsilon)
