@@ -63,7 +63,7 @@ def test_gain_is_paired_over_images_and_found_across_runs(tmp_path: Path) -> Non
     over_projection = np.subtract(PSNR["mcnet"], PSNR["backbone+projection"])
     assert row[4].startswith(f"{over_backbone.mean():+.3f} [{over_backbone.min():+.3f}")
     assert row[5].startswith(f"{over_projection.mean():+.3f} [{over_projection.min():+.3f}")
-    assert row[6:] == ["12.0", "12", "5.0e-06"]
+    assert row[6:] == ["0.200", "12.0", "12", "5.0e-06"]
 
 
 def test_the_three_forms_hold_the_same_cells() -> None:

@@ -13,9 +13,12 @@ from torch import Tensor
 
 from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.data import WholeImages
-from mcnet_lightning.equilibrium import EquilibriumLayer, project_measurement_ball
-from mcnet_lightning.errors import ConvergenceError
-from mcnet_lightning.evaluation.metrics import psnr
+from mcnet_lightning.epsilon import Epsilon
+from mcnet_lightning.equilibrium import EquilibriumLayer, Outcome, project_measurement_ball
+from mcnet_lightning.errors import CertificateError, ConvergenceError
+from mcnet_lightning.evaluation.failures import ROUND_UP, UNMET
+from mcnet_lightning.evaluation.metrics import consistency, psnr
+from mcnet_lightning.evaluation.records import meets
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,14 @@ def search_beta(
     backbone: FrozenBackbone,
     images: WholeImages,
     betas: Sequence[float],
-    epsilon: float = 0.0,
+    epsilon: float | Epsilon = 0.0,
     device: torch.device | None = None,
 ) -> Iterator[BetaRow]:
-    """One row per beta, as soon as it is known. Leaves the layer with the last beta and no floor below it."""
-    device = device or torch.device("cpu")
+    """One row per beta, as soon as it is known. Leaves the layer with the last beta and no floor below it.
+
+    Raises CertificateError where epsilon is not met, which no beta would change.
+    """
+    device, epsilon = device or torch.device("cpu"), Epsilon.of(epsilon)
     layer, backbone = layer.to(device).eval(), backbone.to(device)
     degradation = images.degradation
     operator, border, protocol = degradation.operator, degradation.scale, degradation.protocol
@@ -48,15 +54,19 @@ def search_beta(
     for image in (images[index] for index in range(len(images))):
         truth, b = image["truth"].to(device), image["measurement"].to(device)
         w = backbone.prior_image(image, device)
-        projected = project_measurement_ball(w, b, operator, epsilon)
-        problems.append((truth, b, w, *(psnr(x, truth, border, protocol).item() for x in (w, projected))))
+        radius = epsilon.radii(b, operator)
+        projected = project_measurement_ball(w, b, operator, radius)
+        _check_met(image["name"], consistency(projected, b, operator).item(), radius.item(), b[0].numel())
+        problems.append((truth, b, w, radius, *(psnr(x, truth, border, protocol).item() for x in (w, projected))))
     for beta in betas:
         layer.set_prior_weight(beta)
         figures = []
-        for truth, b, w, of_backbone, of_projection in problems:
-            result = layer(w, b, operator, epsilon)
+        for truth, b, w, radius, of_backbone, of_projection in problems:
+            result = layer(w, b, operator, radius)
             reached = psnr(result.estimate, truth, border, protocol).item()
             stats = result.stats
+            if Outcome(int(stats.outcome[0])) in UNMET:
+                raise CertificateError(stats.sentence(0))
             figures.append(
                 (
                     reached,
@@ -68,6 +78,14 @@ def search_beta(
             )
         means: Tensor = torch.tensor(figures, dtype=torch.float64).mean(dim=0)
         yield BetaRow(beta, *means.tolist())
+
+
+def _check_met(name: str, distance: float, radius: float, values: int) -> None:
+    if not meets(distance, radius, values):
+        raise CertificateError(
+            f"{name}: the projection reaches ||A x - b|| = {distance:.4g}, where epsilon = {radius:.4g} was asked for; "
+            f"an epsilon of {distance * ROUND_UP:.5g} would be met"
+        )
 
 
 def best_beta(rows: Sequence[BetaRow]) -> BetaRow:
