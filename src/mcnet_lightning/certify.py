@@ -42,7 +42,7 @@ def run(config: DictConfig) -> None:
     operator = build_operator(config.operator, scale)
     found = certify(image, measurement, operator, epsilon, config.max_megapixels, dequantise)
     _print_figures(found, dequantise)
-    _conclude(found, stated, given)
+    _conclude(found, stated, given, dequantise)
 
 
 def _print_figures(found: dict[str, Any], dequantise: str) -> None:
@@ -56,7 +56,7 @@ def _print_figures(found: dict[str, Any], dequantise: str) -> None:
     print(f"epsilon     {found['epsilon']:g}: {'met' if found['epsilon_met'] else 'not met by the saved pixels'}")
 
 
-def _conclude(found: dict[str, Any], stated: dict[str, Any] | None, epsilon_given: bool) -> None:
+def _conclude(found: dict[str, Any], stated: dict[str, Any] | None, epsilon_given: bool, dequantise: str) -> None:
     from mcnet_lightning.errors import CertificateError
     from mcnet_lightning.restoration.certificate import differences
     from mcnet_lightning.restoration.failures import raise_if_unmet
@@ -68,6 +68,11 @@ def _conclude(found: dict[str, Any], stated: dict[str, Any] | None, epsilon_give
             raise CertificateError(
                 f"the certificate beside {found['file']} is for {stated.get('operator')}, not {found['operator']}; "
                 "choose that operator to compare them"
+            )
+        if stated.get("dequantise", "none") != dequantise:
+            raise CertificateError(
+                f"the certificate beside {found['file']} is for dequantise={stated.get('dequantise', 'none')}, not "
+                f"{dequantise}; choose that to compare them"
             )
         wrong = differences({**stated, "epsilon": found["epsilon"], "epsilon_met": found["epsilon_met"]}, found)
         if wrong:
