@@ -63,7 +63,7 @@ def make_run(
                     "seconds": 1.0,
                 }
                 row |= {"evaluations": 12.0, "residual": 5e-6} if method == "mcnet" else {}
-                row |= {} if method in UNBOUNDED else {"epsilon": config.epsilon}
+                row |= {} if method in UNBOUNDED or config.epsilon == "noise" else {"epsilon": config.epsilon}
                 row |= {} if method.startswith("bicubic") else {"headroom": 0.2}
                 writer.writerow(row)
     return folder
