@@ -53,7 +53,7 @@ def test_units_of_epsilon_have_curves_of_their_own(tmp_path: Path) -> None:
     runs = read_runs([tmp_path])
     assert not curves(runs, "epsilon")  # the key epsilon is 0 in all but one of them, and means it in one
     found = curves(runs, "epsilon_levels")
-    assert [[point.value for point in curve.points] for curve in found] == [[0.5, 1.0]] * 2
+    assert [[point.value for point in curve.points] for curve in found] == [[0.5, 1.0]] * 3  # the backbone, too
     assert {run.name: run.epsilon_label for run in runs} == {
         "0.5": "0.5 levels",
         "1.0": "1 levels",

@@ -17,7 +17,7 @@ from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer, Outcome, project_measurement_ball
 from mcnet_lightning.errors import CertificateError, ConvergenceError
 from mcnet_lightning.evaluation.failures import ROUND_UP, UNMET
-from mcnet_lightning.evaluation.metrics import consistency, psnr
+from mcnet_lightning.evaluation.metrics import consistency, headroom, psnr
 from mcnet_lightning.evaluation.records import meets
 
 
@@ -31,6 +31,7 @@ class BetaRow:
     gain_over_projection: float  # over the backbone's output, projected
     evaluations: float
     converged: float
+    headroom: float = 0.0  # what a perfect b could add to the backbone at most, the same for every beta
 
 
 @torch.no_grad()
@@ -57,11 +58,12 @@ def search_beta(
         radius = epsilon.radii(b, operator)
         projected = project_measurement_ball(w, b, operator, radius)
         _check_met(image["name"], consistency(projected, b, operator).item(), radius.item(), b[0].numel())
-        problems.append((truth, b, w, radius, *(psnr(x, truth, border, protocol).item() for x in (w, projected))))
+        room = headroom(w, truth, operator, border, protocol).item()
+        problems.append((truth, b, w, radius, room, *(psnr(x, truth, border, protocol).item() for x in (w, projected))))
     for beta in betas:
         layer.set_prior_weight(beta)
         figures = []
-        for truth, b, w, radius, of_backbone, of_projection in problems:
+        for truth, b, w, radius, room, of_backbone, of_projection in problems:
             result = layer(w, b, operator, radius)
             reached = psnr(result.estimate, truth, border, protocol).item()
             stats = result.stats
@@ -74,6 +76,7 @@ def search_beta(
                     reached - of_projection,
                     float(stats.evaluations[0]),
                     float(stats.converged[0]),
+                    room,
                 )
             )
         means: Tensor = torch.tensor(figures, dtype=torch.float64).mean(dim=0)
@@ -119,7 +122,7 @@ def print_rows(rows: Sequence[BetaRow], title: str) -> None:
     """The table, the best row in bold."""
     best = max(_settled(rows), key=lambda row: row.psnr_y, default=None)
     table = Table(title=title, min_width=len(title))
-    for heading in ("beta", "PSNR", "gain", "gain over projection", "evals", "converged"):
+    for heading in ("beta", "PSNR", "gain", "gain over projection", "headroom", "evals", "converged"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
@@ -127,6 +130,7 @@ def print_rows(rows: Sequence[BetaRow], title: str) -> None:
             f"{row.psnr_y:.3f}",
             f"{row.gain:+.3f}",
             f"{row.gain_over_projection:+.3f}",
+            f"{row.headroom:.3f}",
             f"{row.evaluations:.1f}",
             f"{row.converged:.0%}",
             style="bold" if row is best else "",
