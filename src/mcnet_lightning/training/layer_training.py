@@ -92,7 +92,10 @@ class LayerTraining(pl.LightningModule):
         prior = self.model.backbone.prior_image(batch, self.device)
         measurement, operator = batch["measurement"], self.model.operator
         radii = self.epsilon.radii(measurement, operator)
-        result = self.model(measurement, radii, prior_image=prior)
+        try:
+            result = self.model(measurement, radii, prior_image=prior)
+        except ConvergenceError as error:
+            raise ConvergenceError(f"{batch['name']}: {error}") from None
         gains = self._gains(result.estimate, prior, measurement, batch["truth"], border=self.scale)
         agreement = consistency(result.estimate, measurement, operator)
         self.means.update(
