@@ -165,6 +165,8 @@ def test_no_measurement_can_add_more_than_the_headroom() -> None:
         gain = psnr(project_measurement_ball(w, b, A), truth, 0) - psnr(w, truth, 0)
         assert (gain <= room + 1e-6).all()
     assert headroom(truth, truth, A, 0).tolist() == [0, 0, 0]
+    assert (headroom(w, truth, A, 0, "standard") > 0).all()  # of what is left after clipping
+    assert torch.equal(headroom(w, truth, A, 0, "standard"), headroom(w.clamp(0, 1), truth, A, 0, "standard"))
 
 
 @pytest.mark.parametrize(("scale", "published"), [(2, 0.042), (3, 0.017), (4, 0.016)])

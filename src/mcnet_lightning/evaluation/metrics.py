@@ -67,10 +67,11 @@ def headroom(
     """-10 log10(1 - share of the error's energy that A sees), in dB per image (B,): PSNR of the image nearest to w that
     has the true measurement A x_true, over that of w.
 
-    No projection can add more, however good b is: it removes A^+ A (w - x_true) at most. Over the protocol's region and
-    with its clipping, as every PSNR beside it; without them, the first formula is exact.
+    No projection can add more, however good b is: it removes A^+ A (w - x_true) at most. The error is the one that the
+    protocol counts, over its region and, for `standard`, of w clipped to [0, 1].
     """
     w, x = prior_image.double(), truth.double()
+    w = w.clamp(0, 1) if protocol == "standard" else w
     perfect = project_measurement_ball(w, operator(x), operator)
     gain = psnr(perfect, x, border, protocol) - psnr(w, x, border, protocol)
     return gain.masked_fill(gain.isnan(), 0.0)  # of an image without error
