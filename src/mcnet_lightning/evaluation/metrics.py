@@ -67,8 +67,9 @@ def headroom(
     """-10 log10(1 - share of the error's energy that A sees), in dB per image (B,): PSNR of the image nearest to w that
     has the true measurement A x_true, over that of w.
 
-    No projection can add more, however good b is: it removes A^+ A (w - x_true) at most. The error is the one that the
-    protocol counts, over its region and, for `standard`, of w clipped to [0, 1].
+    That is what a perfect b adds: its projection removes all of A^+ A (w - x_true), and nothing else. The error is the
+    one that the protocol counts, of w clipped to [0, 1] for `standard` and without the border; errors of the border
+    that are spread inwards can make it negative there, which it never is over the whole image (border = 0).
     """
     w, x = prior_image.double(), truth.double()
     w = w.clamp(0, 1) if protocol == "standard" else w
