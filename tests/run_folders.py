@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from mcnet_lightning.evaluation.records import COLUMNS
+from mcnet_lightning.evaluation.records import COLUMNS, UNBOUNDED
 
 IMAGES = ("baby", "bird", "butterfly")
 # PSNR of each image by method
@@ -63,5 +63,7 @@ def make_run(
                     "seconds": 1.0,
                 }
                 row |= {"evaluations": 12.0, "residual": 5e-6} if method == "mcnet" else {}
+                row |= {} if method in UNBOUNDED or config.epsilon == "noise" else {"epsilon": config.epsilon}
+                row |= {} if method.startswith("bicubic") else {"headroom": 0.2}
                 writer.writerow(row)
     return folder

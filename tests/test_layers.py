@@ -17,6 +17,7 @@ ROOMS = (  # from the top of the house downwards; those on one line may import e
     ("downloads",),
     ("weights",),
     ("operators",),
+    ("epsilon",),
     ("imaging",),
     ("equilibrium",),
     ("denoisers",),

@@ -9,9 +9,11 @@ from omegaconf import DictConfig
 from mcnet_lightning.backbones import FrozenBackbone, load_backbone
 from mcnet_lightning.backbones.tiling import Tiling
 from mcnet_lightning.baselines import PnP, load_pnp_denoiser
+from mcnet_lightning.config.commands import NOISE
 from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.downloads import cache_folder
+from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Ladder
@@ -51,7 +53,19 @@ def build_degradation(config: DictConfig) -> Degradation:
         boundary=config.operator.boundary,
         quantise=config.protocol.quantise,
         perturbation=perturbation,
+        dequantise=config.protocol.dequantise,
     )
+
+
+def build_epsilon(config: DictConfig, noise: float = 0.0) -> Epsilon:
+    """Of the keys epsilon, epsilon_rms and epsilon_levels; `noise`: the root mean square that epsilon=noise stands for,
+    in the units of b.
+    """
+    if config.epsilon_levels is not None:
+        return Epsilon(config.epsilon_levels, "levels")
+    if config.epsilon_rms is not None:
+        return Epsilon(config.epsilon_rms, "rms")
+    return Epsilon(noise, "noise") if config.epsilon == NOISE else Epsilon(float(config.epsilon))
 
 
 def build_backbone(config: DictConfig) -> FrozenBackbone:
@@ -146,7 +160,7 @@ def build_ladder(
         backbone,
         layer,
         degradation,
-        config.epsilon,
+        build_epsilon(config, degradation.noise_deviation),
         config.method,
         choose_device(device),
         instantiate(config.tvtv),
@@ -186,7 +200,8 @@ def build_restorer(config: DictConfig) -> Restorer:
     layer = build_restoration_layer(config)
     operator = build_operator(config.operator, config.scale)
     tiling = Tiling(config.tile, config.overlap)
-    return Restorer(build_backbone(config), layer, operator, config.epsilon, tiling, choose_device(config.device))
+    device = choose_device(config.device)
+    return Restorer(build_backbone(config), layer, operator, build_epsilon(config), tiling, device, config.dequantise)
 
 
 def build_restoration_layer(config: DictConfig) -> EquilibriumLayer | None:

@@ -15,10 +15,12 @@ def main() -> None:
 
 
 def run(config: DictConfig) -> None:
-    """Prints what agrees and what does not. Raises CertificateError where epsilon or the certificate is wrong."""
+    """Prints what agrees and what does not. Raises CertificateError where epsilon or the certificate is wrong, or where
+    the certificate says that no consistent picture was found.
+    """
     from pathlib import Path
 
-    from mcnet_lightning.build import build_operator
+    from mcnet_lightning.build import build_epsilon, build_operator
     from mcnet_lightning.restoration import guess_operator, read_picture
     from mcnet_lightning.restoration.certificate import certify, read_certificate
     from mcnet_lightning.restoration.guess import scale_of
@@ -34,25 +36,30 @@ def run(config: DictConfig) -> None:
     elif scale is None:
         scale = scale_of(*(read_picture(path, config.max_megapixels) for path in (image, measurement)))
     stated = read_certificate(image)
-    epsilon = config.epsilon if config.epsilon is not None else (stated or {}).get("epsilon", 0.0)
+    given = any(config[name] is not None for name in ("epsilon", "epsilon_rms", "epsilon_levels"))
+    epsilon = build_epsilon(config) if given else (stated or {}).get("epsilon", 0.0)
+    dequantise = config.dequantise or (stated or {}).get("dequantise", "none")
     operator = build_operator(config.operator, scale)
-    found = certify(image, measurement, operator, epsilon, config.max_megapixels)
-    _print_figures(found)
-    _conclude(found, stated, config.epsilon is not None)
+    found = certify(image, measurement, operator, epsilon, config.max_megapixels, dequantise)
+    _print_figures(found, dequantise)
+    _conclude(found, stated, given, dequantise)
 
 
-def _print_figures(found: dict[str, Any]) -> None:
+def _print_figures(found: dict[str, Any], dequantise: str) -> None:
     decibel = ["infinite" if found[name] is None else f"{found[name]:.2f} dB" for name in ("lr_psnr", "lr_psnr_luma")]
     print(f"file        {found['file']}  sha256 {found['sha256']}")
     print(f"operator    {found['operator']}  sha256 {found['operator_sha256']}")
+    if dequantise == "midpoint":
+        print("b           the middle of each rounding interval of the measurement")
     print("||Ax-b||_2  " + ", ".join(f"{name} {value:.6g}" for name, value in found["consistency"].items()))
     print(f"LR-PSNR     {decibel[0]} (all channels), {decibel[1]} (luma)")
     print(f"epsilon     {found['epsilon']:g}: {'met' if found['epsilon_met'] else 'not met by the saved pixels'}")
 
 
-def _conclude(found: dict[str, Any], stated: dict[str, Any] | None, epsilon_given: bool) -> None:
+def _conclude(found: dict[str, Any], stated: dict[str, Any] | None, epsilon_given: bool, dequantise: str) -> None:
     from mcnet_lightning.errors import CertificateError
     from mcnet_lightning.restoration.certificate import differences
+    from mcnet_lightning.restoration.failures import raise_if_unmet
 
     if stated is None:
         print("certificate none beside the image")
@@ -62,6 +69,11 @@ def _conclude(found: dict[str, Any], stated: dict[str, Any] | None, epsilon_give
                 f"the certificate beside {found['file']} is for {stated.get('operator')}, not {found['operator']}; "
                 "choose that operator to compare them"
             )
+        if stated.get("dequantise", "none") != dequantise:
+            raise CertificateError(
+                f"the certificate beside {found['file']} is for dequantise={stated.get('dequantise', 'none')}, not "
+                f"{dequantise}; choose that to compare them"
+            )
         wrong = differences({**stated, "epsilon": found["epsilon"], "epsilon_met": found["epsilon_met"]}, found)
         if wrong:
             raise CertificateError(
@@ -69,6 +81,7 @@ def _conclude(found: dict[str, Any], stated: dict[str, Any] | None, epsilon_give
                 "measurement or the certificate was changed"
             )
         print("certificate agrees")
+        raise_if_unmet([stated])
     if epsilon_given and not found["epsilon_met"]:
         raise CertificateError(f"{found['file']} does not meet epsilon={found['epsilon']:g}; restore it again")
 

@@ -68,7 +68,7 @@ def workspace(entity: str, project: str, name: str) -> Any:
     training = [
         _curves("Loss", "train/loss", log_y=True),
         _curves("PSNR in training", "train/psnr", "val/psnr"),
-        _curves("Gain in training", "val/gain", "val/gain_over_projection"),
+        _curves("Gain in training", "val/gain", "val/gain_over_projection", "val/headroom"),
         _curves("Beta", "train/beta"),
     ]
     pictures = [wr.MediaBrowser(title="Picture grid", media_keys=["val/comparison"], num_columns=2)]

@@ -10,7 +10,11 @@ def main() -> None:
 
 
 def run(config: DictConfig) -> None:
-    """Writes metrics.csv, and where asked for traces.csv and one PNG per image and method, into the run's folder."""
+    """Writes metrics.csv, and where asked for traces.csv and one PNG per image and method, into the run's folder.
+
+    Raises CertificateError after that where epsilon was not met, WeightsError or ConvergenceError where a network or a
+    solve gave NaN.
+    """
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
@@ -24,7 +28,7 @@ def run(config: DictConfig) -> None:
     images = build_data(config, degradation).test_images()
     ladder = build_ladder(config, build_backbone(config), layer, degradation, config.device)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    records = evaluate_ladder(
+    records, failures = evaluate_ladder(
         ladder,
         images,
         pictures=folder / "pictures" if config.pictures else None,
@@ -32,6 +36,7 @@ def run(config: DictConfig) -> None:
     )
     write_metrics(folder / "metrics.csv", records)
     print(f"wrote {folder}")
+    failures.raise_first()
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.backbones import FrozenBackbone
+from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer, SolveStats
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.errors import ConfigError, ConvergenceError
 from mcnet_lightning.operators import BicubicDownsample, MeasurementOperator, upsample_bicubic
 
 
@@ -33,7 +34,7 @@ class MCNet(nn.Module):
     def forward(
         self,
         measurement: Tensor,
-        epsilon: float | Tensor = 0.0,
+        epsilon: float | Tensor | Epsilon = 0.0,
         backbone_input: Tensor | None = None,
         prior_image: Tensor | None = None,
         initial_state: Tensor | None = None,
@@ -42,7 +43,7 @@ class MCNet(nn.Module):
 
         Args:
             measurement: b, Y in [0, 1], (B, 1, h, w).
-            epsilon: l2 radius per image, one number or (B,).
+            epsilon: l2 radius per image, one number or (B,); or an `Epsilon` in another unit.
             backbone_input: what the backbone eats if that is not made from b alone: RGB LR (B, 3, h, w), or the
                 enlarged Y (B, 1, H, W) of a protocol. By default b is enlarged bicubically.
             prior_image: w, (B, 1, H, W), to skip the backbone.
@@ -50,10 +51,17 @@ class MCNet(nn.Module):
 
         Raises:
             ConfigError: if no prior image can be made from what was given.
+            WeightsError: if the backbone's output is not finite.
+            ConvergenceError: if the layer's is not. Whatever else became of a solve is in `stats`.
         """
+        if isinstance(epsilon, Epsilon):
+            epsilon = epsilon.radii(measurement, self.operator)
         if prior_image is None:
             prior_image = self._prior_image(measurement, backbone_input)
         result = self.layer(prior_image, measurement, self.operator, epsilon, initial_state)
+        result.stats.raise_if_not_finite()
+        if not bool(torch.isfinite(result.estimate).all()):
+            raise ConvergenceError("the layer's output holds NaN or Inf; check the measurement and the layer's weights")
         return MCNetResult(result.estimate, prior_image, result.stats, result.state)
 
     @torch.no_grad()

@@ -16,11 +16,17 @@ def main() -> None:
 
 
 def run(config: DictConfig) -> None:
-    """Writes every result and its certificate into `output`; raises DataError at the end if a picture was not made."""
+    """Writes every result and its certificate into `output`.
+
+    Raises DataError at the end if a picture was not made, WeightsError or ConvergenceError if that was for NaN, and
+    CertificateError if one does not agree with its measurement, leaving aside what the file's levels cannot hold.
+    """
     from pathlib import Path
 
-    from mcnet_lightning.build import build_operator, build_restorer, describe_restorer
+    from mcnet_lightning.build import build_epsilon, build_operator, build_restorer, describe_restorer
     from mcnet_lightning.restoration.batch import Saving, fix_pictures, restore_pictures
+    from mcnet_lightning.restoration.certificate import read_certificate
+    from mcnet_lightning.restoration.failures import raise_if_unmet
 
     _check_inputs(config)
     saving = Saving(
@@ -29,13 +35,15 @@ def run(config: DictConfig) -> None:
     if config.mode == "fix":
         operator = build_operator(config.operator, config.scale)
         sr, lr = (Path(path).expanduser() for path in (config.sr, config.lr))
-        report = fix_pictures(sr, lr, operator, config.epsilon, saving)
+        report = fix_pictures(sr, lr, operator, build_epsilon(config), saving, config.dequantise)
     else:
         restorer = build_restorer(config)
         record = describe_restorer(config, restorer)
         report = restore_pictures(Path(config.input).expanduser(), restorer, saving, record)
-    _print_summary(report, config)
+    _print_summary(report, config, build_epsilon(config).label)
     report.raise_if_failed()
+    kept = [certificate for path in report.kept if (certificate := read_certificate(path)) is not None]
+    raise_if_unmet([*report.made, *kept])
 
 
 def _check_inputs(config: DictConfig) -> None:
@@ -53,17 +61,19 @@ def _meaning(name: str) -> str:
     return str(RestoreConfig.__dataclass_fields__[name].metadata["help"])
 
 
-def _print_summary(report: "Report", config: DictConfig) -> None:
-    """One line per picture made, and one on epsilon if the files cannot meet it."""
+def _print_summary(report: "Report", config: DictConfig, epsilon: str) -> None:
+    """One line per picture that agrees with its measurement, and one on epsilon if the files cannot meet it."""
     from mcnet_lightning.restoration.certificate import worst_channel
+    from mcnet_lightning.restoration.failures import failure_of
 
-    for certificate in report.made:
+    agreeing = [certificate for certificate in report.made if failure_of(certificate) is None]
+    for certificate in agreeing:
         decibel = "infinite" if certificate["lr_psnr"] is None else f"{certificate['lr_psnr']:.1f} dB"
         print(f"{certificate['file']}: ||Ax-b|| {worst_channel(certificate):.2e}, LR-PSNR {decibel}")
-    missed = sum(not certificate["epsilon_met"] for certificate in report.made)
+    missed = sum(not certificate["epsilon_met"] for certificate in agreeing)
     if missed:
         print(
-            f"epsilon={config.epsilon:g} is not met by {missed} of {len(report.made)} saved files: "
+            f"{epsilon} is not met by {missed} of {len(agreeing)} saved files: "
             f"{config.format} is too coarse for it; "
             + ("raise epsilon" if config.format == "tiff" else "raise epsilon or take format=tiff")
         )

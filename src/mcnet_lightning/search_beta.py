@@ -21,14 +21,22 @@ def run(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from rich.progress import track
 
-    from mcnet_lightning.build import build_backbone, build_data, build_degradation, build_layer, choose_device
+    from mcnet_lightning.build import (
+        build_backbone,
+        build_data,
+        build_degradation,
+        build_epsilon,
+        build_layer,
+        choose_device,
+    )
     from mcnet_lightning.evaluation.beta_search import best_beta, print_rows, search_beta, write_rows
 
     degradation = build_degradation(config)
     backbone, layer = build_backbone(config), build_layer(config).fold()
     images = build_data(config, degradation, backbone).held_out_images()
     betas = sorted(set(config.betas))
-    rows = search_beta(layer, backbone, images, betas, config.epsilon, choose_device(config.device))
+    epsilon = build_epsilon(config, degradation.noise_deviation)
+    rows = search_beta(layer, backbone, images, betas, epsilon, choose_device(config.device))
     found = list(track(rows, description="searching", total=len(betas), transient=True))
     folder = Path(HydraConfig.get().runtime.output_dir)
     write_rows(folder / "search_beta.csv", found)

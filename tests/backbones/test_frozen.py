@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.backbones import BackboneSpec, FrozenBackbone, InputKind
-from mcnet_lightning.errors import DataError
+from mcnet_lightning.errors import DataError, WeightsError
 
 
 class Greedy(nn.Module):
@@ -84,3 +84,38 @@ def test_identity_tells_name_scale_and_weights() -> None:
         BackboneSpec("other", 2, "upsampled"),
     ]
     assert len({spec.identity for spec in specs}) == 4
+
+
+class Overflowing(nn.Module):
+    """A convolution whose values do not fit into float16, and come back to [0, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Conv2d(1, 1, 1, bias=False), nn.Conv2d(1, 1, 1, bias=False)
+        nn.init.constant_(self.up.weight, 6e4)
+        nn.init.constant_(self.down.weight, 1 / 6e4)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.down(2 * self.up(image))
+
+
+@pytest.mark.parametrize(
+    ("precision", "remedy"), [("float16", "bfloat16 or float32"), ("bfloat16", None), ("float32", None)]
+)
+def test_no_nan_leaves_by_this_door(precision: str, remedy: str | None) -> None:
+    backbone = FrozenBackbone(Overflowing(), BackboneSpec("loud", 2, "upsampled", precision=precision))
+    image = {"name": "baby", "upsampled": torch.full((1, 1, 4, 4), 0.8)}
+    if remedy is None:
+        assert backbone.prior_image(image).isfinite().all()
+        return
+    with pytest.raises(WeightsError, match=f"^baby: the output of loud holds NaN or Inf .* take .*={remedy}$"):
+        backbone.prior_image(image)
+
+
+def test_whose_fault_nan_is() -> None:
+    with pytest.raises(WeightsError, match="what greedy was given holds NaN or Inf; repair that image"):
+        frozen()(torch.full((1, 1, 4, 4), torch.nan))
+    broken = frozen()
+    broken.network.gain.data.fill_(torch.inf)
+    with pytest.raises(WeightsError, match=r"its weights \(none\) are damaged"):
+        broken(torch.rand(1, 1, 4, 4))

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mcnet_lightning.backbones import BackboneSpec, FrozenBackbone, InputKind
 from mcnet_lightning.data import PatchSet, cached_prior
 from mcnet_lightning.downloads import cache_folder
+from mcnet_lightning.errors import WeightsError
+from mcnet_lightning.imaging import rgb_to_luma
 
 
 class Counting(nn.Module):
@@ -65,6 +68,24 @@ def test_truth_is_no_part_of_the_key(patches: PatchSet, tmp_path: Path) -> None:
     again = backbone()
     cached_prior(again, replace(patches, truth=patches.truth + 1), tmp_path)
     assert again.network.images == 0
+
+
+def test_luma_of_lr_is_seen_also_where_b_is_something_else(patches: PatchSet, tmp_path: Path) -> None:
+    expected = rgb_to_luma(patches.lr_rgb) + 1
+    patches.measurement += 0.5
+    assert torch.equal(cached_prior(backbone("measurement"), patches, tmp_path), expected)
+
+
+def test_nan_is_refused_and_neither_kept_nor_read(patches: PatchSet, tmp_path: Path) -> None:
+    cached_prior(backbone(), patches, tmp_path)
+    (file,) = tmp_path.rglob("*.safetensors")
+    save_file({"prior_image": torch.full((5, 1, 8, 8), torch.nan)}, file)
+    assert torch.equal(cached_prior(backbone(), patches, tmp_path), patches.upsampled + 1)
+    broken = backbone(sha256="b" * 64)
+    broken.network.forward = lambda image: image / 0  # type: ignore[method-assign]
+    with pytest.raises(WeightsError, match="counting holds NaN or Inf"):
+        cached_prior(broken, patches, tmp_path)
+    assert list(tmp_path.rglob("*.safetensors")) == [file]
 
 
 def test_nothing_half_written_stays(patches: PatchSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

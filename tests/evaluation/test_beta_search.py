@@ -37,6 +37,7 @@ def test_rows_are_means_over_images_of_the_layer_at_that_beta() -> None:
     assert low.psnr_y == pytest.approx(of_layer, abs=1e-6)
     assert low.gain == pytest.approx(of_layer - of_backbone, abs=1e-6)
     assert low.converged == high.converged == 1.0
+    assert low.headroom == high.headroom > 0
     assert abs(high.gain_over_projection) < 1e-3 < abs(low.gain_over_projection)  # a huge beta is projection
 
 

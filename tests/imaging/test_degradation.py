@@ -1,6 +1,7 @@
 """From HR to LR: the published LR files bit for bit, and what each protocol means."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ from PIL import Image
 from references import relative_error
 from torch import Tensor
 
+from mcnet_lightning.data import load_images
+from mcnet_lightning.data.sources import EMBEDDED
 from mcnet_lightning.errors import ConfigError, DataError
-from mcnet_lightning.imaging import Degradation, list_images, read_rgb, rgb_to_luma
-from mcnet_lightning.imaging.degradation import floor_8bit
+from mcnet_lightning.imaging import Degradation, Perturbation, list_images, read_rgb, rgb_to_luma
+from mcnet_lightning.imaging.colour import LUMA_WEIGHTS
+from mcnet_lightning.imaging.degradation import floor_8bit, middle_of_floored
 
 scales = pytest.mark.parametrize("scale", [2, 3, 4])
 protocols = pytest.mark.parametrize("protocol", ["paper", "standard"])
@@ -164,3 +168,67 @@ def test_a_measured_lr_is_taken_as_it_is() -> None:
 def test_a_measured_lr_of_another_size_is_refused() -> None:
     with pytest.raises(DataError, match="has an LR of 6 x 8 at x2, not 6 x 7"):
         Degradation("standard", 2).measured(torch.rand(1, 3, 12, 16), torch.rand(1, 3, 6, 7))
+
+
+def test_middle_of_a_floored_value_is_half_a_level_up_where_nothing_was_clipped() -> None:
+    levels = torch.tensor([[0.0, 1.0, 128.0, 254.0, 255.0]], dtype=torch.float64)
+    assert (middle_of_floored(levels / 255) * 255).tolist() == [pytest.approx([0, 1.5, 128.5, 254.5, 255])]
+    assert (middle_of_floored(levels[:, 1:3] / 65535, 65535) * 65535).tolist() == [pytest.approx([1.5, 128.5])]
+    with pytest.raises(DataError, match="values between the 256 levels"):
+        middle_of_floored(levels / 255 + 0.001)
+
+
+def test_midpoint_moves_b_by_half_a_level_of_every_colour_and_nothing_else() -> None:
+    hr = 0.2 + 0.6 * torch.rand(1, 3, 12, 16, dtype=torch.float64)
+    plain, middle = (Degradation("paper", 2, dequantise=word)(hr) for word in ("none", "midpoint"))
+    moved = (middle.measurement - plain.measurement) * 255
+    assert torch.allclose(moved, torch.full_like(moved, 0.5 * sum(LUMA_WEIGHTS)))  # 0.43 levels
+    assert torch.equal(middle.lr_rgb, plain.lr_rgb)
+    assert torch.equal(middle.upsampled, plain.upsampled)
+    measured = Degradation("paper", 2, dequantise="midpoint").measured(hr, plain.lr_rgb)
+    assert torch.allclose(measured.measurement, middle.measurement)
+
+
+@pytest.mark.parametrize("perturbation", [None, Perturbation(operator="pillow")], ids=["none", "pillow"])
+def test_midpoint_of_the_nearest_level_is_that_level(perturbation: Perturbation | None) -> None:
+    hr = picture(12, 16)[None]
+    protocol = "standard" if perturbation is None else "paper"
+    plain, middle = (
+        Degradation(protocol, 2, perturbation=perturbation, dequantise=word)(hr)  # type: ignore[arg-type]
+        for word in ("none", "midpoint")
+    )
+    assert torch.equal(middle.measurement, plain.measurement)
+
+
+def test_label_and_cache_name_tell_the_middle_from_the_level() -> None:
+    perturbed = Degradation("paper", 2, perturbation=Perturbation(noise=2.0), dequantise="midpoint")
+    assert perturbed.protocol_label == "paper-midpoint+noise2"
+    assert Degradation("paper", 2, dequantise="midpoint").name != Degradation("paper", 2).name
+    with pytest.raises(ConfigError, match=r"protocol\.quantise=false leaves it unrounded"):
+        Degradation("paper", 2, quantise=False, dequantise="midpoint")
+    with pytest.raises(ConfigError, match="dequantise='half' is unknown"):
+        Degradation("paper", 2, dequantise="half")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("protocol", "words"),
+    [
+        ("paper", {}),
+        ("paper", {"dequantise": "midpoint"}),
+        ("standard", {}),
+        ("paper", {"quantise": False, "perturbation": Perturbation(noise=3.0)}),
+        ("standard", {"perturbation": Perturbation(noise=3.0)}),
+    ],
+    ids=["floored", "middle", "two roundings", "noise", "noise and roundings"],
+)
+def test_noise_model_is_what_is_measured_on_a_photograph(protocol: str, words: dict[str, Any], scale: int) -> None:
+    degradation = Degradation(protocol, scale, **words)  # type: ignore[arg-type]
+    rgb = load_images(EMBEDDED, "test")[2].rgb.double()
+    seen = degradation(degradation.fit(rgb)[None])
+    distance = (degradation.operator(seen.truth) - seen.measurement).square().mean().sqrt()
+    assert degradation.noise_deviation == pytest.approx(float(distance), rel=0.06)
+
+
+def test_nothing_rounded_and_nothing_added_is_no_noise() -> None:
+    assert Degradation("paper", 2, quantise=False).noise_deviation == 0

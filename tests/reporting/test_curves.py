@@ -43,3 +43,20 @@ def test_perturbed_runs_stand_in_the_robustness_table(tmp_path: Path) -> None:
     noise = curves(runs, "noise")
     assert [point.value for point in noise[0].points] == [0.0, 2.0]
     assert not curves(runs, "tolerance")
+
+
+def test_units_of_epsilon_have_curves_of_their_own(tmp_path: Path) -> None:
+    for levels in (0.5, 1.0):
+        make_run(tmp_path / f"{levels}", {"epsilon_levels": levels})
+    make_run(tmp_path / "noise", {"epsilon": "noise"})
+    make_run(tmp_path / "l2", {"epsilon": 0.0})
+    runs = read_runs([tmp_path])
+    assert not curves(runs, "epsilon")  # the key epsilon is 0 in all but one of them, and means it in one
+    found = curves(runs, "epsilon_levels")
+    assert [[point.value for point in curve.points] for curve in found] == [[0.5, 1.0]] * 3  # the backbone, too
+    assert {run.name: run.epsilon_label for run in runs} == {
+        "0.5": "0.5 levels",
+        "1.0": "1 levels",
+        "noise": "noise",
+        "l2": "0",
+    }

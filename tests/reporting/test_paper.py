@@ -55,6 +55,23 @@ def test_consistency_table_counts_the_images_within_epsilon(tmp_path: Path) -> N
     assert cells["SRCNN (ours)"][6:] == ["", ""]
 
 
+def test_every_image_is_held_against_its_own_radius(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", {"epsilon_levels": 0.5}, consistency=0.1)
+    metrics = folder / "metrics.csv"
+    with metrics.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["epsilon"] = {"baby": "0.2", "bird": "0.1", "butterfly": "0.05"}.get(row["image"], "")
+    with metrics.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    table = consistency_table(build_rows(read_runs([tmp_path])))
+    cells = {row[2]: row for row in table.rows}
+    assert cells["MCNet+SRCNN (ours)"][6:] == ["0.5 levels", "2 of 3"]
+    assert table.caption.endswith("b: LR as it is, rounded to 8 bit.")
+
+
 def test_gain_is_paired_over_images_and_found_across_runs(tmp_path: Path) -> None:
     make_run(tmp_path / "baselines", psnr={key: PSNR[key] for key in ("backbone", "backbone+projection")})
     make_run(tmp_path / "layer", psnr={"mcnet": PSNR["mcnet"]})
@@ -63,7 +80,7 @@ def test_gain_is_paired_over_images_and_found_across_runs(tmp_path: Path) -> Non
     over_projection = np.subtract(PSNR["mcnet"], PSNR["backbone+projection"])
     assert row[4].startswith(f"{over_backbone.mean():+.3f} [{over_backbone.min():+.3f}")
     assert row[5].startswith(f"{over_projection.mean():+.3f} [{over_projection.min():+.3f}")
-    assert row[6:] == ["12.0", "12", "5.0e-06"]
+    assert row[6:] == ["0.200", "12.0", "12", "5.0e-06"]
 
 
 def test_the_three_forms_hold_the_same_cells() -> None:

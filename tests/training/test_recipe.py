@@ -2,19 +2,20 @@
 
 import pytest
 
-from mcnet_lightning.build import build_layer
+from mcnet_lightning.build import build_epsilon, build_layer
+from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.settings import compose_config
 
-EPSILON = {"srcnn": 0.0, "rdn": 0.1, "rcan": 0.1}
+LEVELS = {"srcnn": None, "rdn": 0.1, "rcan": 0.1}  # an l2 radius of 0.1, as published, binds no patch of 48 x 48
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("network", EPSILON)
+@pytest.mark.parametrize("network", LEVELS)
 def test_every_training_of_the_paper_has_a_name(network: str, scale: int) -> None:
     config = compose_config("train", [f"experiment=paper_{network}_x{scale}"])
     assert (config.backbone.name, config.backbone.weights, config.scale) == (network, "official", scale)
-    assert config.epsilon == EPSILON[network]
+    assert (config.epsilon, config.epsilon_levels) == (0.0, LEVELS[network])
     assert (list(config.data.train), config.trainer.max_epochs, config.protocol.name) == (["T91"], 40, "paper")
     last_rate = config.optimiser.learning_rate * config.optimiser.final_fraction
     assert (config.optimiser.learning_rate, last_rate) == (1e-4, pytest.approx(1e-5))
@@ -28,7 +29,9 @@ def test_the_command_line_wins() -> None:
         "bundled",
         1,
     )
-    assert (config.scale, config.epsilon) == (4, 0.1)
+    assert (config.scale, config.epsilon_levels) == (4, 0.1)
+    published = compose_config("train", ["experiment=paper_rcan_x4", "epsilon=0.1", "epsilon_levels=null"])
+    assert build_epsilon(published) == Epsilon(0.1)
 
 
 def test_beta_of_a_trained_layer_is_not_started_anew() -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mcnet_lightning.errors import DataError
+from mcnet_lightning.errors import DataError, WeightsError
 from mcnet_lightning.imaging import rgb_to_luma
 from mcnet_lightning.weights import BUNDLED, OFFICIAL
 
@@ -71,7 +71,10 @@ class FrozenBackbone(nn.Module):
 
     @torch.no_grad()
     def picture(self, backbone_input: Tensor) -> Tensor:
-        """What the network itself makes, in the input's precision: (B, 3, H, W) of colour, (B, 1, H, W) of Y."""
+        """What the network itself makes, in the input's precision: (B, 3, H, W) of colour, (B, 1, H, W) of Y.
+
+        Raises WeightsError where that is not finite: nothing behind this door has to cope with NaN.
+        """
         spec = self.spec
         if backbone_input.ndim != 4 or backbone_input.shape[1] != spec.channels:
             raise DataError(
@@ -81,11 +84,35 @@ class FrozenBackbone(nn.Module):
         half = HALF.get(spec.precision)
         with torch.autocast(backbone_input.device.type, dtype=half, enabled=half is not None):
             made = self.network(backbone_input.clone())
+        if not bool(torch.isfinite(made).all()):
+            raise WeightsError(self._not_finite(backbone_input))
         return made.to(backbone_input.dtype)
 
     def prior_image(self, image: Mapping[str, Any], device: torch.device | str = "cpu") -> Tensor:
         """w of one degraded test image (a dict of tensors and its `dataset` and `name`), (1, 1, H, W)."""
-        return self(image[self.spec.input_kind].to(device))
+        try:
+            return self(input_of(image, self.spec.input_kind).to(device))
+        except WeightsError as error:
+            raise WeightsError(f"{image.get('name', 'an image')}: {error}") from None
+
+    def _not_finite(self, backbone_input: Tensor) -> str:
+        """Whose fault it is that the output holds NaN or Inf."""
+        spec = self.spec
+        if not bool(torch.isfinite(backbone_input).all()):
+            return f"what {spec.name} was given holds NaN or Inf; repair that image"
+        if spec.precision != "float32":
+            return (
+                f"the output of {spec.name} holds NaN or Inf in backbone.precision={spec.precision}; "
+                f"take backbone.precision={'bfloat16 or ' if spec.precision == 'float16' else ''}float32"
+            )
+        return (
+            f"the output of {spec.name} holds NaN or Inf; its weights ({spec.weights}) are damaged or of another kind"
+        )
+
+
+def input_of(image: Mapping[str, Any], kind: InputKind) -> Tensor:
+    """What a backbone eats of a degraded image. Y is that of LR as it is, also where b is something else."""
+    return rgb_to_luma(image["lr_rgb"]) if kind == "measurement" else image[kind]
 
 
 def as_luma(image: Tensor) -> Tensor:

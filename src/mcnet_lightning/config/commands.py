@@ -7,12 +7,19 @@ from omegaconf import MISSING
 
 from mcnet_lightning.config.keys import key
 from mcnet_lightning.config.model import Denoiser, Layer
-from mcnet_lightning.config.problem import SCALES, Data, Perturbation, Protocol
+from mcnet_lightning.config.problem import DEQUANTISE, SCALES, Data, Perturbation, Protocol
 from mcnet_lightning.config.solving import TVTV, PnP
 from mcnet_lightning.config.training import Logger, Optimiser, Trainer
 
 LADDER = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
 DEVICES = ("auto", "cpu", "cuda")
+NOISE = "noise"  # a word for epsilon
+EPSILON_RMS = "in place of epsilon: root mean square of b - A x over all measured values, for values in [0, 1]"
+EPSILON_LEVELS = "in place of epsilon: the same root mean square in grey levels of 255"
+DEQUANTISE_FILE = (
+    "what the result has to agree with: the measurement as it is, or the middle of each rounding interval (midpoint), "
+    "for files whose values were rounded down"
+)
 METHODS = (*LADDER[:-1], "tvtv", "pnp", "mcnet")  # tvtv and pnp take ten times as long as the others together
 
 
@@ -51,7 +58,15 @@ class Training:
 class Layered(Problem):
     """A problem solved by an equilibrium layer on top of its backbone."""
 
-    epsilon: float = key(0.0, "largest ||b - A x||_2, per patch in training and per image in testing", minimum=0.0)
+    epsilon: int | float | str = key(
+        0.0,
+        "largest ||b - A x||_2, per patch in training and per image in testing; noise: what the noise and the rounding "
+        "of b amount to",
+        minimum=0.0,
+        words=(NOISE,),
+    )
+    epsilon_rms: float | None = key(None, EPSILON_RMS, minimum=0.0)
+    epsilon_levels: float | None = key(None, EPSILON_LEVELS, minimum=0.0)
     layer: Layer = field(default_factory=Layer)
     denoiser: Denoiser = field(default_factory=Denoiser)
     solver: Any = None
@@ -132,7 +147,15 @@ class RestoreConfig:
     lr: str | None = key(None, "picture or folder of what was measured, matched by name (mode=fix)")
     output: str = key(MISSING, "folder for the results and their certificates")
     scale: int = key(2, "factor between result and measurement", choices=SCALES)
-    epsilon: float = key(0.0, "largest ||b - A x||_2 of each channel, for values in [0, 1]", minimum=0.0)
+    epsilon: int | float | str = key(
+        0.0,
+        "largest ||b - A x||_2 of each channel, for values in [0, 1]; noise: what the rounding of b amounts to",
+        minimum=0.0,
+        words=(NOISE,),
+    )
+    epsilon_rms: float | None = key(None, EPSILON_RMS, minimum=0.0)
+    epsilon_levels: float | None = key(None, EPSILON_LEVELS, minimum=0.0)
+    dequantise: str = key("none", DEQUANTISE_FILE, choices=DEQUANTISE)
     format: str = key("png8", "png8, png16, or tiff: float32, unclipped", choices=("png8", "png16", "tiff"))
     rounding: str = key(
         "consistent",
@@ -156,10 +179,17 @@ class CertifyConfig:
     image: str = key(MISSING, "the picture to check", path="file")
     measurement: str = key(MISSING, "the LR picture that it has to agree with", path="file")
     scale: int | None = key(None, "factor between them; null: the ratio of their sizes", choices=SCALES)
-    epsilon: float | None = key(
+    epsilon: int | float | str | None = key(
         None,
-        "largest ||b - A x||_2 of each channel; null: what its certificate says, else 0",
+        "largest ||b - A x||_2 of each channel; noise: what the rounding of b amounts to; null: what its certificate "
+        "says, else 0",
         minimum=0.0,
+        words=(NOISE,),
+    )
+    epsilon_rms: float | None = key(None, EPSILON_RMS, minimum=0.0)
+    epsilon_levels: float | None = key(None, EPSILON_LEVELS, minimum=0.0)
+    dequantise: str | None = key(
+        None, f"{DEQUANTISE_FILE}; null: what its certificate says, else none", choices=DEQUANTISE
     )
     guess: bool = key(False, "compare many operators and name the one that made this measurement")
     max_megapixels: float = key(200.0, "pictures of more pixels are refused", minimum=0.0, exclusive=True)

@@ -8,6 +8,7 @@ from mcnet_lightning.config.keys import key
 
 PROTOCOLS = ("paper", "standard")
 SCALES = (2, 3, 4)
+DEQUANTISE = ("none", "midpoint")
 
 
 BOUNDARIES = ("truncated", "symmetric", "replicate")
@@ -50,6 +51,12 @@ class MaskOperator:
 class Protocol:
     name: str = key("paper", "how HR becomes LR and how quality is measured", choices=PROTOCOLS)
     quantise: bool = key(True, "round LR to 8 bit, as the protocol prescribes; false leaves it in float")
+    dequantise: str = key(
+        "none",
+        "b: LR as it is, or the middle of each rounding interval (midpoint: half a level up where LR was rounded down, "
+        "as in `paper`)",
+        choices=DEQUANTISE,
+    )
 
 
 @dataclass

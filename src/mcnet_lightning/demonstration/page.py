@@ -14,6 +14,11 @@ from mcnet_lightning.errors import MCNetError
 
 BACKBONES = [("SRCNN (fastest)", "srcnn"), ("RCAN, compact", "rcan"), ("RDN, compact", "rdn"), ("bicubic", "bicubic")]
 BOUNDARIES = [("torch, Pillow", "truncated"), ("MATLAB", "symmetric"), ("older MATLAB", "replicate")]
+UNITS = [
+    ("the l2 norm, values in [0, 1]", "l2"),
+    ("the root mean square, in grey levels", "levels"),
+    ("what rounding to 8 bit amounts to", "noise"),
+]
 INTRODUCTION = """# Enlarge a picture, and keep what was measured
 
 Shrink the result, and the picture you dropped comes back; a certificate says how exactly. Pictures stay on the machine
@@ -55,7 +60,7 @@ def build_page(demonstrator: Demonstrator, limits: str, examples: list[Path]) ->
 
 
 def _inputs(limits: str, examples: list[Path]) -> list[gr.components.Component]:
-    """Upload, backbone, scale, boundary and epsilon, in the order that `_answers` takes them."""
+    """Upload, backbone, scale, boundary, epsilon and its unit, in the order that `_answers` takes them."""
     upload = gr.File(label=f"Picture ({limits})", height=140, elem_id="upload")
     gr.Examples([[str(path)] for path in examples], [upload], label="Examples (scikit-image's photographs, shrunk)")
     return [
@@ -63,7 +68,8 @@ def _inputs(limits: str, examples: list[Path]) -> list[gr.components.Component]:
         gr.Dropdown(BACKBONES, value="srcnn", label="Backbone", elem_id="backbone"),
         gr.Radio(list(SCALES), value=SCALES[0], label="Scale", elem_id="scale"),
         gr.Dropdown(BOUNDARIES, value="truncated", label="The picture was shrunk by the bicubic filter of"),
-        gr.Number(0, label="epsilon", info="largest ||A x − b||₂ of each channel, values in [0, 1]", minimum=0),
+        gr.Number(0, label="epsilon", info="how far A x may be from b in each channel", minimum=0),
+        gr.Dropdown(UNITS, value="l2", label="epsilon is", elem_id="unit"),
     ]
 
 

@@ -17,11 +17,13 @@ from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration import agreement, read_picture, save_certified
 from mcnet_lightning.restoration.batch import describe_measurement, restore_measurement
 from mcnet_lightning.restoration.certificate import certificate_path, worst_channel
+from mcnet_lightning.restoration.failures import describe_reached, raise_if_unmet
 from mcnet_lightning.restoration.writing import SUFFIX, Format
 from mcnet_lightning.settings import compose_config
 
 FORMATS: tuple[Format, ...] = ("png8", "tiff")  # the last one is what the page shows
 LONGEST_STEM = 100
+EPSILON_WORDS = {"l2": "epsilon={}", "levels": "epsilon_levels={}", "noise": "epsilon=noise"}  # by unit
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Choice:
     scale: int
     boundary: str
     epsilon: float | None
+    unit: str = "l2"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ class Demonstrator:
         restorer = build_restorer(config)
         measurement = read_picture(upload, config.max_megapixels / config.scale**2)
         restored, about = restore_measurement(measurement, restorer, describe_restorer(config, restorer))
-        record = {**describe_measurement(upload, measurement), **about}
+        found = agreement(restored.picture, restored.target, restorer.operator)
+        reached = describe_reached(found, restored.epsilon)
+        raise_if_unmet([{"file": upload.name, "epsilon": restored.epsilon, **about, "reached": reached}])
+        record = {**describe_measurement(upload, measurement), **about, "reached": reached}
         stem = f"{upload.stem[:LONGEST_STEM]}_x{config.scale}"
         certificates: dict[str, dict[str, Any]] = {}
         files: list[Path] = []
@@ -85,10 +91,10 @@ class Demonstrator:
             certificates[format] = save_certified(
                 path,
                 restored.picture,
-                measurement,
+                restored.target,
                 restorer.operator,
                 format=format,
-                epsilon=restorer.epsilon,
+                epsilon=restored.epsilon,
                 record=record,
             )
             files += [path, certificate_path(path)]
@@ -107,7 +113,7 @@ def _words(choice: Choice) -> list[str]:
         f"backbone={choice.backbone}",
         f"scale={choice.scale}",
         f"operator.boundary={choice.boundary}",
-        f"epsilon={choice.epsilon}",
+        EPSILON_WORDS[choice.unit].format(choice.epsilon),
     ]
 
 

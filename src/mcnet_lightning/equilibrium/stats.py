@@ -105,6 +105,12 @@ class SolveStats:
         if failed:
             raise ConvergenceError(f"{len(failed)} of {len(self.outcome)} solves failed: {self.sentence(failed[0])}")
 
+    def raise_if_not_finite(self) -> None:
+        """Raises ConvergenceError that names the first sample whose solve ended in NaN or Inf."""
+        lost = (self.outcome == Outcome.NON_FINITE).nonzero().flatten().tolist()
+        if lost:
+            raise ConvergenceError(self.sentence(lost[0]))
+
     def sentence(self, sample: int) -> str:
         """How the solve of one sample ended, with its figures and the remedy."""
         outcome = Outcome(int(self.outcome[sample]))

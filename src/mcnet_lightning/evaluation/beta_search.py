@@ -13,9 +13,12 @@ from torch import Tensor
 
 from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.data import WholeImages
-from mcnet_lightning.equilibrium import EquilibriumLayer, project_measurement_ball
-from mcnet_lightning.errors import ConvergenceError
-from mcnet_lightning.evaluation.metrics import psnr
+from mcnet_lightning.epsilon import Epsilon
+from mcnet_lightning.equilibrium import EquilibriumLayer, Outcome, project_measurement_ball
+from mcnet_lightning.errors import CertificateError, ConvergenceError
+from mcnet_lightning.evaluation.failures import ROUND_UP, UNMET
+from mcnet_lightning.evaluation.metrics import consistency, headroom, psnr
+from mcnet_lightning.evaluation.records import meets
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class BetaRow:
     gain_over_projection: float  # over the backbone's output, projected
     evaluations: float
     converged: float
+    headroom: float = 0.0  # what a perfect b could add to the backbone at most, the same for every beta
 
 
 @torch.no_grad()
@@ -36,11 +40,14 @@ def search_beta(
     backbone: FrozenBackbone,
     images: WholeImages,
     betas: Sequence[float],
-    epsilon: float = 0.0,
+    epsilon: float | Epsilon = 0.0,
     device: torch.device | None = None,
 ) -> Iterator[BetaRow]:
-    """One row per beta, as soon as it is known. Leaves the layer with the last beta and no floor below it."""
-    device = device or torch.device("cpu")
+    """One row per beta, as soon as it is known. Leaves the layer with the last beta and no floor below it.
+
+    Raises CertificateError where epsilon is not met, which no beta would change.
+    """
+    device, epsilon = device or torch.device("cpu"), Epsilon.of(epsilon)
     layer, backbone = layer.to(device).eval(), backbone.to(device)
     degradation = images.degradation
     operator, border, protocol = degradation.operator, degradation.scale, degradation.protocol
@@ -48,15 +55,20 @@ def search_beta(
     for image in (images[index] for index in range(len(images))):
         truth, b = image["truth"].to(device), image["measurement"].to(device)
         w = backbone.prior_image(image, device)
-        projected = project_measurement_ball(w, b, operator, epsilon)
-        problems.append((truth, b, w, *(psnr(x, truth, border, protocol).item() for x in (w, projected))))
+        radius = epsilon.radii(b, operator)
+        projected = project_measurement_ball(w, b, operator, radius)
+        _check_met(image["name"], consistency(projected, b, operator).item(), radius.item(), b[0].numel())
+        room = headroom(w, truth, operator, border, protocol).item()
+        problems.append((truth, b, w, radius, room, *(psnr(x, truth, border, protocol).item() for x in (w, projected))))
     for beta in betas:
         layer.set_prior_weight(beta)
         figures = []
-        for truth, b, w, of_backbone, of_projection in problems:
-            result = layer(w, b, operator, epsilon)
+        for truth, b, w, radius, room, of_backbone, of_projection in problems:
+            result = layer(w, b, operator, radius)
             reached = psnr(result.estimate, truth, border, protocol).item()
             stats = result.stats
+            if Outcome(int(stats.outcome[0])) in UNMET:
+                raise CertificateError(stats.sentence(0))
             figures.append(
                 (
                     reached,
@@ -64,10 +76,19 @@ def search_beta(
                     reached - of_projection,
                     float(stats.evaluations[0]),
                     float(stats.converged[0]),
+                    room,
                 )
             )
         means: Tensor = torch.tensor(figures, dtype=torch.float64).mean(dim=0)
         yield BetaRow(beta, *means.tolist())
+
+
+def _check_met(name: str, distance: float, radius: float, values: int) -> None:
+    if not meets(distance, radius, values):
+        raise CertificateError(
+            f"{name}: the projection reaches ||A x - b|| = {distance:.4g}, where epsilon = {radius:.4g} was asked for; "
+            f"an epsilon of {distance * ROUND_UP:.5g} would be met"
+        )
 
 
 def best_beta(rows: Sequence[BetaRow]) -> BetaRow:
@@ -101,7 +122,7 @@ def print_rows(rows: Sequence[BetaRow], title: str) -> None:
     """The table, the best row in bold."""
     best = max(_settled(rows), key=lambda row: row.psnr_y, default=None)
     table = Table(title=title, min_width=len(title))
-    for heading in ("beta", "PSNR", "gain", "gain over projection", "evals", "converged"):
+    for heading in ("beta", "PSNR", "gain", "gain over projection", "headroom", "evals", "converged"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
@@ -109,6 +130,7 @@ def print_rows(rows: Sequence[BetaRow], title: str) -> None:
             f"{row.psnr_y:.3f}",
             f"{row.gain:+.3f}",
             f"{row.gain_over_projection:+.3f}",
+            f"{row.headroom:.3f}",
             f"{row.evaluations:.1f}",
             f"{row.converged:.0%}",
             style="bold" if row is best else "",

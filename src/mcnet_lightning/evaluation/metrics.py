@@ -11,6 +11,7 @@ from torchmetrics import Metric
 from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.utilities import dim_zero_cat
 
+from mcnet_lightning.equilibrium import project_measurement_ball
 from mcnet_lightning.imaging.degradation import ProtocolName
 from mcnet_lightning.operators import MeasurementOperator
 
@@ -58,6 +59,23 @@ def lr_psnr(estimate: Tensor, measurement: Tensor, operator: MeasurementOperator
     """PSNR in dB of A x against b, per image (B,); infinite for a perfect match."""
     squared_error = (operator(estimate.double()) - measurement.double()).square().flatten(1).mean(dim=1)
     return -10 * torch.log10(squared_error)
+
+
+def headroom(
+    prior_image: Tensor, truth: Tensor, operator: MeasurementOperator, border: int, protocol: ProtocolName = "paper"
+) -> Tensor:
+    """-10 log10(1 - share of the error's energy that A sees), in dB per image (B,): PSNR of the image nearest to w that
+    has the true measurement A x_true, over that of w.
+
+    That is what a perfect b adds: its projection removes all of A^+ A (w - x_true), and nothing else. The error is the
+    one that the protocol counts, of w clipped to [0, 1] for `standard` and without the border; errors of the border
+    that are spread inwards can make it negative there, which it never is over the whole image (border = 0).
+    """
+    w, x = prior_image.double(), truth.double()
+    w = w.clamp(0, 1) if protocol == "standard" else w
+    perfect = project_measurement_ball(w, operator(x), operator)
+    gain = psnr(perfect, x, border, protocol) - psnr(w, x, border, protocol)
+    return gain.masked_fill(gain.isnan(), 0.0)  # of an image without error
 
 
 class ImageMeans(Metric):

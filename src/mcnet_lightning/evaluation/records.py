@@ -1,6 +1,8 @@
 """What a row of metrics.csv is. Imports no torch, so that reports and sweeps read runs at once."""
 
 import csv
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,9 +30,45 @@ class Record:
     evaluations: float | None = None
     residual: float | None = None
     seconds: float = 0.0
+    epsilon: float | None = None  # the l2 radius that this image had to keep; None for methods that promise none
+    headroom: float | None = None  # dB that a perfect b could add to the backbone's image at most; see `headroom`
 
 
 COLUMNS = [field.name for field in fields(Record)]
+ADDED = ("epsilon", "headroom")  # columns that runs of earlier versions lack
+UNBOUNDED = ("bicubic", "backbone")  # methods that promise no consistency
+ROUNDING = 1e-6  # root mean square of A x - b that float32 may leave
+
+
+def meets(consistency: float, epsilon: float, values: int) -> bool:
+    """Whether ||A x - b||_2 of so many values is within epsilon, but for the rounding of float32. NaN is not."""
+    return consistency <= epsilon + ROUNDING * math.sqrt(values)
+
+
+def stated_measurement(protocol: str) -> str:
+    """Against which b the consistency of such a protocol's records was measured, in words."""
+    if "-midpoint" in protocol:
+        return "b: the middle of each rounding interval of LR"
+    return f"b: LR as it is, {'not rounded' if '-float' in protocol else 'rounded to 8 bit'}"
+
+
+def gains(record: Record, means: Sequence[Record]) -> tuple[float | None, float | None]:
+    """PSNR of a mean over that of the raw backbone and over the projected one, on the same dataset; None without it."""
+    of = {row.method: row.psnr_y for row in means if row.dataset == record.dataset}
+    backbone, projected = (of.get(method) for method in ("backbone", "backbone+projection"))
+    return (
+        None if backbone is None else record.psnr_y - backbone,
+        None if projected is None else record.psnr_y - projected,
+    )
+
+
+def headroom_sentence(means: Sequence[Record]) -> str:
+    """How much a perfect b could add to the backbone, by dataset; empty where no record knows."""
+    known = {row.dataset: row.headroom for row in means if row.headroom is not None}
+    if not known:
+        return ""
+    figures = ", ".join(f"{value:.3f} dB on {dataset}" for dataset, value in known.items())
+    return f"Headroom, what a perfect b could add to the backbone at most: {figures}."
 
 
 def read_metrics(path: Path) -> list[Record]:
@@ -42,7 +80,7 @@ def read_metrics(path: Path) -> list[Record]:
         raise DataError(f"{path} cannot be read ({error}); remove the run or make it again") from None
     if not rows:
         raise DataError(f"{path} holds no row; remove the run or make it again")
-    missing = [name for name in COLUMNS if name not in rows[0]]
+    missing = [name for name in COLUMNS if name not in rows[0] and name not in ADDED]
     if missing:
         raise DataError(
             f"{path} has no column {missing[0]!r}, so no run of this package wrote it; take it out of runs="
@@ -56,7 +94,7 @@ def read_metrics(path: Path) -> list[Record]:
 def _record(row: dict[str, str]) -> Record:
     values: dict[str, Any] = {}
     for field in fields(Record):
-        text = row[field.name]
+        text = row.get(field.name, "") if field.name in ADDED else row[field.name]
         if field.type is str:
             values[field.name] = text
         elif field.type is int:

@@ -1,5 +1,6 @@
 """A ladder over whole test sets."""
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from rich.progress import track
 from torch import Tensor
 
 from mcnet_lightning.data import WholeImages
-from mcnet_lightning.evaluation.ladder import Ladder
+from mcnet_lightning.equilibrium import Outcome
+from mcnet_lightning.errors import ConvergenceError, MCNetError, WeightsError
+from mcnet_lightning.evaluation.failures import Failures, failure_of
+from mcnet_lightning.evaluation.ladder import Estimate, Ladder
 from mcnet_lightning.evaluation.records import Record
 from mcnet_lightning.evaluation.tables import print_ladder, with_means
 from mcnet_lightning.evaluation.traces import Trace, trace_rows, write_traces
@@ -19,25 +23,30 @@ REMEDIES = {"tvtv": "tvtv.max_steps", "pnp": "pnp.max_iterations or pnp.toleranc
 
 def evaluate_ladder(
     ladder: Ladder, images: WholeImages, pictures: Path | None = None, traces: Path | None = None
-) -> list[Record]:
-    """Measures every image by every method, prints the ladder and returns its records, means included.
+) -> tuple[list[Record], Failures]:
+    """Measures every image by every method and prints the ladder; its records, means included, and what failed.
 
     pictures: a folder for one PNG of every estimate, and of HR and LR. traces: a file for the residuals of every solve.
 
-    Images whose fixed point was not reached are named in a warning; their rows show the residual.
+    Images whose fixed point was not reached are named in a warning; their rows show the residual. An image that a
+    network or a method makes NaN or Inf of is named, and has no rows. Where epsilon is not met the row stays, the image
+    is named, and the failures say so; they are the caller's to raise, once everything is written.
+
+    Raises WeightsError or ConvergenceError if no image is left.
     """
-    records, residuals = [], list[Trace]()
+    records, residuals, failures = [], list[Trace](), Failures()
     for index in track(range(len(images)), description="measuring", transient=True):
         image = images[index]
-        for estimate in ladder.estimates(image):
-            records.append(ladder.measure(image, estimate))
-            if estimate.stats is not None and not bool(estimate.stats.converged.all()):
-                remedy = REMEDIES.get(estimate.method, "beta or solver.max_evaluations")
-                warnings.warn(
-                    f"{image['name']}: {estimate.method} has not converged, residual "
-                    f"{float(estimate.stats.residual[0]):.1e}; raise {remedy}",
-                    stacklevel=2,
-                )
+        try:
+            estimates = list(ladder.estimates(image))
+        except (WeightsError, ConvergenceError) as error:
+            failures.add(f"{image['dataset']}, {error}", type(error))
+            print(f"not measured: {image['dataset']}, {error}", file=sys.stderr)
+            continue
+        for estimate in estimates:
+            record = ladder.measure(image, estimate)
+            records.append(record)
+            _judge(image, estimate, record, failures)
             if estimate.stats is not None:
                 residuals += trace_rows(image["dataset"], image["name"], estimate)
             if pictures is not None:
@@ -45,11 +54,29 @@ def evaluate_ladder(
         if pictures is not None:
             _write_picture(pictures, image, "hr", image["truth"])
             _write_picture(pictures, image, "lr", image["measurement"])
+    if not records:
+        failures.raise_first()
+        raise MCNetError("there is no test image to measure; name some in data.test")
     if traces is not None:
         write_traces(traces, residuals)
     records = with_means(records)
     print_ladder(records, label=ladder.backbone.spec.label)
-    return records
+    return records, failures
+
+
+def _judge(image: dict[str, Any], estimate: Estimate, record: Record, failures: Failures) -> None:
+    """Says where epsilon is not met, which is a failure, and where the iteration has not converged, which is not."""
+    failure = failure_of(record, estimate.stats, image["measurement"][0].numel())
+    if failure is not None:
+        failures.add(*failure)
+        print(f"failed: {failure[0]}", file=sys.stderr)
+    elif estimate.stats is not None and int(estimate.stats.outcome[0]) == Outcome.MAX_EVALUATIONS:
+        remedy = REMEDIES.get(estimate.method, "beta or solver.max_evaluations")
+        warnings.warn(
+            f"{image['name']}: {estimate.method} has not converged, residual "
+            f"{float(estimate.stats.residual[0]):.1e}; raise {remedy}",
+            stacklevel=3,
+        )
 
 
 def _write_picture(folder: Path, image: dict[str, Any], kind: str, picture: Tensor) -> None:

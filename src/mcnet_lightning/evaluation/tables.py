@@ -8,13 +8,25 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.evaluation.records import COLUMNS, MEAN, Record
+from mcnet_lightning.evaluation.records import COLUMNS, MEAN, Record, gains, stated_measurement
 
-FIGURES = ("psnr_y", "ssim_y", "consistency", "lr_psnr", "evaluations", "residual", "seconds")
+FIGURES = (
+    "psnr_y",
+    "ssim_y",
+    "consistency",
+    "lr_psnr",
+    "evaluations",
+    "residual",
+    "seconds",
+    "epsilon",
+    "headroom",
+)
+WIDTH = 80
 
 
 def with_means(records: Sequence[Record]) -> list[Record]:
@@ -58,36 +70,44 @@ def print_ladder(records: Sequence[Record], console: Console | None = None, labe
     for dataset in dict.fromkeys(record.dataset for record in records):
         rows = [record for record in records if record.dataset == dataset]
         images = {record.image for record in rows if record.image != MEAN}
-        title = f"{dataset} ({len(images)} images)  x{scale}  {label or backbone}  protocol {protocol}  {operator}"
-        table = Table(title=title)
-        table.add_column("method", no_wrap=True)
-        for heading in ("PSNR", "gain", "SSIM", "||Ax-b||", "LR-PSNR", "evals", "residual", "s"):
-            table.add_column(heading, justify="right", no_wrap=True)
+        count = f"{len(images)} image{'s' * (len(images) != 1)}"
+        title = f"{dataset} ({count})  x{scale}  {label or backbone}  protocol {protocol}\n{operator}"
         means = {record.method: record for record in rows if record.image == MEAN}
+        table = Table(
+            title=title, caption=_caption(protocol, list(means.values())), box=SIMPLE_HEAD, pad_edge=False, padding=0
+        )
+        table.add_column("method", no_wrap=True)
+        for heading in ("PSNR", "gain", "over\nproj.", "SSIM", "||Ax-b||", "evals", "residual", "s"):
+            table.add_column(heading, justify="right", no_wrap=True)
         best = max(record.psnr_y for record in means.values())
         for method, record in means.items():
             worst = max((r.residual for r in rows if r.method == method and r.residual is not None), default=None)
-            table.add_row(
-                *_cells(record, means.get("backbone"), worst),
-                style="bold" if record.psnr_y == best else "",
-            )
+            cells = _cells(record, gains(record, list(means.values())), worst)
+            table.add_row(*cells, style="bold" if record.psnr_y == best else "")
         console.print(table)
 
 
+def _caption(protocol: str, means: Sequence[Record]) -> str:
+    lines = [f"gain: over the backbone; {stated_measurement(protocol)}"]
+    room = next((record.headroom for record in means if record.headroom is not None), None)
+    if room is not None:
+        lines.append(f"headroom, what a perfect b could add to the backbone at most: {room:.3f} dB")
+    return "\n".join(lines)
+
+
 def _console() -> Console:
-    """Standard output; wide enough for the whole table where it is a file or pipe."""
+    """Standard output; as wide as the table where it is a file or pipe."""
     console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return console if console.is_terminal else Console(width=WIDTH)
 
 
-def _cells(record: Record, backbone: Record | None, worst: float | None) -> list[str]:
+def _cells(record: Record, over: tuple[float | None, float | None], worst: float | None) -> list[str]:
     return [
         record.method,
         f"{record.psnr_y:.3f}",
-        "" if backbone is None else f"{record.psnr_y - backbone.psnr_y:+.3f}",
+        *("" if gain is None else f"{gain:+.3f}" for gain in over),
         f"{record.ssim_y:.4f}",
         f"{record.consistency:.2e}",
-        f"{record.lr_psnr:.1f}",
         "" if record.evaluations is None else f"{record.evaluations:.1f}",
         "" if worst is None else f"{worst:.0e}",
         f"{record.seconds:.2f}",

@@ -1,5 +1,7 @@
 """BT.601 luma in studio swing, the Y on which super-resolution is measured."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,8 @@ from mcnet_lightning.errors import DataError
 
 LUMA_WEIGHTS = (65.738 / 256, 129.057 / 256, 25.064 / 256)
 LUMA_OFFSET = 16 / 255
+LUMA_GAIN = sum(LUMA_WEIGHTS)  # of what all three channels share
+LUMA_SPREAD = math.hypot(*LUMA_WEIGHTS)  # of the standard deviation of what they do not share
 
 
 def rgb_to_luma(rgb: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from mcnet_lightning.reporting.tables import Table
 AXES = {
     "tolerance": "solver.tolerance",
     "epsilon": "epsilon",
+    "epsilon_rms": "epsilon_rms",
+    "epsilon_levels": "epsilon_levels",
     "beta": "beta",
     "noise": "perturbation.noise",
 }
@@ -37,7 +39,7 @@ def curves(runs: Iterable[Run], axis: str) -> list[Curve]:
     key = AXES[axis]
     groups: dict[tuple[Any, ...], Curve] = {}
     for run in runs:
-        value = run.settings.get(key)
+        value = run.l2_epsilon if axis == "epsilon" else run.settings.get(key)
         if value is None or (run.perturbed and axis != "noise") or _otherwise_perturbed(run):
             continue
         for record in run.means():

@@ -4,11 +4,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mcnet_lightning.evaluation.records import Record
+from mcnet_lightning.evaluation.records import Record, gains
 from mcnet_lightning.reporting.rows import row_label
 from mcnet_lightning.reporting.runs import Run
 
-SCATTER_AXES = ("log10 consistency", "PSNR", "SSIM", "gain, dB", "evaluations", "seconds", "epsilon")
+SCATTER_AXES = (
+    "log10 consistency",
+    "PSNR",
+    "SSIM",
+    "gain, dB",
+    "over projection, dB",
+    "evaluations",
+    "seconds",
+    "epsilon",
+)
 SETTINGS = ("scale", "epsilon", "beta", "tolerance")
 MOST_TICKS = 8
 CONSISTENT = 1e-8  # ||A x - b|| below this is rounding
@@ -19,8 +28,8 @@ def run_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     rows = []
     for run in runs:
         means = {(record.dataset, record.method): record for record in run.means()}
-        for (dataset, method), record in means.items():
-            rows.append(_row(run, method, record, means.get((dataset, "backbone"))))
+        for (_, method), record in means.items():
+            rows.append(_row(run, method, record, gains(record, list(means.values()))))
     return rows
 
 
@@ -33,7 +42,7 @@ def explore_html(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(parts)
 
 
-def _row(run: Run, method: str, record: Record, backbone: Record | None) -> dict[str, Any]:
+def _row(run: Run, method: str, record: Record, over: tuple[float | None, float | None]) -> dict[str, Any]:
     return {
         "run": run.name,
         "dataset": record.dataset,
@@ -41,11 +50,13 @@ def _row(run: Run, method: str, record: Record, backbone: Record | None) -> dict
         "method": method,
         "name": row_label(run, method),
         "protocol": record.protocol,
-        "epsilon": run.settings.get("epsilon"),
+        "epsilon": run.l2_epsilon if record.epsilon is None else record.epsilon,
         "beta": run.settings.get("beta"),
         "tolerance": run.settings.get("solver.tolerance"),
         "PSNR": record.psnr_y,
-        "gain, dB": None if backbone is None else record.psnr_y - backbone.psnr_y,
+        "gain, dB": over[0],
+        "over projection, dB": over[1],
+        "headroom, dB": record.headroom,
         "SSIM": record.ssim_y,
         "consistency": record.consistency,
         "log10 consistency": math.log10(max(record.consistency, CONSISTENT)),
@@ -69,6 +80,7 @@ def _parallel(rows: Sequence[dict[str, Any]]) -> Any:
         "evaluations",
         "SSIM",
         "gain, dB",
+        "over projection, dB",
         "PSNR",
     ):
         values = [0.0 if row[key] is None else row[key] for row in rows]

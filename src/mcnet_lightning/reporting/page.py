@@ -27,6 +27,8 @@ RUN_COLUMNS = {
     "tolerance": "g",
     "PSNR": ".3f",
     "gain, dB": "+.3f",
+    "over projection, dB": "+.3f",
+    "headroom, dB": ".3f",
     "SSIM": ".4f",
     "consistency": ".2e",
     "evaluations": ".1f",
@@ -83,7 +85,7 @@ class Page:
 
 def _columns(rows: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
     """The columns in which something differs, and in words the settings that all rows share."""
-    columns = [name for name in RUN_COLUMNS if any(row[name] is not None for row in rows)]
+    columns = [name for name in RUN_COLUMNS if any(row.get(name) is not None for row in rows)]
     shared = [name for name in columns if name in SETTINGS and len({row[name] for row in rows}) == 1]
     words = ", ".join(f"{name} {rows[0][name]:{RUN_COLUMNS[name]}}" for name in shared)
     return [name for name in columns if name not in shared], words

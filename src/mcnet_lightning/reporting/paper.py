@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from mcnet_lightning.evaluation.records import Record
+from mcnet_lightning.evaluation.records import UNBOUNDED, Record, stated_measurement
 from mcnet_lightning.reporting.rows import Column, Row, identity
 from mcnet_lightning.reporting.statistics import paired_gain
 from mcnet_lightning.reporting.tables import Table
@@ -47,11 +47,11 @@ def consistency_table(rows: Sequence[Row]) -> Table:
             record, images = row.mean(column), row.images(column)
             if record is None:
                 continue
-            epsilon = float(row.cells[column].settings.get("epsilon") or 0.0)
             figures = [image.consistency for image in images.values()]
+            radii = [row.cells[column].radius(image) for image in images.values()]
             said = published(row, column, "consistency")
-            bounded = epsilon > 0 and row.method not in ("bicubic", "backbone")
-            inside = sum(figure <= epsilon * (1 + 1e-5) for figure in figures)
+            bounded = max(radii, default=0.0) > 0 and row.method not in UNBOUNDED
+            inside = sum(figure <= radius * (1 + 1e-5) for figure, radius in zip(figures, radii, strict=True))
             table.rows.append(
                 [
                     column[0],
@@ -60,7 +60,7 @@ def consistency_table(rows: Sequence[Row]) -> Table:
                     f"{record.consistency:.2e}",
                     f"{max(figures):.2e}",
                     f"{float(said):.2e}" if said else "",
-                    f"{epsilon:g}" if row.method not in ("bicubic", "backbone") else "",
+                    "" if row.method in UNBOUNDED else row.cells[column].epsilon_label,
                     f"{inside} of {len(figures)}" if bounded else "",
                 ]
             )
@@ -83,7 +83,9 @@ def quality_table(rows: Sequence[Row]) -> Table:
 
 
 def gain_table(rows: Sequence[Row], seed: int = 0) -> Table:
-    """What MCNet, TV-TV and PnP gain over the backbone and over the projected backbone, image by image."""
+    """What MCNet, TV-TV and PnP gain over the backbone and over the projected backbone, image by image; beside it the
+    headroom, what a perfect b could add to the backbone at most.
+    """
     headings = [
         "dataset",
         "scale",
@@ -91,6 +93,7 @@ def gain_table(rows: Sequence[Row], seed: int = 0) -> Table:
         "images",
         "gain over backbone, dB",
         "over backbone + projection, dB",
+        "headroom, dB",
         "evaluations, mean",
         "most",
         "largest residual",
@@ -122,6 +125,7 @@ def _gain_cells(rows: Sequence[Row], row: Row, column: Column, seed: int) -> lis
         for method in ("backbone", "backbone+projection")
     ]
     evaluations = [image.evaluations for image in images.values() if image.evaluations is not None]
+    rooms = [image.headroom for image in images.values() if image.headroom is not None]
     residuals = [image.residual for image in images.values() if image.residual is not None]
     return [
         column[0],
@@ -129,6 +133,7 @@ def _gain_cells(rows: Sequence[Row], row: Row, column: Column, seed: int) -> lis
         row.label,
         str(len(images)),
         *("" if gain is None else str(gain) for gain in gains),
+        f"{sum(rooms) / len(rooms):.3f}" if rooms else "",
         f"{sum(evaluations) / len(evaluations):.1f}" if evaluations else "",
         f"{max(evaluations):.0f}" if evaluations else "",
         f"{max(residuals):.1e}" if residuals else "",
@@ -151,4 +156,5 @@ def _kind(rows: Sequence[Row]) -> str:
     records = [record for row in rows for column in row.cells if (record := row.mean(column)) is not None]
     protocols = sorted({record.protocol for record in records})
     operators = sorted({record.operator for record in records})
-    return f"protocol {', '.join(protocols)}, operator {', '.join(operators)}"
+    measurements = "; ".join(dict.fromkeys(stated_measurement(protocol) for protocol in protocols))
+    return f"protocol {', '.join(protocols)}, operator {', '.join(operators)}; {measurements}"

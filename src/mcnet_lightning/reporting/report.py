@@ -16,6 +16,8 @@ from mcnet_lightning.reporting.tables import FORMS, Table
 CAPTIONS = {
     "tolerance": "Tolerance curve: PSNR against the solver's tolerance.",
     "epsilon": "Trade-off: PSNR against consistency, for several epsilon.",
+    "epsilon_rms": "The same for epsilon as a root mean square per measured value.",
+    "epsilon_levels": "The same in grey levels of 255.",
     "beta": "PSNR against beta, the weight of ||x - w||^2.",
     "noise": "PSNR against the noise on LR, in grey levels.",
 }

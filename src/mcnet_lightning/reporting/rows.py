@@ -11,14 +11,15 @@ from mcnet_lightning.evaluation.records import Record
 from mcnet_lightning.reporting.runs import Run
 
 # the settings that a method's result depends on, beside problem and images: by group or key
+EPSILON = ("epsilon", "epsilon_rms", "epsilon_levels")
 INFLUENCES = {
     "bicubic": (),
-    "bicubic+projection": ("epsilon",),
+    "bicubic+projection": EPSILON,
     "backbone": ("backbone",),
-    "backbone+projection": ("backbone", "epsilon"),
-    "tvtv": ("backbone", "epsilon", "tvtv"),
-    "pnp": ("epsilon", "pnp"),
-    "mcnet": ("backbone", "epsilon", "beta", "layer", "solver"),
+    "backbone+projection": ("backbone", *EPSILON),
+    "tvtv": ("backbone", *EPSILON, "tvtv"),
+    "pnp": (*EPSILON, "pnp"),
+    "mcnet": ("backbone", *EPSILON, "beta", "layer", "solver"),
 }
 OF_TRAINING = ("denoiser", "optimiser", "trainer", "data", "seed")
 NEVER = ("data.root", "data.test", "data.hr", "data.lr", "data.cache_dir", "data.num_workers", "trainer.devices")
@@ -68,7 +69,7 @@ def identity(run: Run, method: str, without: Sequence[str] = ()) -> Identity:
     chosen = {
         key: SCALE.sub("x", value) if isinstance(value, str) else value
         for key, value in run.settings.items()
-        if key.split(".")[0] in groups and key not in (*NEVER, *without)
+        if key.split(".")[0] in groups and key not in (*NEVER, *without) and not (value is None and key in EPSILON)
     }
     return tuple(sorted(chosen.items()))
 

@@ -35,6 +35,27 @@ class Run:
         return any(self.settings.get(f"perturbation.{key}") for key in ("noise", "jpeg", "operator"))
 
     @property
+    def epsilon_label(self) -> str:
+        """What was asked for: the l2 radius as a number, or with its unit."""
+        for unit in ("rms", "levels"):
+            if (value := self.settings.get(f"epsilon_{unit}")) is not None:
+                return f"{value:g} {unit}"
+        epsilon = self.settings.get("epsilon") or 0.0
+        return epsilon if isinstance(epsilon, str) else f"{epsilon:g}"
+
+    @property
+    def l2_epsilon(self) -> float | None:
+        """The epsilon of every image where it is an l2 radius; None in any other unit."""
+        try:
+            return float(self.epsilon_label)
+        except ValueError:
+            return None
+
+    def radius(self, record: Record) -> float:
+        """The l2 radius that an image had to keep: its own, or, in runs of earlier versions, that of all."""
+        return (self.l2_epsilon or 0.0) if record.epsilon is None else record.epsilon
+
+    @property
     def finished(self) -> float:
         """When metrics.csv was written."""
         return (self.folder / METRICS).stat().st_mtime

@@ -14,10 +14,14 @@ from torch import Tensor
 
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.backbones.tiling import Tiling
+from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import DataError, WeightsError
 from mcnet_lightning.layer_weights import load_layer
 from mcnet_lightning.operators import BicubicDownsample, MeasurementOperator
+from mcnet_lightning.restoration.agreement import agreement
+from mcnet_lightning.restoration.batch import describe_stats
+from mcnet_lightning.restoration.failures import describe_reached, raise_if_unmet
 from mcnet_lightning.restoration.pictures import Picture
 from mcnet_lightning.restoration.restorer import Restorer
 from mcnet_lightning.restoration.rounding import round_consistently, rounding_goal
@@ -34,19 +38,22 @@ def load_restorer(
     backbone_weights: str = "bundled",
     layer: str | Path = AUTO,
     operator: MeasurementOperator | None = None,
-    epsilon: float = 0.0,
+    epsilon: float | Epsilon = 0.0,
     tiling: Tiling | None = None,
     device: torch.device | str = "cpu",
+    dequantise: str = "none",
 ) -> Restorer:
     """Backbone, layer and operator, ready for many pictures.
 
     layer: "auto" (the bundled one, or none where none is bundled), "bundled", "none", or a path.
     operator: what made the LR; torch's and PIL's bicubic by default.
+    epsilon: the l2 radius of each channel, or an `Epsilon` in another unit.
+    dequantise: "midpoint" for images whose values were rounded down: they are then agreed with half a level above.
     Raises ConfigError or WeightsError, in one sentence, for what does not exist or does not fit.
     """
     network = load_backbone(backbone, scale, backbone_weights)
     chosen = load_restoration_layer(layer, backbone, scale)
-    return Restorer(network, chosen, operator or BicubicDownsample(scale), epsilon, tiling, device)
+    return Restorer(network, chosen, operator or BicubicDownsample(scale), epsilon, tiling, device, dequantise)
 
 
 def load_restoration_layer(weights: str | Path, backbone: str, scale: int) -> EquilibriumLayer | None:
@@ -75,12 +82,19 @@ def restore_image(image: ImageLike, restorer: Restorer) -> ImageLike:
 
     Raises:
         DataError: if the object is no such image.
+        WeightsError: if the backbone makes NaN or Inf of it.
+        ConvergenceError: if the layer does.
+        CertificateError: if no picture within epsilon of the measurement was found.
     """
     picture, peak = _picture_of(image)
-    restored = restorer(picture).picture
-    samples, given = _joined(restored), _joined(picture)
+    restored = restorer(picture)
+    found = agreement(restored.picture, restored.target, restorer.operator)
+    reached = describe_reached(found, restored.epsilon)
+    about = {"file": "the result", "epsilon": restored.epsilon, "solver": describe_stats(restored.stats)}
+    raise_if_unmet([{**about, "reached": reached}])
+    samples, given = _joined(restored.picture), _joined(restored.target)
     if peak is not None:
-        goal = rounding_goal(samples, given, restorer.operator, restorer.epsilon, peak)
+        goal = rounding_goal(samples, given, restorer.operator, restored.epsilon, peak)
         samples = round_consistently(samples, goal, restorer.operator, peak)
     if isinstance(image, Tensor):
         return samples.to(image.device, image.dtype)
@@ -111,7 +125,8 @@ def _picture_of(image: np.ndarray | Image.Image | Tensor) -> tuple[Picture, int 
     if not bool(torch.isfinite(values).all()):
         raise DataError("the image holds NaN or Inf; repair it first")
     colours = len(values) - (len(values) % 2 == 0)
-    return Picture(values[:colours], values[colours:] if len(values) > colours else None), peak
+    depth = 32 if peak is None else peak.bit_length()
+    return Picture(values[:colours], values[colours:] if len(values) > colours else None, depth), peak
 
 
 def _joined(picture: Picture) -> Tensor:

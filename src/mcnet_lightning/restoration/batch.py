@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import Outcome, SolveStats
 from mcnet_lightning.errors import ConfigError, MCNetError
 from mcnet_lightning.imaging import find_picture
 from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.certificate import file_digest, save_certified
 from mcnet_lightning.restoration.diagnosis import operator_warning
+from mcnet_lightning.restoration.failures import describe_reached, failure_of
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
 from mcnet_lightning.restoration.restorer import Restored, Restorer, make_consistent
 from mcnet_lightning.restoration.runs import Job, Report, pictures_of, prepare_output, run_jobs, targets_of
+from mcnet_lightning.restoration.target import radius_of, stated_target
 from mcnet_lightning.restoration.writing import SUFFIX, Format
 
 
@@ -38,13 +42,14 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
     """Restores a picture or every picture of a folder. `record` says which backbone and layer; it is certified, too."""
     sources = pictures_of(source)
     jobs = [Job(*pair) for pair in zip(sources, _targets(sources, saving), strict=True)]
-    settings = {"mode": "restore", "operator": restorer.operator.name, "epsilon": restorer.epsilon, **record}
+    settings = {"mode": "restore", "operator": restorer.operator.name, "epsilon": restorer.epsilon.stated, **record}
+    settings |= _stated_rounding(restorer.dequantise)
 
     def make(job: Job, key: str) -> dict[str, Any]:
         measurement = read_picture(job.source, saving.max_megapixels / restorer.backbone.spec.scale**2)
         restored, about = restore_measurement(measurement, restorer, record)
         _print_warning(job, about["warning"])
-        return _save(job, key, restored.picture, measurement, restorer.operator, restorer.epsilon, saving, about)
+        return _save(job, key, restored.picture, restored.target, restorer.operator, restored.epsilon, saving, about)
 
     return _run(jobs, settings, make, saving, "restoring")
 
@@ -56,12 +61,25 @@ def restore_measurement(
     restored = restorer(measurement)
     warning = None
     if restorer.backbone.spec.name != "bicubic":  # interpolation is no yardstick
-        warning = operator_warning(restored.prior, measurement, restorer.operator, restorer.epsilon)
-    return restored, {**record, "solver": describe_stats(restored.stats), "warning": warning}
+        warning = operator_warning(restored.prior, measurement, restorer.operator, restored.epsilon)
+    return restored, {
+        **record,
+        **_stated_rounding(restorer.dequantise),
+        "solver": describe_stats(restored.stats),
+        "warning": warning,
+    }
 
 
-def fix_pictures(source: Path, lr: Path, operator: MeasurementOperator, epsilon: float, saving: Saving) -> Report:
+def fix_pictures(
+    source: Path,
+    lr: Path,
+    operator: MeasurementOperator,
+    epsilon: float | Epsilon,
+    saving: Saving,
+    dequantise: str = "none",
+) -> Report:
     """The nearest consistent picture to each of `source`, with the LR of the same name in `lr` (or `lr` itself)."""
+    epsilon = Epsilon.of(epsilon)
     sources, measured = pictures_of(source), pictures_of(lr)
     scale = getattr(operator, "scale", 1)
     jobs, unpaired = [], []
@@ -77,13 +95,15 @@ def fix_pictures(source: Path, lr: Path, operator: MeasurementOperator, epsilon:
         assert job.measurement is not None
         picture = read_picture(job.source, saving.max_megapixels)
         measurement = read_picture(job.measurement, saving.max_megapixels)
-        consistent = make_consistent(picture, measurement, operator, epsilon)
-        warning = operator_warning(picture, measurement, operator, epsilon)
+        target, radius = stated_target(measurement, dequantise), radius_of(epsilon, measurement, operator)
+        consistent = make_consistent(picture, target, operator, radius)
+        warning = operator_warning(picture, measurement, operator, radius)
         _print_warning(job, warning)
         about = {"method": "projection", "picture": _file(job.source), "warning": warning}
-        return _save(job, key, consistent, measurement, operator, epsilon, saving, about)
+        about |= _stated_rounding(dequantise)
+        return _save(job, key, consistent, target, operator, radius, saving, about)
 
-    settings = {"mode": "fix", "operator": operator.name, "epsilon": epsilon}
+    settings = {"mode": "fix", "operator": operator.name, "epsilon": epsilon.stated, **_stated_rounding(dequantise)}
     report = _run(jobs, settings, make, saving, "projecting")
     report.failed += unpaired
     return report
@@ -100,7 +120,10 @@ def describe_stats(stats: SolveStats | None) -> dict[str, Any] | None:
         return None
     outcome = Outcome(int(stats.outcome[0]))
     residual = float(stats.residual[0])
-    return {"outcome": outcome.name.lower(), "evaluations": int(stats.evaluations[0]), "residual": residual}
+    found = {"outcome": outcome.name.lower(), "evaluations": int(stats.evaluations[0]), "residual": residual}
+    if outcome == Outcome.INCONSISTENT:
+        found["attainable"] = float(stats.attainable[0])
+    return found
 
 
 def _run(
@@ -137,7 +160,8 @@ def _save(
     saving: Saving,
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
-    return save_certified(
+    reached = describe_reached(agreement(picture, measurement, operator), epsilon)
+    certificate = save_certified(
         job.target,
         picture,
         measurement,
@@ -145,8 +169,21 @@ def _save(
         format=saving.format,
         consistent_rounding=saving.rounding == "consistent",
         epsilon=epsilon,
-        record={**describe_measurement(job.measurement or job.source, measurement), **about, "request": key},
+        record={
+            **describe_measurement(job.measurement or job.source, measurement),
+            **about,
+            "reached": reached,
+            "request": key,
+        },
     )
+    if sentence := failure_of(certificate):
+        print(f"failed: {job.source.name}: {sentence}", file=sys.stderr)
+    return certificate
+
+
+def _stated_rounding(dequantise: str) -> dict[str, Any]:
+    """Named only where it is not the measurement as it is, so that earlier results stay what was asked for."""
+    return {} if dequantise == "none" else {"dequantise": dequantise}
 
 
 def _file(path: Path) -> dict[str, Any]:

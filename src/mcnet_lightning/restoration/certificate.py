@@ -10,11 +10,13 @@ from typing import Any
 
 from torch import Tensor
 
+from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import BESIDE_COLOUR, Agreement, agreement, operator_digest
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
 from mcnet_lightning.restoration.rounding import keeps_measurement, round_consistently, rounding_goal
+from mcnet_lightning.restoration.target import radius_of, stated_target
 from mcnet_lightning.restoration.writing import DEPTH, Format, encode, staged, write_file
 
 CLOSE = 1e-9  # relative: two computations of one figure on different machines
@@ -97,12 +99,15 @@ def certify(
     image: Path,
     measurement: Path,
     operator: MeasurementOperator,
-    epsilon: float,
+    epsilon: float | Epsilon,
     max_megapixels: float = MAX_MEGAPIXELS,
+    dequantise: str = "none",
 ) -> dict[str, Any]:
     """What the certificate of `image` should say, from the two files alone. Raises DataError where they do not fit."""
-    found = agreement(read_picture(image, max_megapixels), read_picture(measurement, max_megapixels), operator)
-    return {"file": image.name, "sha256": file_digest(image), **describe(found, operator, epsilon)}
+    given = read_picture(measurement, max_megapixels)
+    found = agreement(read_picture(image, max_megapixels), stated_target(given, dequantise), operator)
+    radius = radius_of(Epsilon.of(epsilon), given, operator)
+    return {"file": image.name, "sha256": file_digest(image), **describe(found, operator, radius)}
 
 
 def differences(stated: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

@@ -13,21 +13,26 @@ from torch import Tensor
 
 from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.backbones.tiling import Tiling, tiled_picture
+from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer, SolveStats, project_measurement_ball
-from mcnet_lightning.errors import ConfigError, DataError
-from mcnet_lightning.imaging.colour import LUMA_OFFSET, LUMA_WEIGHTS, rgb_to_luma
+from mcnet_lightning.errors import ConfigError, ConvergenceError, DataError
+from mcnet_lightning.imaging.colour import LUMA_GAIN, LUMA_OFFSET, rgb_to_luma
 from mcnet_lightning.operators import KernelDownsample, MeasurementOperator, upsample_bicubic
 from mcnet_lightning.restoration.pictures import MAX_SIDE, Picture
-
-GRAY_GAIN = sum(LUMA_WEIGHTS)  # of Y, when all three channels change alike
+from mcnet_lightning.restoration.target import check_dequantise, luma_radius_of, radius_of, stated_target
 
 
 @dataclass(frozen=True)
 class Restored:
-    """The consistent picture, what the backbone alone had made (not consistent), and the stats of the layer if any."""
+    """The consistent picture, what the backbone alone had made (not consistent), and the stats of the layer if any.
+
+    target: b, what it has to agree with. epsilon: the l2 radius of each channel.
+    """
 
     picture: Picture
     prior: Picture
+    target: Picture
+    epsilon: float
     stats: SolveStats | None = None
 
 
@@ -39,9 +44,10 @@ class Restorer:
         backbone: FrozenBackbone,
         layer: EquilibriumLayer | None,
         operator: MeasurementOperator,
-        epsilon: float = 0.0,
+        epsilon: float | Epsilon = 0.0,
         tiling: Tiling | None = None,
         device: torch.device | str = "cpu",
+        dequantise: str = "none",
     ) -> None:
         scale = getattr(operator, "scale", 1)
         if scale != backbone.spec.scale:
@@ -54,14 +60,21 @@ class Restorer:
         self.device = torch.device(device)
         self.backbone = backbone.to(self.device)
         self.layer = None if layer is None else layer.to(self.device).eval()
-        self.operator, self.epsilon, self.tiling = operator, epsilon, tiling or Tiling()
+        self.operator, self.epsilon, self.tiling = operator, Epsilon.of(epsilon), tiling or Tiling()
+        check_dequantise(dequantise)
+        self.dequantise = dequantise
 
     @torch.no_grad()
     def __call__(self, measurement: Picture) -> Restored:
-        """Restores a picture of size (h, w) to (s h, s w). Raises DataError if the result would be too large."""
+        """Restores a picture of size (h, w) to (s h, s w); the network sees the measurement as it is.
+
+        Raises DataError if the result would be too large, WeightsError if the backbone makes NaN of it,
+        ConvergenceError if the layer does.
+        """
         height, width = self.operator.image_size(measurement.size)
         if max(height, width) > MAX_SIDE:
             raise DataError(f"the result would have {width} x {height} pixels; no side can be above {MAX_SIDE}")
+        target = stated_target(measurement, self.dequantise)
         prior = self._prior(measurement)
         if self.layer is None:
             estimate, stats = prior, None
@@ -69,15 +82,17 @@ class Restorer:
             y = luma(prior)
             result = self.layer(
                 y[None].to(self.device, torch.float32),
-                luma(measurement.colour)[None].to(self.device, torch.float32),
+                luma(target.colour)[None].to(self.device, torch.float32),
                 self.operator,
-                self.epsilon,
+                luma_radius_of(self.epsilon, measurement, self.operator),
             )
+            result.stats.raise_if_not_finite()
             estimate, stats = with_luma(prior, result.estimate[0].cpu().double()), result.stats
         alpha = None if measurement.alpha is None else enlarged(measurement.alpha, self.operator)
         prior_picture = replace(measurement, colour=prior, alpha=alpha)
-        picture = make_consistent(replace(prior_picture, colour=estimate), measurement, self.operator, self.epsilon)
-        return Restored(picture, prior_picture, stats)
+        radius = radius_of(self.epsilon, measurement, self.operator)
+        picture = make_consistent(replace(prior_picture, colour=estimate), target, self.operator, radius)
+        return Restored(picture, prior_picture, target, radius, stats)
 
     def _prior(self, measurement: Picture) -> Tensor:
         """The backbone's picture with as many channels as the measurement, (C, H, W) float64."""
@@ -95,7 +110,7 @@ class Restorer:
 def make_consistent(picture: Picture, measurement: Picture, operator: MeasurementOperator, epsilon: float) -> Picture:
     """The nearest picture with ||A x_c - b_c||_2 <= epsilon in every channel c, alpha included; float64.
 
-    Raises DataError if the sizes do not belong together.
+    Raises DataError if the sizes do not belong together, ConvergenceError if the result is not finite.
     """
     check_pair(picture, measurement, operator)
     channels = max(len(picture.colour), len(measurement.colour))
@@ -104,6 +119,8 @@ def make_consistent(picture: Picture, measurement: Picture, operator: Measuremen
     if measurement.alpha is not None:
         start = enlarged(measurement.alpha, operator) if alpha is None else alpha
         alpha = _project(start, measurement.alpha, operator, epsilon)
+    if not bool(torch.isfinite(colour).all()):
+        raise ConvergenceError("the projected picture holds NaN or Inf; check the picture and the operator")
     return replace(picture, colour=colour, alpha=alpha)
 
 
@@ -139,9 +156,9 @@ def enlarged(image: Tensor, operator: MeasurementOperator) -> Tensor:
 
 def luma(colour: Tensor) -> Tensor:
     """Y of gray or RGB, (C, H, W) -> (1, H, W); gray counts as three equal channels."""
-    return rgb_to_luma(colour) if len(colour) == 3 else GRAY_GAIN * colour + LUMA_OFFSET
+    return rgb_to_luma(colour) if len(colour) == 3 else LUMA_GAIN * colour + LUMA_OFFSET
 
 
 def with_luma(colour: Tensor, y: Tensor) -> Tensor:
     """The image with that Y and the same differences between its channels."""
-    return colour + (y - luma(colour)) / GRAY_GAIN
+    return colour + (y - luma(colour)) / LUMA_GAIN

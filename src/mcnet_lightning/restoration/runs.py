@@ -34,16 +34,21 @@ class Job:
 
 @dataclass
 class Report:
-    """certificates of what was made; names of what had been made before; (file, sentence) of what was not."""
+    """certificates of what was made; names of what had been made before; (file, sentence) of what was not, and the
+    kinds of error that these are.
+    """
 
     made: list[dict[str, Any]] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
     failed: list[tuple[Path, str]] = field(default_factory=list)
+    kinds: list[type[MCNetError]] = field(default_factory=list)
 
     def raise_if_failed(self) -> None:
         if self.failed:
             total = len(self.made) + len(self.kept) + len(self.failed)
-            raise DataError(f"{len(self.failed)} of {total} pictures were not made; the lines above say why")
+            kinds: list[type[MCNetError]] = [DataError, *self.kinds]
+            kind = max(kinds, key=lambda kind: kind.exit_code)
+            raise kind(f"{len(self.failed)} of {total} pictures were not made; the lines above say why")
 
 
 def pictures_of(source: Path) -> list[Path]:
@@ -108,6 +113,7 @@ def run_jobs(
         except (MCNetError, OSError, MemoryError) as error:
             text = "not enough memory" if isinstance(error, MemoryError) else " ".join(str(error).split())
             report.failed.append((job.source, text))
+            report.kinds += [type(error)] if isinstance(error, MCNetError) else []
             print(f"not done: {job.source.name}: {text}", file=sys.stderr)
     return report
 

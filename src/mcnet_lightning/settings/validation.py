@@ -48,7 +48,7 @@ def keys_of(cfg: DictConfig, prefix: str = "") -> Iterator[Key]:
 def describe(field: Field[Any]) -> str:
     """What a key accepts, in words: 'a number, at least 0', 'one of 2, 3, 4'."""
     limits = field.metadata
-    words = _type_in_words(field.type)
+    words = "a number" if "words" in limits and "path" not in limits else _type_in_words(field.type)
     if "choices" in limits:
         options = ", ".join(map(str, limits["choices"]))
         null = " or null" if type(None) in get_args(field.type) else ""
@@ -57,7 +57,7 @@ def describe(field: Field[Any]) -> str:
         words += f", {'above' if _excludes_minimum(limits) else 'at least'} {limits['minimum']:g}"
     if "maximum" in limits:
         words += f", at most {limits['maximum']:g}"
-    return words
+    return words + "".join(f", or {word}" for word in limits.get("words", ()) if "path" not in limits)
 
 
 def refusal(path: str, field: Field[Any], value: Any) -> str:
@@ -93,9 +93,20 @@ def validate(cfg: DictConfig) -> None:
     if scale and patch and patch % scale:
         nearest = max(scale, round(patch / scale) * scale)
         raise ConfigError(f"data.patch_size={patch} is not a multiple of scale={scale}; take data.patch_size={nearest}")
+    _refuse_two_epsilons(cfg)
     levels = OmegaConf.select(cfg, "noise_level")
     if levels is not None and not (len(levels) == 2 and levels[0] <= levels[1]):
         raise ConfigError(f"noise_level={shown_value(levels)}: give the two ends of a range, as in [0.0125,0.025]")
+
+
+def _refuse_two_epsilons(cfg: DictConfig) -> None:
+    """Raises ConfigError where two keys say how far b - A x may be from 0; epsilon=0 says nothing."""
+    values = {name: OmegaConf.select(cfg, name) for name in ("epsilon", "epsilon_rms", "epsilon_levels")}
+    given = [name for name, value in values.items() if value is not None and (value != 0 or name != "epsilon")]
+    if len(given) > 1:
+        words = " and ".join(f"{name}={shown_value(values[name])}" for name in given)
+        off = " or ".join(f"{name}={'0' if name == 'epsilon' else 'null'}" for name in given)
+        raise ConfigError(f"{words} are two answers to one question; take one of them back ({off})")
 
 
 def check_complete(cfg: DictConfig, groups: dict[str, str | None]) -> None:
@@ -137,6 +148,8 @@ def _excludes_minimum(limits: Any) -> bool:
 def _within(value: Any, limits: Any) -> bool:
     if "choices" in limits:
         return value in limits["choices"]
+    if isinstance(value, str) and "words" in limits and "path" not in limits:
+        return value in limits["words"]
     if isinstance(value, float) and not math.isfinite(value):
         return False
     if isinstance(value, int | float) and "minimum" in limits:

@@ -14,9 +14,11 @@ from mcnet_lightning.sweeps.plan import Job, outcome
 from mcnet_lightning.sweeps.record import read_record
 
 FILE = "sweep.csv"
-FIGURES = ("dataset", "method", "psnr_y", "gain", "consistency", "evaluations")
+KEPT = ("dataset", "method", "psnr_y", "consistency", "evaluations")  # as metrics.csv has them
+FIGURES = (*KEPT[:3], "gain", "gain_over_projection", "headroom", *KEPT[3:])
 STYLES = {"complete": "green", "failed": "red", "killed": "yellow", "running": "cyan"}
-MEAN, BACKBONE, OURS = "mean", "backbone", "mcnet"
+MEAN, OURS = "mean", "mcnet"
+BASELINES = {"gain": "backbone", "gain_over_projection": "backbone+projection"}
 
 
 def report(jobs: Sequence[Job], sweep_dir: Path, console: Console | None = None) -> None:
@@ -30,7 +32,7 @@ def report(jobs: Sequence[Job], sweep_dir: Path, console: Console | None = None)
     table = Table(title=f"{sweep_dir}: {len(rows)} job{'s' * (len(rows) > 1)}, {summary}{dataset}")
     for heading in [*swept, "state"]:
         table.add_column(heading, no_wrap=True)
-    for heading in ("PSNR", "gain", "||Ax-b||", "evals", "s"):
+    for heading in ("PSNR", "gain", "over proj.", "headroom", "||Ax-b||", "evals", "s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for job, row in zip(jobs, rows, strict=True):
         state = row["state"]
@@ -51,7 +53,9 @@ def _row(job: Job) -> dict[str, Any]:
 
 
 def _figures(path: Path) -> dict[str, Any]:
-    """Means of the layer (else of the last method) over the first test set; `gain` over the backbone alone."""
+    """Means of the layer (else of the last method) over the first test set; `gain` over the backbone alone, and over
+    the projected one; `headroom`, what a perfect b could add to the backbone, is missing in earlier runs.
+    """
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
@@ -61,14 +65,23 @@ def _figures(path: Path) -> dict[str, Any]:
         return {}
     by_method = {row["method"]: row for row in means}
     chosen = by_method.get(OURS, means[-1])
-    figures: dict[str, Any] = {name: chosen[name] for name in FIGURES if name != "gain"}
-    if BACKBONE in by_method:
-        figures["gain"] = f"{float(chosen['psnr_y']) - float(by_method[BACKBONE]['psnr_y']):.9g}"
+    figures: dict[str, Any] = {name: chosen[name] for name in KEPT} | {"headroom": chosen.get("headroom")}
+    for name, baseline in BASELINES.items():
+        if baseline in by_method:
+            figures[name] = f"{float(chosen['psnr_y']) - float(by_method[baseline]['psnr_y']):.9g}"
     return figures
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    formats = {"psnr_y": ".3f", "gain": "+.3f", "consistency": ".2e", "evaluations": ".1f", "seconds": ".1f"}
+    formats = {
+        "psnr_y": ".3f",
+        "gain": "+.3f",
+        "gain_over_projection": "+.3f",
+        "headroom": ".3f",
+        "consistency": ".2e",
+        "evaluations": ".1f",
+        "seconds": ".1f",
+    }
     return ["" if row[name] in (None, "") else f"{float(row[name]):{form}}" for name, form in formats.items()]
 
 

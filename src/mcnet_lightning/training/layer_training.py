@@ -1,5 +1,7 @@
 """End-to-end training of the equilibrium layer: loss, logging, optimisers; the mathematics lives in the model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -7,22 +9,37 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.config.training import Optimiser
+from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import local_jacobian, project_measurement_ball
 from mcnet_lightning.equilibrium.stats import SolveStats
-from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, psnr
+from mcnet_lightning.errors import ConvergenceError
+from mcnet_lightning.evaluation.failures import UNMET
+from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, headroom, psnr
+from mcnet_lightning.evaluation.records import meets
 from mcnet_lightning.imaging.degradation import ProtocolName
 from mcnet_lightning.mcnet import MCNet
 from mcnet_lightning.training.optimisation import adam_with_warmup, finite, training_loss
 
-VALIDATION_FIGURES = ("psnr", "gain", "gain_over_projection", "consistency", "evaluations", "residual", "not_converged")
+VALIDATION_FIGURES = (
+    "psnr",
+    "gain",
+    "gain_over_projection",
+    "headroom",
+    "consistency",
+    "not_met",
+    "evaluations",
+    "residual",
+    "not_converged",
+)
 JACOBIAN_CROP = 48  # the local estimates need tapes and products: a crop of the first validation image will do
 JACOBIAN_STEPS = 10
 
 
 class LayerTraining(pl.LightningModule):
-    """Logs of training: train/loss, psnr, gain and gain_over_projection (dB), consistency, forward and backward
-    evaluations, residuals and not_converged counts, beta. Of validation: the means of VALIDATION_FIGURES over images,
-    val/jacobian_norm and val/spectral_radius (estimates from below) and val/denoiser_lipschitz_bound.
+    """Logs of training: train/loss, psnr, gain and gain_over_projection (dB), consistency, not_met (patches farther
+    than epsilon from b), forward and backward evaluations, residuals and not_converged counts, beta. Of validation: the
+    means of VALIDATION_FIGURES over images, val/jacobian_norm and val/spectral_radius (estimates from below) and
+    val/denoiser_lipschitz_bound.
 
     `record` is what a checkpoint must know beside the tensors to describe and rebuild the layer.
     """
@@ -32,13 +49,14 @@ class LayerTraining(pl.LightningModule):
         model: MCNet,
         scale: int,
         protocol: ProtocolName,
-        epsilon: float,
+        epsilon: float | Epsilon,
         optimiser: Optimiser,
         record: dict[str, Any],
     ) -> None:
         super().__init__()
         self.model = model
-        self.scale, self.protocol, self.epsilon, self.settings = scale, protocol, epsilon, optimiser
+        self.scale, self.protocol, self.settings = scale, protocol, optimiser
+        self.epsilon = Epsilon.of(epsilon)
         self.record = record
         self.means = ImageMeans(VALIDATION_FIGURES)
         self.last_validation_image: dict[str, Tensor] | None = None
@@ -47,7 +65,9 @@ class LayerTraining(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         prior, truth, measurement = batch["prior_image"], batch["truth"], batch["measurement"]
-        result = self.model(measurement, self.epsilon, prior_image=prior, initial_state=self._warm_start(batch))
+        radii = self.epsilon.radii(measurement, self.model.operator)
+        with self._divergence_named():
+            result = self.model(measurement, radii, prior_image=prior, initial_state=self._warm_start(batch))
         if self.settings.warm_start:
             self._remember(batch["index"], result.state)
         with torch.no_grad():
@@ -55,6 +75,7 @@ class LayerTraining(pl.LightningModule):
             agreement = consistency(result.estimate, measurement, self.model.operator)
         self.log_dict({f"train/{name}": value.mean() for name, value in gains.items()})
         self.log("train/consistency", agreement.mean())
+        self.log("train/not_met", self._not_met(agreement, radii, measurement, result.stats).sum())
         self._log_solve("train/forward", result.stats)
         self.log("train/beta", self.model.layer.prior_weight.detach())
         loss = finite(training_loss(result.estimate, truth, prior, truth, self.settings), self.global_step)
@@ -69,18 +90,26 @@ class LayerTraining(pl.LightningModule):
     def validation_step(self, batch: dict[str, Any], index: int) -> None:
         assert self.model.backbone is not None
         prior = self.model.backbone.prior_image(batch, self.device)
-        result = self.model(batch["measurement"], self.epsilon, prior_image=prior)
-        gains = self._gains(result.estimate, prior, batch["measurement"], batch["truth"], border=self.scale)
+        measurement, operator = batch["measurement"], self.model.operator
+        radii = self.epsilon.radii(measurement, operator)
+        try:
+            result = self.model(measurement, radii, prior_image=prior)
+        except ConvergenceError as error:
+            raise ConvergenceError(f"{batch['name']}: {error}") from None
+        gains = self._gains(result.estimate, prior, measurement, batch["truth"], border=self.scale)
+        agreement = consistency(result.estimate, measurement, operator)
         self.means.update(
             batch["counts"],
             **gains,
-            consistency=consistency(result.estimate, batch["measurement"], self.model.operator),
+            headroom=headroom(prior, batch["truth"], operator, self.scale, self.protocol),
+            consistency=agreement,
+            not_met=self._not_met(agreement, radii, measurement, result.stats),
             evaluations=result.stats.evaluations,
             residual=result.stats.residual,
             not_converged=result.stats.failed,
         )
         if index == 0:
-            panels = {"measurement": batch["measurement"], "prior_image": prior, "estimate": result.estimate}
+            panels = {"measurement": measurement, "prior_image": prior, "estimate": result.estimate}
             self.last_validation_image = {name: x[0].cpu() for name, x in (panels | {"truth": batch["truth"]}).items()}
             self._log_local_jacobian(prior)
 
@@ -109,6 +138,16 @@ class LayerTraining(pl.LightningModule):
         """Sound upper bounds of the denoiser, and the local estimates (from below) of the last validation."""
         return {**self.model.layer.denoiser.certificate(), **self.local_estimates}
 
+    @contextmanager
+    def _divergence_named(self) -> Iterator[None]:
+        """NaN out of a layer that has NaN in its weights is the training's fault, not the solve's."""
+        try:
+            yield
+        except ConvergenceError:
+            weights = torch.cat([parameter.detach().flatten() for parameter in self.model.layer.parameters()])
+            finite(weights.sum(), self.global_step)
+            raise
+
     def _warm_start(self, batch: dict[str, Tensor]) -> Tensor:
         """The states that these patches ended in at their last visit; w where there was none."""
         if not self._states:
@@ -123,9 +162,17 @@ class LayerTraining(pl.LightningModule):
         self, estimate: Tensor, prior: Tensor, measurement: Tensor, truth: Tensor, border: int
     ) -> dict[str, Tensor]:
         """PSNR and its gain over the backbone alone and over the backbone projected, per image."""
-        projected = project_measurement_ball(prior, measurement, self.model.operator, self.epsilon)
+        radii = self.epsilon.radii(measurement, self.model.operator)
+        projected = project_measurement_ball(prior, measurement, self.model.operator, radii)
         quality, of_prior, of_projected = (psnr(x, truth, border, self.protocol) for x in (estimate, prior, projected))
         return {"psnr": quality, "gain": quality - of_prior, "gain_over_projection": quality - of_projected}
+
+    @staticmethod
+    def _not_met(agreement: Tensor, radii: Tensor, measurement: Tensor, stats: SolveStats) -> Tensor:
+        """1 for samples that are not within epsilon of b, by what was measured or by what the solve says, (B,)."""
+        pairs = zip(agreement.tolist(), radii.tolist(), stats.outcome.tolist(), strict=True)
+        values = measurement[0].numel()
+        return torch.tensor([float(ended in UNMET or not meets(d, r, values)) for d, r, ended in pairs])
 
     def _log_solve(self, prefix: str, stats: SolveStats) -> None:
         self.log(f"{prefix}_evaluations", stats.evaluations.double().mean().float())
@@ -138,8 +185,9 @@ class LayerTraining(pl.LightningModule):
         with torch.inference_mode(False), torch.no_grad():
             crop = prior[..., :side, :side].clone()
             patch = self.model.operator(crop)
-            state = self.model.layer(crop, patch, self.model.operator, self.epsilon).state
-            fixed_point_map = self.model.layer.map(crop, patch, self.model.operator, self.epsilon)
+            radii = self.epsilon.radii(patch, self.model.operator)
+            state = self.model.layer(crop, patch, self.model.operator, radii).state
+            fixed_point_map = self.model.layer.map(crop, patch, self.model.operator, radii)
             local = local_jacobian(fixed_point_map, state, JACOBIAN_STEPS)
         self.log("val/jacobian_norm", local.norm.mean().float(), batch_size=1)
         self.log("val/spectral_radius", local.spectral_radius.mean().float(), batch_size=1)

@@ -7,7 +7,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
-from mcnet_lightning.evaluation.records import MEAN, Record
+from mcnet_lightning.evaluation.records import MEAN, Record, gains
 
 TABLE = {"dataset": "dataset", "image": "image", "method": "method"} | {
     "psnr": "psnr_y",
@@ -15,6 +15,8 @@ TABLE = {"dataset": "dataset", "image": "image", "method": "method"} | {
     "consistency": "consistency",
     "evaluations": "evaluations",
     "residual": "residual",
+    "epsilon": "epsilon",
+    "headroom": "headroom",
 }
 REPORT = ("MODEL_CARD.md", "history.csv")
 
@@ -48,16 +50,18 @@ def record_results(
 def summary(records: Sequence[Record]) -> dict[str, float]:
     """test/DATASET/METHOD/FIGURE: means over the images of a dataset; and the layer's over the first one as test/..."""
     means = [row for row in records if row.image == MEAN]
-    backbone = {row.dataset: row.psnr_y for row in means if row.method == "backbone"}
     figures: dict[str, float] = {}
     for row in means:
+        over_backbone, over_projection = gains(row, means)
         of_row: dict[str, float | None] = {
             "psnr": row.psnr_y,
             "ssim": row.ssim_y,
             "consistency": row.consistency,
             "evaluations": row.evaluations,
             "residual": row.residual,
-            "gain": row.psnr_y - backbone[row.dataset] if row.dataset in backbone else None,
+            "gain": over_backbone,
+            "gain_over_projection": over_projection,
+            "headroom": row.headroom,
         }
         known = {key: value for key, value in of_row.items() if value is not None}
         figures |= {f"test/{row.dataset}/{row.method}/{key}": value for key, value in known.items()}
