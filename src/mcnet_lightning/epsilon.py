@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators import Mask, MeasurementOperator
+from mcnet_lightning.operators import MeasurementOperator
 
 Unit = Literal["l2", "rms", "levels", "noise"]
 UNITS: tuple[Unit, ...] = ("l2", "rms", "levels", "noise")
@@ -74,8 +74,7 @@ class Epsilon:
 
 
 def measured_values(measurement: Tensor, operator: MeasurementOperator) -> list[int]:
-    """How many values of each sample were measured: all of b, but of a mask only what it lets through."""
-    if isinstance(operator, Mask):
-        seen = operator(torch.ones_like(measurement)) != 0
-        return [int(count) for count in seen.flatten(1).sum(1)]
-    return [measurement[0].numel()] * len(measurement)
+    """How many values of each sample were measured: all of b but what the operator ignores, such as masked pixels."""
+    seen = operator.measured(torch.ones_like(measurement)) != 0
+    counts: list[int] = seen.flatten(1).sum(1).tolist()
+    return counts
