@@ -9,7 +9,7 @@ import torch
 
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.equilibrium import EquilibriumLayer
-from mcnet_lightning.errors import WeightsError
+from mcnet_lightning.errors import ConfigError, WeightsError
 from mcnet_lightning.weights import BUNDLED, WeightFile, bundled_path, is_bundled, read_weights, write_weights
 
 # backbones of the bundled layers that are not named like theirs
@@ -67,7 +67,7 @@ def load_denoiser(weights: str | Path, bundled: str = "dncnn6") -> DnCNN:
     file.require_kind("denoiser")
     if "denoiser" not in file.metadata:
         return _published_denoiser(file)
-    denoiser = DnCNN(**json.loads(file.metadata["denoiser"]))
+    denoiser = _network(file, file.described("denoiser"))
     file.load_into(denoiser)
     return denoiser
 
@@ -85,14 +85,29 @@ def _layer_of(file: WeightFile) -> EquilibriumLayer:
         return EquilibriumLayer(_published_denoiser(file), prior_weight=float(file.tensors[PUBLISHED_BETA]))
     if "layer" not in file.metadata:
         raise WeightsError(f"{file.path} holds no equilibrium layer; train one with python -m mcnet_lightning.train")
-    stored = file.metadata["layer"]
-    stored = json.loads(stored) if isinstance(stored, str) else stored
+    stored = file.described("layer")
     of_checkpoint = {
         k.removeprefix(CHECKPOINT_PREFIX): v for k, v in file.tensors.items() if k.startswith(CHECKPOINT_PREFIX)
     }
-    layer = EquilibriumLayer(DnCNN(**stored["denoiser"]), penalty=stored["penalty"])
+    try:
+        layer = EquilibriumLayer(_network(file, stored["denoiser"]), penalty=float(stored["penalty"]))
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise WeightsError(f"{file.path}: what it says of its layer cannot be right ({error}); train anew") from None
     file.load_into(layer, of_checkpoint or file.tensors)
     return layer
+
+
+def _network(file: WeightFile, settings: dict[str, Any]) -> DnCNN:
+    """The denoiser that a file describes. Raises WeightsError if it cannot be, before anything is allocated for it."""
+    try:
+        with torch.device("meta"):
+            numbers = sum(weight.numel() for weight in DnCNN(**settings).parameters())
+        if numbers > sum(tensor.numel() for tensor in file.tensors.values()):
+            raise ValueError(f"it would have {numbers} numbers")
+        return DnCNN(**settings)
+    except (TypeError, ValueError, RuntimeError, ConfigError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise WeightsError(f"{file.path}: what it says of its network cannot be right ({reason}); train anew") from None
 
 
 def layer_path(weights: str, backbone: str, scale: int) -> Path:
