@@ -4,6 +4,7 @@ with staged(path) as temporary:      # a fresh file beside `path`; no other proc
     temporary.write_bytes(content)   # synced, and given its name when the block ends
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from mcnet_lightning.errors import DataError
 
 REMEDY = "free space or choose another folder"
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG)
 MODE = 0o666  # less the umask: what any other new file has
 STAGED = re.compile(r"\..+\.[0-9a-f]{12}\.part")
 NAME_BYTES = 200  # of the final name that a staged one repeats: file systems take 255 in all
@@ -80,6 +82,17 @@ def make_folder(folder: str | Path, remedy: str = "choose another folder") -> Pa
 def unwritable(path: str | Path, error: OSError, remedy: str) -> DataError:
     """What to tell people of a file or folder that could not be written."""
     return DataError(f"{path} cannot be written ({error.strerror or error}); {remedy}")
+
+
+def disk_failure(error: OSError) -> DataError | None:
+    """What to tell people of an error that a disk or its rights are to blame for; None for any other."""
+    if error.errno not in DISK or isinstance(error, ConnectionError):
+        return None
+    place = "a file" if error.filename is None else os.fsdecode(error.filename)
+    return DataError(
+        f"{place} cannot be used ({error.strerror}); free space, or choose another folder (that of the run is "
+        "hydra.run.dir=FOLDER)"
+    )
 
 
 def file_digest(path: str | Path) -> str:

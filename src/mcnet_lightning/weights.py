@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -172,7 +173,8 @@ def _pickled(path: Path) -> tuple[Any, Any]:
         with zipfile.ZipFile(path) as archive:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise ValueError("its members are compressed, as PyTorch never does")
-    with path.open("rb") as file:  # of a name torch.load would believe the ending
+    with path.open("rb") as file, warnings.catch_warnings():  # of a name torch.load would believe the ending
+        warnings.simplefilter("ignore")
         content = torch.load(file, map_location="cpu", weights_only=True)
     return content, content.get("mcnet", {}) if isinstance(content, Mapping) else {}
 
