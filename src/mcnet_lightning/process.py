@@ -7,6 +7,7 @@ wait by spinning stop each other when two programs share the cores: a training t
 import contextlib
 import ctypes
 import io
+import logging
 import os
 import signal
 import sys
@@ -51,9 +52,10 @@ class _Lasting(io.FileIO):
 
 
 def keep_streams_open() -> None:
-    """What is printed never ends a command: not into `| head`, a closed terminal or a full disk, and not in letters
-    that the terminal does not have. Its files are written all the same.
+    """What is printed or logged never ends a command: not into `| head`, a closed terminal or a full disk, and not in
+    letters that the terminal does not have. Its files are written all the same.
     """
+    logging.raiseExceptions = False  # a log file on a full disk would print a traceback for every line
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed before the command began

@@ -24,7 +24,7 @@ TINY_TRAINING = (
     "denoiser.weights=none",
     "solver.max_evaluations=8",
 )
-TINY_EVALUATION = ("data.test=[tiny]", "method=[bicubic,backbone]", "backbone=bicubic")
+TINY_EVALUATION = ("data.test=[tiny]", "method=[bicubic,backbone]", "backbone=bicubic", "layer.weights=none")
 
 
 def picture(seed: int, side: int) -> Image.Image:

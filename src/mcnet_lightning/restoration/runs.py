@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -99,7 +100,7 @@ def run_jobs(
             if is_certified(job.target, key):
                 report.kept.append(job.target)
                 continue
-            if not overwrite and (job.target.exists() or job.target.is_symlink()):
+            if not overwrite and os.path.lexists(job.target) and not is_certified(job.target, key):  # by now
                 raise DataError(
                     f"{job.target} exists and was not made from this file with these settings; "
                     "overwrite=true replaces it"
