@@ -12,10 +12,10 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
 
 COMMANDS = ("train", "pretrain", "search_beta", "evaluate", "report", "restore", "certify", "demo", "dashboard")
 ROOMS = (  # from the top of the house downwards; those on one line may import each other
-    ("errors", "process", "precision"),
+    ("errors", "files", "process", "precision"),
     ("config",),
     ("downloads",),
-    ("weights",),
+    ("tensors", "weights"),
     ("operators",),
     ("epsilon",),
     ("imaging",),

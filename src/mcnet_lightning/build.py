@@ -17,6 +17,7 @@ from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Ladder
+from mcnet_lightning.files import file_digest
 from mcnet_lightning.imaging import Degradation, Perturbation
 from mcnet_lightning.layer_weights import layer_path, load_denoiser, load_layer
 from mcnet_lightning.operators import (
@@ -29,7 +30,6 @@ from mcnet_lightning.operators import (
 )
 from mcnet_lightning.operators.blur import gaussian_kernel
 from mcnet_lightning.restoration import Restorer, load_restoration_layer, read_picture
-from mcnet_lightning.restoration.certificate import file_digest
 
 START_OF_BETA = {"srcnn": 0.05, "bicubic": 0.05}
 START_ON_STRONG_BACKBONES = 0.3  # RDN x3, one epoch on the photographs: -0.006 dB against -0.124 dB with 0.05

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from mcnet_lightning.errors import CertificateError
 from mcnet_lightning.launch import launch
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ def run(config: DictConfig) -> None:
 
     from mcnet_lightning.build import build_epsilon, build_operator
     from mcnet_lightning.restoration import guess_operator, read_picture
-    from mcnet_lightning.restoration.certificate import certify, read_certificate
+    from mcnet_lightning.restoration.certificate import read_certificate
     from mcnet_lightning.restoration.guess import scale_of
+    from mcnet_lightning.restoration.verification import certify, stated_epsilon
 
     image, measurement = (Path(path).expanduser() for path in (config.image, config.measurement))
     if config.guess:
@@ -36,13 +38,18 @@ def run(config: DictConfig) -> None:
     elif scale is None:
         scale = scale_of(*(read_picture(path, config.max_megapixels) for path in (image, measurement)))
     stated = read_certificate(image)
-    given = any(config[name] is not None for name in ("epsilon", "epsilon_rms", "epsilon_levels"))
-    epsilon = build_epsilon(config) if given else (stated or {}).get("epsilon", 0.0)
-    dequantise = config.dequantise or (stated or {}).get("dequantise", "none")
+    made_for = 0.0 if stated is None else stated_epsilon(stated)
+    dequantise = config.dequantise or str((stated or {}).get("dequantise", "none"))
     operator = build_operator(config.operator, scale)
-    found = certify(image, measurement, operator, epsilon, config.max_megapixels, dequantise)
-    _print_figures(found, dequantise)
-    _conclude(found, stated, given, dequantise)
+    found = certify(image, measurement, operator, made_for, config.max_megapixels, dequantise)
+    asked = found
+    given = any(config[name] is not None for name in ("epsilon", "epsilon_rms", "epsilon_levels"))
+    if given:
+        asked = certify(image, measurement, operator, build_epsilon(config), config.max_megapixels, dequantise)
+    _print_figures(asked, dequantise)
+    _compare(stated, found, scale, dequantise)
+    if given and not asked["epsilon_met"]:
+        raise CertificateError(f"{image.name} does not meet epsilon={asked['epsilon']:g}; restore it again")
 
 
 def _print_figures(found: dict[str, Any], dequantise: str) -> None:
@@ -56,34 +63,35 @@ def _print_figures(found: dict[str, Any], dequantise: str) -> None:
     print(f"epsilon     {found['epsilon']:g}: {'met' if found['epsilon_met'] else 'not met by the saved pixels'}")
 
 
-def _conclude(found: dict[str, Any], stated: dict[str, Any] | None, epsilon_given: bool, dequantise: str) -> None:
-    from mcnet_lightning.errors import CertificateError
-    from mcnet_lightning.restoration.certificate import differences
+def _compare(stated: dict[str, Any] | None, found: dict[str, Any], scale: int, dequantise: str) -> None:
+    """Says what agrees and what nobody can check. Raises CertificateError where the certificate says otherwise."""
     from mcnet_lightning.restoration.failures import raise_if_unmet
+    from mcnet_lightning.restoration.verification import check_weights, differences, unverified
 
     if stated is None:
         print("certificate none beside the image")
-    else:
-        if stated.get("operator") != found["operator"]:
-            raise CertificateError(
-                f"the certificate beside {found['file']} is for {stated.get('operator')}, not {found['operator']}; "
-                "choose that operator to compare them"
-            )
-        if stated.get("dequantise", "none") != dequantise:
-            raise CertificateError(
-                f"the certificate beside {found['file']} is for dequantise={stated.get('dequantise', 'none')}, not "
-                f"{dequantise}; choose that to compare them"
-            )
-        wrong = differences({**stated, "epsilon": found["epsilon"], "epsilon_met": found["epsilon_met"]}, found)
-        if wrong:
-            raise CertificateError(
-                f"the certificate beside {found['file']} says something else of {', '.join(wrong)}; the picture, the "
-                "measurement or the certificate was changed"
-            )
-        print("certificate agrees")
-        raise_if_unmet([stated])
-    if epsilon_given and not found["epsilon_met"]:
-        raise CertificateError(f"{found['file']} does not meet epsilon={found['epsilon']:g}; restore it again")
+        return
+    if stated.get("operator") != found["operator"]:
+        raise CertificateError(
+            f"the certificate beside {found['file']} is for {stated.get('operator')}, not {found['operator']}; "
+            "choose that operator to compare them"
+        )
+    if stated.get("dequantise", "none") != dequantise:
+        raise CertificateError(
+            f"the certificate beside {found['file']} is for dequantise={stated.get('dequantise', 'none')}, not "
+            f"{dequantise}; choose that to compare them"
+        )
+    wrong = differences(stated, found)
+    if wrong:
+        raise CertificateError(
+            f"the certificate beside {found['file']} says something else of {', '.join(wrong)}; the picture, the "
+            "measurement or the certificate was changed"
+        )
+    compared = check_weights(stated, scale)
+    print(f"certificate agrees, as made for epsilon={found['epsilon']:g}")
+    if rest := unverified(stated, found, compared):
+        print(f"not checked {', '.join(rest)}: stated there, and the two files cannot tell")
+    raise_if_unmet([stated])
 
 
 def _print_verdict(verdict: "Verdict") -> None:

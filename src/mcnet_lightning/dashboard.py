@@ -1,13 +1,13 @@
 """Command: `python -m mcnet_lightning.dashboard` lays out the W&B workspace in which runs are compared."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.files import write_file
 from mcnet_lightning.launch import launch
 
 FILE = "workspace.json"
@@ -23,9 +23,7 @@ def run(config: DictConfig) -> None:
 
     board = workspace(config.entity or "ENTITY", config.project, config.name)
     path = Path(HydraConfig.get().runtime.output_dir) / FILE
-    temporary = path.with_name(f".{FILE}.part")
-    temporary.write_text(json.dumps(board._spec, indent=1))
-    os.replace(temporary, path)
+    write_file(path, json.dumps(board._spec, indent=1))
     print(f"wrote {path}")
     if config.online:
         print(f"created {_create(board, config.entity)}")

@@ -1,9 +1,9 @@
 """Files fetched once into the cache: resumed where they broke off, checked by SHA-256, by one process at a time."""
 
-import hashlib
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from mcnet_lightning.errors import DataError
+from mcnet_lightning.files import file_digest, write_file
 
 TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of an answer
 ATTEMPTS = 3
@@ -33,8 +34,12 @@ class RemoteFile:
 
 
 def cache_folder(override: str | None = None) -> Path:
-    """`override`, else $MCNET_CACHE, else the platform's cache folder."""
-    return Path(override or os.environ.get("MCNET_CACHE") or platformdirs.user_cache_dir("mcnet_lightning"))
+    """`override`, else $MCNET_CACHE, else the platform's cache folder; without a home, one for temporary files."""
+    chosen = override or os.environ.get("MCNET_CACHE")
+    if chosen:
+        return Path(chosen)
+    usual = Path(platformdirs.user_cache_dir("mcnet_lightning"))
+    return usual if usual.is_absolute() else Path(tempfile.gettempdir()) / f"mcnet_lightning-{os.getuid()}"
 
 
 def fetch(file: RemoteFile, path: Path) -> Path:
@@ -74,7 +79,7 @@ def _is_there(file: RemoteFile, path: Path) -> bool:
     expected = file.sha256 or _recorded(path)
     if expected is None or not path.is_file():
         return False
-    if (found := _digest(path)) != expected:
+    if (found := file_digest(path)) != expected:
         change = "" if file.sha256 else f", or {_record(path)} if the change is meant"
         raise DataError(
             f"{path} has SHA-256 {found}, not {expected} of {file.url}; delete it to download it again{change}"
@@ -84,11 +89,9 @@ def _is_there(file: RemoteFile, path: Path) -> bool:
 
 def _admit(file: RemoteFile, candidate: Path, path: Path) -> None:
     """Gives `candidate` its final name if its checksum is right; records one that nobody knew yet, and says so."""
-    found, expected = _digest(candidate), file.sha256 or _recorded(path)
+    found, expected = file_digest(candidate), file.sha256 or _recorded(path)
     if expected is None:
-        temporary = path.with_name(f"{path.name}.sha256.part")
-        temporary.write_text(f"{found}  {path.name}\n")
-        os.replace(temporary, _record(path))
+        write_file(_record(path), f"{found}  {path.name}\n")
         print(
             f"the checksum of {path.name} was not known: SHA-256 {found} is recorded in {_record(path)}, "
             "and from now on the file must have it",
@@ -130,7 +133,7 @@ def _receive(session: requests.Session, file: RemoteFile, part: Path, report: Re
     Parts of two versions are never glued: with If-Range, a server whose file has changed sends all of the new one.
     Without any mark of the version, only a file whose checksum is known is resumed.
     """
-    version = _version_file(part).read_text() if _version_file(part).is_file() else ""
+    version = _version_file(part).read_text(errors="replace") if _version_file(part).is_file() else ""
     start = part.stat().st_size if part.is_file() and (version or file.sha256) else 0
     headers = {"Accept-Encoding": "identity"}  # lengths and ranges are those of the file itself
     if start:
@@ -148,9 +151,9 @@ def _receive(session: requests.Session, file: RemoteFile, part: Path, report: Re
         size = start if answer.status_code == 206 else 0
         length = answer.headers.get("Content-Length")
         expected = size + int(length) if length else None
-        with part.open("ab" if size else "wb") as out:
+        with open(part, "ab" if size else "wb", opener=_no_link) as out:
             if not size:
-                _version_file(part).write_text(_version(answer))
+                write_file(_version_file(part), _version(answer))
             try:
                 for piece in answer.iter_content(PIECE):
                     out.write(piece)
@@ -167,6 +170,11 @@ def _version(answer: requests.Response) -> str:
     return etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified", "")
 
 
+def _no_link(path: str, flags: int) -> int:
+    """Opens a file, and no link in its place that somebody planted."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 def _version_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.version")
 
@@ -176,13 +184,13 @@ def _record(path: Path) -> Path:
 
 
 def _recorded(path: Path) -> str | None:
-    """The checksum that was recorded when `path` was trusted for the first time."""
-    return _record(path).read_text().partition(" ")[0] if _record(path).is_file() else None
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The checksum that was recorded when `path` was trusted for the first time. Raises DataError if it is none."""
+    if not _record(path).is_file():
+        return None
+    recorded = _record(path).read_text(errors="replace").partition(" ")[0]
+    if not re.fullmatch("[0-9a-f]{64}", recorded):
+        raise DataError(f"{_record(path)} is damaged; delete it, and {path} unless you know that it is right")
+    return recorded
 
 
 def _reason(error: requests.RequestException) -> str:

@@ -23,7 +23,8 @@ from omegaconf import DictConfig
 
 from mcnet_lightning.config import register_schemas
 from mcnet_lightning.errors import ConfigError, MCNetError
-from mcnet_lightning.process import end_with_parent, flush_subnormals, tune_process
+from mcnet_lightning.files import disk_failure, unwritable
+from mcnet_lightning.process import end_with_parent, flush_subnormals, keep_streams_open, tune_process
 from mcnet_lightning.settings.arguments import check_arguments, flags_first, help_configuration, parse_flags
 from mcnet_lightning.settings.composition import conf_dir
 from mcnet_lightning.settings.help_page import help_page
@@ -43,11 +44,13 @@ def launch(config_name: str, task: Task) -> None:
     A wrong command line exits with 2 and has written nothing. An MCNetError of the task becomes one line and its own
     exit code; in a sweep it ends only its job. Any other exception is a bug and keeps its traceback (exit code 1).
     """
+    keep_streams_open()
     _launch(config_name, task, sys.argv[1:], _program())
 
 
 def launch_subcommand(tasks: dict[str, tuple[str, Task]]) -> None:
     """Like `launch`, for a command whose first word chooses: {"denoiser": ("pretrain_denoiser", run_denoiser), ...}."""
+    keep_streams_open()
     argv = sys.argv[1:]
     position = next((i for i, word in enumerate(argv) if not word.startswith("-") and "=" not in word), None)
     words = " or ".join(tasks)
@@ -88,12 +91,14 @@ def _run(config_name: str, task: Task, argv: list[str], program: Program) -> Non
     """Hands over to Hydra, which reads `argv`; the task itself sees the command line as it was typed, or as it would
     have been typed for this job of a sweep alone.
     """
-    typed, failures = sys.argv, list[MCNetError]()
+    typed, failures, begun = sys.argv, list[MCNetError](), list[bool]()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra would cut the traceback of a bug
 
     @functools.wraps(task)
     def job(cfg: DictConfig) -> Any:
+        begun.append(True)
         sys.argv = typed  # Lightning repeats it to start the other processes of DDP
+        os.chdir(HydraConfig.get().runtime.cwd)  # hydra.job.chdir=true must not move the paths that were typed
         flush_subnormals()
         swept = HydraConfig.get().mode == RunMode.MULTIRUN
         try:
@@ -126,6 +131,9 @@ def _run(config_name: str, task: Task, argv: list[str], program: Program) -> Non
             raise SystemExit(TERMINATED) from None
         raise
     except Exception as error:
+        if isinstance(error, OSError) and (not begun or disk_failure(error) is not None):
+            place = error.filename or "the run's folder"
+            _fail(unwritable(place, error, "go to another folder, or give one as hydra.run.dir=FOLDER"))
         if not type(error).__module__.startswith(LAUNCHERS):
             raise
         _fail(MCNetError(f"a job was ended from outside ({_first_line(error)}); {AGAIN}"))
@@ -136,8 +144,10 @@ def _run(config_name: str, task: Task, argv: list[str], program: Program) -> Non
 
 
 def _failure_behind(error: BaseException | None) -> MCNetError | None:
-    """The MCNetError that `error` is or was caused by (Hydra's `instantiate` wraps what it meets)."""
+    """The MCNetError that `error` is or was caused by (`instantiate` wraps what it meets); a disk's refusal is one."""
     while error is not None and not isinstance(error, MCNetError):
+        if isinstance(error, OSError) and (failure := disk_failure(error)) is not None:
+            return failure
         error = error.__cause__
     return error
 

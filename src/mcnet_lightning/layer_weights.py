@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.equilibrium.denoiser import PlainDenoiser, copied
-from mcnet_lightning.errors import WeightsError
+from mcnet_lightning.errors import ConfigError, WeightsError
 from mcnet_lightning.weights import BUNDLED, WeightFile, bundled_path, is_bundled, read_weights, write_weights
 
 # backbones of the bundled layers that are not named like theirs
@@ -87,7 +87,7 @@ def load_denoiser(weights: str | Path, bundled: str = "dncnn6") -> DnCNN:
     file.require_kind("denoiser")
     if "denoiser" not in file.metadata:
         return _published_denoiser(file)
-    denoiser = DnCNN(**json.loads(file.metadata["denoiser"]))
+    denoiser = _network(file, file.described("denoiser"))
     file.load_into(denoiser)
     return denoiser
 
@@ -105,14 +105,18 @@ def _layer_of(file: WeightFile, denoiser: nn.Module | type[nn.Module] | None = N
         return EquilibriumLayer(_published_denoiser(file), prior_weight=float(file.tensors[PUBLISHED_BETA]))
     if "layer" not in file.metadata:
         raise WeightsError(f"{file.path} holds no equilibrium layer; train one with python -m mcnet_lightning.train")
-    stored = file.metadata["layer"]
-    stored = json.loads(stored) if isinstance(stored, str) else stored
+    stored = file.described("layer")
     of_checkpoint = {
         k.removeprefix(CHECKPOINT_PREFIX): v for k, v in file.tensors.items() if k.startswith(CHECKPOINT_PREFIX)
     }
-    layer = EquilibriumLayer(_denoiser_of(file, stored, denoiser))
+    try:
+        layer = EquilibriumLayer(_denoiser_of(file, stored, denoiser))
+        penalty = float(stored.get("penalty", 1.0))  # of files from before: rho, in whose units beta is now
+        if not 0 < penalty < float("inf"):
+            raise ValueError(f"penalty {penalty}")
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise WeightsError(f"{file.path}: what it says of its layer cannot be right ({error}); train anew") from None
     file.load_into(layer, of_checkpoint or file.tensors)
-    penalty = stored.get("penalty", 1.0)  # of files from before: rho, in whose units beta is now
     if penalty != 1:
         layer.set_prior_weight(layer.prior_weight.item() / penalty, layer.prior_weight_floor.item() / penalty)
     return layer
@@ -136,6 +140,8 @@ def _denoiser_of(
             f"{file.path} is of a layer on {path}, which is not of this package; give load_layer that class, or an "
             f"instance of it, as in load_layer(PATH, denoiser={path.rpartition('.')[2]})"
         )
+    if kind is DnCNN and given is None:
+        return _network(file, arguments)
     try:
         return kind(**arguments)
     except TypeError as error:
@@ -153,6 +159,19 @@ def _class_path(network: nn.Module | type[nn.Module]) -> str:
 def _on_their_own(module: nn.Module) -> dict[str, Tensor]:
     """The tensors of a module, each with memory of its own: safetensors knows no tied weights."""
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def _network(file: WeightFile, settings: dict[str, Any]) -> DnCNN:
+    """The denoiser that a file describes. Raises WeightsError if it cannot be, before anything is allocated for it."""
+    try:
+        with torch.device("meta"):
+            numbers = sum(weight.numel() for weight in DnCNN(**settings).parameters())
+        if numbers > sum(tensor.numel() for tensor in file.tensors.values()):
+            raise ValueError(f"it would have {numbers} numbers")
+        return DnCNN(**settings)
+    except (TypeError, ValueError, RuntimeError, ConfigError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise WeightsError(f"{file.path}: what it says of its network cannot be right ({reason}); train anew") from None
 
 
 def layer_path(weights: str, backbone: str, scale: int) -> Path:

@@ -4,10 +4,14 @@ Large temporaries go back to the system by default and are then faulted in page 
 wait by spinning stop each other when two programs share the cores: a training that took 4 minutes took over 7.
 """
 
+import contextlib
 import ctypes
+import io
+import logging
 import os
 import signal
 import sys
+from typing import Any
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -35,6 +39,38 @@ def tune_process() -> None:
     ):
         if name not in os.environ:
             mallopt(parameter, value)
+
+
+class _Lasting(io.FileIO):
+    """A standard stream that goes on where nobody reads it any more, or where its disk is full."""
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except OSError:
+            return len(content)
+
+
+def keep_streams_open() -> None:
+    """What is printed or logged never ends a command: not into `| head`, a closed terminal or a full disk, and not in
+    letters that the terminal does not have. Its files are written all the same.
+    """
+    logging.raiseExceptions = False  # a log file on a full disk would print a traceback for every line
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed before the command began
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for as long as the process)
+        elif stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(OSError):
+                stream.flush()
+            lasting = io.TextIOWrapper(
+                io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False)),
+                encoding=stream.encoding,
+                errors="backslashreplace",
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            )
+            setattr(sys, name, lasting)
 
 
 def end_with_parent() -> None:

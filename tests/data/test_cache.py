@@ -1,5 +1,6 @@
 """Backbone outputs are computed once, and only for what they were computed from."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,16 +89,58 @@ def test_nan_is_refused_and_neither_kept_nor_read(patches: PatchSet, tmp_path: P
     assert list(tmp_path.rglob("*.safetensors")) == [file]
 
 
+def entry(folder: Path) -> Path:
+    (path,) = (folder / "prior_images").iterdir()
+    return path
+
+
 def test_nothing_half_written_stays(patches: PatchSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die_half_way(_: object, target: Path) -> None:
-        target.write_bytes(b"half")
+    def die_half_way(target: Path, content: bytes) -> None:
+        with target.open("wb") as out:
+            out.write(content[:4])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("mcnet_lightning.data.cache.save_file", die_half_way)
+        patch.setattr(Path, "write_bytes", die_half_way)
         with pytest.raises(KeyboardInterrupt):
             cached_prior(backbone(), patches, tmp_path)
+    assert not list((tmp_path / "prior_images").iterdir())
     assert torch.equal(cached_prior(backbone(), patches, tmp_path), patches.upsampled + 1)
+
+
+def test_an_entry_that_was_changed_is_computed_again(
+    patches: PatchSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = cached_prior(backbone(), patches, tmp_path)
+    good, chance = entry(tmp_path).read_bytes(), random.Random(0)
+    for case in range(20):
+        damaged = bytearray(good)
+        if case % 2:
+            damaged = damaged[: chance.randrange(len(good))]
+        else:
+            damaged[chance.randrange(len(good))] ^= 1 << chance.randrange(8)
+        entry(tmp_path).write_bytes(damaged)
+        again = backbone()
+        assert torch.equal(cached_prior(again, patches, tmp_path), expected)
+        assert again.network.images == 5
+        assert "is damaged; the backbone's outputs are computed again" in capsys.readouterr().err
+        assert entry(tmp_path).read_bytes() == good
+
+
+def test_an_entry_without_a_digest_is_not_believed(patches: PatchSet, tmp_path: Path) -> None:
+    expected = cached_prior(backbone(), patches, tmp_path)
+    save_file({"prior_image": torch.zeros_like(expected)}, entry(tmp_path))  # as earlier versions wrote it
+    assert torch.equal(cached_prior(backbone(), patches, tmp_path), expected)
+
+
+@pytest.mark.parametrize("place", ["file", "/proc/nothing"])
+def test_a_cache_that_cannot_be_written_costs_time_only(
+    patches: PatchSet, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    folder = tmp_path / place
+    assert torch.equal(cached_prior(backbone(), patches, folder), patches.upsampled + 1)
+    assert "outputs are not kept for the next training" in capsys.readouterr().err
 
 
 def test_folder_is_the_given_one_else_that_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from mcnet_lightning.demonstration.views import displayed, error_map, magnified
 from mcnet_lightning.errors import ConfigError, DataError, MCNetError
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.restoration import certify
-from mcnet_lightning.restoration.certificate import differences
+from mcnet_lightning.restoration.verification import differences
 from mcnet_lightning.settings import compose_config
 from mcnet_lightning.settings.composition import composing
 

@@ -10,8 +10,9 @@ import torch
 from PIL import Image, ImageCms, ImageOps
 
 from mcnet_lightning.errors import DataError
+from mcnet_lightning.files import staged, write_file
 from mcnet_lightning.restoration import Picture, read_picture
-from mcnet_lightning.restoration.writing import DEPTH, SUFFIX, encode, staged, write_file
+from mcnet_lightning.restoration.writing import DEPTH, SUFFIX, encode
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -46,6 +46,9 @@ def load_spandrel(scale: int, weights: str, precision: str = "float32") -> Froze
         raise WeightsError(
             f"{file.path} does not fit the network that spandrel takes it for ({_first(error)})"
         ) from None
+    for name, tensor in descriptor.model.state_dict().items():
+        if tensor.is_floating_point() and name in file.tensors and not file.tensors[name].is_floating_point():
+            raise WeightsError(f"{file.path}: {name} holds no floating-point numbers; save the network in float32")
     if not isinstance(descriptor, spandrel.ImageModelDescriptor) or descriptor.input_channels not in (1, 3):
         raise WeightsError(f"{file.path} is a network that does not take gray or RGB images alone; use another file")
     file.require_scale(scale, descriptor.scale)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.backbones.bicubic import BicubicIdentity
@@ -26,17 +27,19 @@ class Architecture:
     build: Callable[..., nn.Module]  # (scale, **hyperparameters), by default the published ones
     input_kind: InputKind
     citation: str
+    anchor: str = ""  # the tensor by which a file's names are recognised
     levels: str = "0..1"  # the range that the network itself computes on
     compact: Mapping[str, int] = field(default_factory=dict)  # hyper-parameters of the bundled, smaller variant
     read: Callable[[Mapping[str, Tensor]], dict[str, Any]] = lambda tensors: {}  # hyper-parameters and scale of a file
 
 
 NETWORKS = {
-    "srcnn": Architecture(lambda scale: SRCNN(), "upsampled", "Dong et al., TPAMI 2016"),
+    "srcnn": Architecture(lambda scale: SRCNN(), "upsampled", "Dong et al., TPAMI 2016", "conv1.weight"),
     "rdn": Architecture(
         RDN,
         "lr_rgb",
         "Zhang et al., CVPR 2018",
+        "sfe1.weight",
         compact={"blocks": 4, "layers": 4, "growth": 32, "features": 64},
         read=RDN.hyperparameters,
     ),
@@ -44,6 +47,7 @@ NETWORKS = {
         RCAN,
         "lr_rgb",
         "Zhang et al., ECCV 2018",
+        "head.0.weight",
         levels="0..255",
         compact={"groups": 3, "blocks": 4, "features": 64, "reduction": 16},
         read=RCAN.hyperparameters,
@@ -73,7 +77,7 @@ def load_backbone(
     architecture = _architecture(name)
     if name == "bicubic":
         return FrozenBackbone(architecture.build(scale), BackboneSpec(name, scale, architecture.input_kind))
-    file = read_weights(_weight_path(name, scale, weights))
+    file = read_weights(_weight_path(name, scale, weights)).below(architecture.anchor)
     file.require_kind("backbone")
     found = _hyperparameters(architecture, file, name, scale)
     for key, value in (hyperparameters or {}).items():
@@ -81,6 +85,8 @@ def load_backbone(
             raise WeightsError(
                 f"{file.path} has {key}={found[key]}, not backbone.{key}={value}; leave backbone.{key} out"
             )
+    with torch.device("meta"):  # nothing is allocated for a file that does not fit
+        file.require_fit(architecture.build(scale, **found))
     network = architecture.build(scale, **found)
     file.load_into(network)
     spec = BackboneSpec(name, scale, architecture.input_kind, weights, file.sha256, found, precision=precision)
@@ -98,6 +104,7 @@ def untrained_backbone(
 def load_trunk(network: nn.Module, file: WeightFile) -> None:
     """Starts `network` from a file of any scale: all tensors must fit, but of the upsampler any that do."""
     wanted = network.state_dict()
+    file = file.below(next(iter(wanted)))
     upsampler: str | None = getattr(network, "upsampler", None)  # SRCNN has none and fits as a whole
     tensors = dict(file.tensors)
     if upsampler is not None:
@@ -124,7 +131,7 @@ def _hyperparameters(architecture: Architecture, file: WeightFile, name: str, sc
     """What the file's tensors say of the network, checked against the scale."""
     try:
         found = architecture.read(file.tensors)
-    except WeightsError as error:
+    except (WeightsError, IndexError, ValueError, ZeroDivisionError) as error:  # of tensors of strange shapes
         raise WeightsError(f"{file.path} does not fit {name}: {error}") from None
     file.require_scale(scale, found.pop("scale", None))
     return found

@@ -42,5 +42,13 @@ def official_weights(name: str, scale: int) -> Path:
             f"there are no official weights of {name!r} for scale={scale}, only for {scales}; use one of these, "
             "or the path of a file"
         )
-    file = OFFICIAL[name][scale]
-    return fetch(file, cache_folder() / "weights" / f"{name}_x{scale}{PurePosixPath(file.url).suffix}")
+    return fetch(OFFICIAL[name][scale], cached_weights(name, scale))
+
+
+def cached_weights(name: str, scale: int) -> Path:
+    """Where the file lies once it is downloaded. Raises WeightsError if nobody published such a file."""
+    try:
+        file = OFFICIAL[name][scale]
+    except KeyError:
+        raise WeightsError(f"there are no official weights of {name!r} for scale={scale}; use another file") from None
+    return cache_folder() / "weights" / f"{name}_x{scale}{PurePosixPath(file.url).suffix}"

@@ -1,18 +1,26 @@
 """Backbone outputs on the training patches, computed once and kept on disk under a content key.
 
 The backbone is frozen, so its outputs never change: a network of 15 million parameters then costs nothing per epoch.
+An entry carries the digest of its numbers: what a disk has changed is computed again, and a cache that cannot be
+written costs the next training time, and nothing else.
 """
 
 import hashlib
-import os
+import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from mcnet_lightning.backbones.frozen import FrozenBackbone, input_of
 from mcnet_lightning.data.patches import PatchSet
+from mcnet_lightning.errors import DataError
+from mcnet_lightning.files import make_folder, write_file
+
+NAME, DIGEST = "prior_image", "sha256"
+REMEDY = "free space, or set MCNET_CACHE to another folder"
 
 
 def cached_prior(backbone: FrozenBackbone, patches: PatchSet, folder: Path, batch_size: int = 64) -> Tensor:
@@ -22,12 +30,37 @@ def cached_prior(backbone: FrozenBackbone, patches: PatchSet, folder: Path, batc
     """
     key = hashlib.sha256(f"{backbone.spec.identity}/{patches.digest()}".encode()).hexdigest()[:32]
     path = folder / "prior_images" / f"{backbone.spec.name}-x{backbone.spec.scale}-{key}.safetensors"
-    if path.is_file() and bool(torch.isfinite(kept := load_file(path)["prior_image"]).all()):
+    if (kept := _kept(path)) is not None:
         return kept
     inputs = input_of(vars(patches), backbone.spec.input_kind)
-    prior = torch.cat([backbone(chunk) for chunk in inputs.split(batch_size)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    save_file({"prior_image": prior.contiguous()}, temporary)
-    os.replace(temporary, path)  # complete or absent, whoever else computes it too
+    prior = torch.cat([backbone(chunk) for chunk in inputs.split(batch_size)]).contiguous()
+    try:
+        make_folder(path.parent, REMEDY)
+        write_file(path, save({NAME: prior}, {DIGEST: _digest(prior)}), REMEDY)
+    except DataError as error:
+        print(f"the backbone's outputs are not kept for the next training: {error}", file=sys.stderr)
     return prior
+
+
+def _kept(path: Path) -> Tensor | None:
+    """The numbers of an entry; None if there is none, or it is not as it was written."""
+    try:
+        if not path.is_file():
+            return None
+        with safe_open(path, framework="pt") as file:
+            stated, prior = (file.metadata() or {}).get(DIGEST), file.get_tensor(NAME)
+        if stated == _digest(prior):
+            return prior if bool(torch.isfinite(prior).all()) else None
+    except PermissionError:
+        return None
+    except Exception:  # a damaged file fails in every way there is
+        stated = ""
+    if stated is not None:  # else an earlier version wrote it
+        print(f"{path} is damaged; the backbone's outputs are computed again", file=sys.stderr)
+    return None
+
+
+def _digest(prior: Tensor) -> str:
+    digest = hashlib.sha256(f"{tuple(prior.shape)} {prior.dtype} ".encode())
+    digest.update(prior.contiguous().numpy().data)
+    return digest.hexdigest()

@@ -11,9 +11,10 @@ from pathlib import Path
 from mcnet_lightning.data.sources import EMBEDDED, image_paths
 from mcnet_lightning.demonstration.restoring import Demonstrator
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.files import write_file
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.restoration import Picture, read_picture
-from mcnet_lightning.restoration.writing import encode, write_file
+from mcnet_lightning.restoration.writing import encode
 
 SHRUNK = 4
 MEGABYTE = 2**20

@@ -1,7 +1,6 @@
 """Stage 2 of the paper: a coarse grid for beta, with the layer as it is, before anything of it is trained."""
 
 import csv
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from mcnet_lightning.errors import CertificateError, ConvergenceError
 from mcnet_lightning.evaluation.failures import ROUND_UP, UNMET
 from mcnet_lightning.evaluation.metrics import consistency, headroom, psnr
 from mcnet_lightning.evaluation.records import meets
+from mcnet_lightning.files import staged
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,10 @@ def _settled(rows: Sequence[BetaRow]) -> list[BetaRow]:
 
 def write_rows(path: Path, rows: Sequence[BetaRow]) -> None:
     """Writes the table under its final name in one step."""
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", newline="") as file:
+    with staged(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(BetaRow)])
         writer.writeheader()
         writer.writerows({name: f"{value:.9g}" for name, value in asdict(row).items()} for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def print_rows(rows: Sequence[BetaRow], title: str) -> None:

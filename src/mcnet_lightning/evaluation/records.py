@@ -1,6 +1,7 @@
 """What a row of metrics.csv is. Imports no torch, so that reports and sweeps read runs at once."""
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -74,8 +75,10 @@ def headroom_sentence(means: Sequence[Record]) -> str:
 def read_metrics(path: Path) -> list[Record]:
     """The rows of a metrics.csv, means included. Raises DataError, in one sentence, if it is not one."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        text = path.read_bytes().decode()
+        if text and not text.endswith("\n"):
+            raise DataError(f"{path} is cut off within its last row; remove the run or make it again")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}); remove the run or make it again") from None
     if not rows:

@@ -16,6 +16,7 @@ from mcnet_lightning.evaluation.ladder import Estimate, Ladder
 from mcnet_lightning.evaluation.records import Record
 from mcnet_lightning.evaluation.tables import print_ladder, with_means
 from mcnet_lightning.evaluation.traces import Trace, trace_rows, write_traces
+from mcnet_lightning.files import make_folder
 from mcnet_lightning.imaging import write_png
 
 REMEDIES = {"tvtv": "tvtv.max_steps", "pnp": "pnp.max_iterations or pnp.tolerance"}
@@ -81,5 +82,4 @@ def _judge(image: dict[str, Any], estimate: Estimate, record: Record, failures: 
 
 def _write_picture(folder: Path, image: dict[str, Any], kind: str, picture: Tensor) -> None:
     """`picture` (1, 1, ., .) as DATASET_IMAGE_KIND.png."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_png(folder / f"{image['dataset']}_{image['name']}_{kind}.png", picture[0])
+    write_png(make_folder(folder) / f"{image['dataset']}_{image['name']}_{kind}.png", picture[0])

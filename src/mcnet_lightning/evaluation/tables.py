@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.records import COLUMNS, MEAN, Record, gains, stated_measurement
+from mcnet_lightning.files import staged
 
 FIGURES = (
     "psnr_y",
@@ -48,13 +48,11 @@ def _mean(group: list[Record]) -> Record:
 
 def write_metrics(path: Path, records: Iterable[Record]) -> None:
     """Writes the complete table under its final name in one step: a run without metrics.csv is not finished."""
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", newline="") as file:
+    with staged(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for record in records:
             writer.writerow({k: f"{v:.9g}" if isinstance(v, float) else v for k, v in asdict(record).items()})
-    os.replace(temporary, path)
 
 
 def print_ladder(records: Sequence[Record], console: Console | None = None, label: str | None = None) -> None:

@@ -1,6 +1,5 @@
 """Pictures in and out: files on one side, tensors (3, H, W) in [0, 1] on the other."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from mcnet_lightning.errors import DataError
+from mcnet_lightning.files import staged
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 SIXTEEN_BIT_COLOUR = ("RGB;16B", "RGBA;16B")  # how Pillow calls what it would cut to 8 bit
@@ -50,11 +50,9 @@ def rgb_tensor(pixels: np.ndarray) -> Tensor:
 
 def write_png(path: str | Path, image: Tensor) -> None:
     """Writes (1 or 3, H, W), clipped to [0, 1] and rounded to 8 bit, under its final name only when complete."""
-    path = Path(path)
     pixels = (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    temporary = path.with_name(f".{path.name}.part")
-    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary, format="PNG")
-    os.replace(temporary, path)
+    with staged(path) as temporary:
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary, format="PNG")
 
 
 def list_images(folder: str | Path) -> list[Path]:

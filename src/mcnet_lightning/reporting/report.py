@@ -1,9 +1,9 @@
 """A whole report: what it consists of, and its files."""
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from mcnet_lightning.files import make_folder, staged, write_file
 from mcnet_lightning.reporting.crops import Pictured, crop_strip, pictured
 from mcnet_lightning.reporting.curves import AXES, curve_table, curves, robustness_table
 from mcnet_lightning.reporting.explore import explore_html, run_rows
@@ -43,12 +43,14 @@ def write_report(folders: list[str], output: Path, seed: int = 0) -> list[Path]:
     pictures = _best_first(list(pictured(runs)))
     page.sliders = pictures[:MOST_PICTURES]
     page.crops = [(item.title, strip) for item in page.sliders if (strip := crop_strip(item)) is not None]
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output, "choose another output")
     files["index.html"] = page.html()
-    written = [_write(output / name, content.encode()) for name, content in files.items()]
+    for name, content in files.items():
+        write_file(output / name, content)
     for number, (_, strip) in enumerate(page.crops):
-        strip.save(output / f"crop_{number:02}.png")
-    return written
+        with staged(output / f"crop_{number:02}.png") as temporary:
+            strip.save(temporary, "PNG")
+    return [output / name for name in files]
 
 
 def _tables(runs: list[Run], seed: int) -> list[Table]:
@@ -103,14 +105,3 @@ def _best_first(items: list[Pictured]) -> list[Pictured]:
         return ours.psnr_y - theirs.psnr_y if ours is not None and theirs is not None else -1e9
 
     return sorted(items, key=gain, reverse=True)
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Under its final name only when complete."""
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    return path

@@ -72,10 +72,13 @@ class Run:
         """(dataset, image, method) -> residual after each evaluation; empty without traces.csv."""
         path, traces = self.folder / TRACES, dict[tuple[str, str, str], list[float]]()
         if path.is_file():
-            with path.open(newline="") as file:
-                for row in csv.DictReader(file):
-                    key = (row["dataset"], row["image"], row["method"])
-                    traces.setdefault(key, []).append(float(row["residual"]))
+            try:
+                with path.open(newline="", encoding="utf-8") as file:
+                    for row in csv.DictReader(file):
+                        key = (row["dataset"], row["image"], row["method"])
+                        traces.setdefault(key, []).append(float(row["residual"]))
+            except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+                raise DataError(f"{path} is damaged ({error}); remove it or make the run again") from None
         return traces
 
     def picture(self, dataset: str, image: str, kind: str) -> Path | None:

@@ -1,5 +1,6 @@
 """Folders of pictures: restored by backbone and layer, or projected onto consistency as they are."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -10,10 +11,11 @@ from typing import Any
 from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import Outcome, SolveStats
 from mcnet_lightning.errors import ConfigError, MCNetError
+from mcnet_lightning.files import file_digest
 from mcnet_lightning.imaging import find_picture
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import agreement
-from mcnet_lightning.restoration.certificate import file_digest, save_certified
+from mcnet_lightning.restoration.certificate import save_certified
 from mcnet_lightning.restoration.diagnosis import operator_warning
 from mcnet_lightning.restoration.failures import describe_reached, failure_of
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
@@ -44,11 +46,14 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
     jobs = [Job(*pair) for pair in zip(sources, _targets(sources, saving), strict=True)]
     settings = {"mode": "restore", "operator": restorer.operator.name, "epsilon": restorer.epsilon.stated, **record}
     settings |= _stated_rounding(restorer.dequantise)
+    if restorer.layer is not None:
+        settings["solver"] = repr(restorer.layer.solver)  # every setting of it
 
     def make(job: Job, key: str) -> dict[str, Any]:
         measurement = read_picture(job.source, saving.max_megapixels / restorer.backbone.spec.scale**2)
         restored, about = restore_measurement(measurement, restorer, record)
         _print_warning(job, about["warning"])
+        _print_warning(job, unsettled(restored.stats))
         return _save(job, key, restored.picture, restored.target, restorer.operator, restored.epsilon, saving, about)
 
     return _run(jobs, settings, make, saving, "restoring")
@@ -57,8 +62,13 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
 def restore_measurement(
     measurement: Picture, restorer: Restorer, record: Mapping[str, Any]
 ) -> tuple[Restored, dict[str, Any]]:
-    """A restored picture, and what its certificate says of its making: `record`, the solve, a warning or None."""
+    """A restored picture, and what its certificate says of its making: `record`, the solve, a warning or None.
+
+    Raises ConvergenceError where the solve left no numbers; any other that failed is told by `unsettled`.
+    """
     restored = restorer(measurement)
+    if restored.stats is not None and int(restored.stats.outcome[0]) == Outcome.NON_FINITE:
+        restored.stats.raise_if_failed()
     warning = None
     if restorer.backbone.spec.name != "bicubic":  # interpolation is no yardstick
         warning = operator_warning(restored.prior, measurement, restorer.operator, restored.epsilon)
@@ -114,13 +124,24 @@ def describe_measurement(path: Path, measurement: Picture) -> dict[str, Any]:
     return {"measurement": _file(path) | {"bit_depth": measurement.depth}}
 
 
+def unsettled(stats: SolveStats | None) -> str | None:
+    """How the solve of one picture failed, with its figures and the remedy; None if it did not."""
+    if stats is None or not bool(stats.failed[0]):
+        return None
+    return f"the layer has not settled: {stats.sentence(0).removeprefix('sample 0 ')}"
+
+
 def describe_stats(stats: SolveStats | None) -> dict[str, Any] | None:
     """The solve of one picture, for its certificate."""
     if stats is None:
         return None
     outcome = Outcome(int(stats.outcome[0]))
     residual = float(stats.residual[0])
-    found = {"outcome": outcome.name.lower(), "evaluations": int(stats.evaluations[0]), "residual": residual}
+    found = {
+        "outcome": outcome.name.lower(),
+        "evaluations": int(stats.evaluations[0]),
+        "residual": residual if math.isfinite(residual) else None,
+    }
     if outcome == Outcome.INCONSISTENT:
         found["attainable"] = float(stats.attainable[0])
     return found
@@ -169,6 +190,7 @@ def _save(
         format=saving.format,
         consistent_rounding=saving.rounding == "consistent",
         epsilon=epsilon,
+        replace_others=saving.overwrite,
         record={
             **describe_measurement(job.measurement or job.source, measurement),
             **about,

@@ -3,32 +3,36 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from mcnet_lightning.epsilon import Epsilon
-from mcnet_lightning.errors import DataError
+from mcnet_lightning.errors import CertificateError, DataError
+from mcnet_lightning.files import file_digest, locked, staged, sync, write_file
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import BESIDE_COLOUR, Agreement, agreement, operator_digest
-from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
+from mcnet_lightning.restoration.pictures import Picture, read_picture
 from mcnet_lightning.restoration.rounding import keeps_measurement, round_consistently, rounding_goal
-from mcnet_lightning.restoration.target import radius_of, stated_target
-from mcnet_lightning.restoration.writing import DEPTH, Format, encode, staged, write_file
+from mcnet_lightning.restoration.writing import DEPTH, Format, encode
 
-CLOSE = 1e-9  # relative: two computations of one figure on different machines
+SEAL = "certificate_sha256"  # tells an edited certificate from one as it was written
+REMEDY = "free space or choose another output"
+LARGEST = 2**20  # bytes of a certificate; ours have two thousand
 
 
 def certificate_path(picture: Path) -> Path:
     return picture.with_name(f"{picture.name}.json")
 
 
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def seal(certificate: Mapping[str, Any]) -> str:
+    """SHA-256 of all other entries, as JSON with sorted keys."""
+    rest = {name: value for name, value in certificate.items() if name != SEAL}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def save_certified(
@@ -41,18 +45,21 @@ def save_certified(
     consistent_rounding: bool = True,
     epsilon: float = 0.0,
     record: Mapping[str, Any] | None = None,
+    replace_others: bool = True,
 ) -> dict[str, Any]:
     """Writes a picture, reads it back, and writes the certificate of what was read; returns the certificate.
 
-    The certificate gets its name first: a picture under its final name always has one. `record` is added to it (which
-    files, backbone, layer, solver). Raises DataError if the disk refuses.
+    The certificate gets its name first: a picture under its final name always has one, and no other process comes in
+    between. `record` is added to it (which files, backbone, layer, solver). Without `replace_others`, what another
+    command has written there meanwhile stays. Raises DataError then, and if the disk refuses.
     """
     rounding = "none" if format == "tiff" else "nearest"
     if format != "tiff" and consistent_rounding and keeps_measurement(operator):
         picture, rounding = _rounded(picture, measurement, operator, epsilon, 2 ** DEPTH[format] - 1), "consistent"
     content = encode(picture, format)
-    with staged(path) as temporary:
+    with ExitStack() as lock, staged(path, REMEDY) as temporary:
         temporary.write_bytes(content)
+        sync(temporary)
         found = agreement(read_picture(temporary, math.inf), measurement, operator)
         certificate = {
             "file": path.name,
@@ -64,7 +71,11 @@ def save_certified(
             **describe(found, operator, epsilon),
             **(record or {}),
         }
-        write_file(certificate_path(path), json.dumps(certificate, indent=2).encode() + b"\n")
+        certificate[SEAL] = seal(certificate)
+        lock.enter_context(locked(path.parent))  # until the picture has its name, too
+        if not replace_others and os.path.lexists(path) and not is_certified(path, certificate.get("request")):
+            raise DataError(f"{path} was made meanwhile by another command; overwrite=true replaces it")
+        write_file(certificate_path(path), json.dumps(certificate, indent=2) + "\n", REMEDY)
     return certificate
 
 
@@ -87,40 +98,41 @@ def worst_channel(certificate: Mapping[str, Any]) -> float:
 
 
 def read_certificate(picture: Path) -> dict[str, Any] | None:
-    """The certificate beside a picture, or None if there is none that can be read."""
-    try:
-        content = json.loads(certificate_path(picture).read_text())
-    except (OSError, ValueError):
+    """The certificate beside a picture; None where there is none. Raises CertificateError if it cannot be read."""
+    path = certificate_path(picture)
+    if not os.path.lexists(path):
         return None
-    return content if isinstance(content, dict) else None
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            raise ValueError("no certificate of ours")
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        if not isinstance(content, dict):
+            raise ValueError("no entries")
+    except (OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise CertificateError(
+            f"{path} cannot be read as a certificate ({reason}): it was cut or changed; restore the picture again"
+        ) from None
+    return content
 
 
-def certify(
-    image: Path,
-    measurement: Path,
-    operator: MeasurementOperator,
-    epsilon: float | Epsilon,
-    max_megapixels: float = MAX_MEGAPIXELS,
-    dequantise: str = "none",
-) -> dict[str, Any]:
-    """What the certificate of `image` should say, from the two files alone. Raises DataError where they do not fit."""
-    given = read_picture(measurement, max_megapixels)
-    found = agreement(read_picture(image, max_megapixels), stated_target(given, dequantise), operator)
-    radius = radius_of(Epsilon.of(epsilon), given, operator)
-    return {"file": image.name, "sha256": file_digest(image), **describe(found, operator, radius)}
+def is_certified(picture: Path, request: str | None) -> bool:
+    """Whether the picture is there, and its certificate is of this request and of these very bytes."""
+    try:
+        certificate = read_certificate(picture)
+        return (
+            certificate is not None
+            and request is not None
+            and certificate.get("request") == request
+            and picture.is_file()
+            and certificate.get("sha256") == file_digest(picture)
+        )
+    except (CertificateError, OSError):
+        return False
 
 
-def differences(stated: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Names of the entries in which a certificate and an independent one do not agree."""
-    return [name for name in found if name not in stated or not _agree(stated[name], found[name])]
-
-
-def _agree(stated: Any, found: Any) -> bool:
-    if isinstance(found, Mapping):
-        return isinstance(stated, Mapping) and stated.keys() == found.keys() and not differences(stated, found)
-    if isinstance(found, float) and isinstance(stated, int | float):
-        return math.isclose(stated, found, rel_tol=CLOSE, abs_tol=CLOSE)
-    return bool(stated == found)
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def _rounded(

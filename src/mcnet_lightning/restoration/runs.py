@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +15,9 @@ from rich.progress import track
 
 from mcnet_lightning.backbones.tiling import plain_memory_errors
 from mcnet_lightning.errors import ConfigError, DataError, MCNetError
+from mcnet_lightning.files import file_digest
 from mcnet_lightning.imaging.io import EXTENSIONS
-from mcnet_lightning.restoration.certificate import certificate_path, file_digest, read_certificate
+from mcnet_lightning.restoration.certificate import is_certified
 
 PICTURE_SUFFIXES = (*EXTENSIONS, ".gif", ".jfif", ".webp", ".avif", ".heic", ".jp2", ".ppm", ".pgm")
 
@@ -74,11 +77,10 @@ def targets_of(sources: Sequence[Path], output: Path, suffix: str) -> Iterator[P
 
 def prepare_output(output: Path) -> None:
     """Makes the folder and tries to write into it. Raises ConfigError if that fails."""
-    probe = output / ".mcnet.part"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=output):
+            pass
     except OSError as error:
         raise ConfigError(f"output={output}: cannot write there ({error.strerror}); choose another folder") from None
 
@@ -100,10 +102,10 @@ def run_jobs(
     for job in track(jobs, title, console=console, transient=True, disable=not console.is_terminal):
         try:
             key = _request(job, settings)
-            if _is_done(job.target, key):
+            if is_certified(job.target, key):
                 report.kept.append(job.target)
                 continue
-            if not overwrite and (job.target.exists() or job.target.is_symlink()):
+            if not overwrite and os.path.lexists(job.target) and not is_certified(job.target, key):  # by now
                 raise DataError(
                     f"{job.target} exists and was not made from this file with these settings; "
                     "overwrite=true replaces it"
@@ -122,14 +124,3 @@ def _request(job: Job, settings: dict[str, Any]) -> str:
     """SHA-256 of the settings and of the files' contents; a file that cannot be opened counts as empty."""
     contents = [file_digest(path) if path.is_file() else "" for path in job.files]
     return hashlib.sha256(json.dumps([settings, contents], sort_keys=True).encode()).hexdigest()
-
-
-def _is_done(target: Path, key: str) -> bool:
-    certificate = read_certificate(target)
-    return (
-        certificate is not None
-        and certificate.get("request") == key
-        and target.is_file()
-        and certificate_path(target).is_file()
-        and certificate.get("sha256") == file_digest(target)
-    )

@@ -1,12 +1,8 @@
-"""Pictures into files: bytes of a format, and a name that appears only when its file is complete."""
+"""Pictures as the bytes of a file."""
 
 import io
-import os
 import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,13 +10,15 @@ import tifffile
 import torch
 from PIL import Image
 
-from mcnet_lightning.errors import DataError
+from mcnet_lightning.files import staged, write_file
 from mcnet_lightning.restoration.pictures import Picture
 from mcnet_lightning.restoration.rounding import round_plainly
 
 Format = Literal["png8", "png16", "tiff"]
 SUFFIX: dict[str, str] = {"png8": ".png", "png16": ".png", "tiff": ".tiff"}
 DEPTH: dict[str, int] = {"png8": 8, "png16": 16, "tiff": 32}
+__all__ = ["DEPTH", "SUFFIX", "Format", "encode", "staged", "write_file"]
+
 PNG_COLOUR_TYPE = {1: 0, 3: 2, 4: 6}  # by the number of channels
 
 
@@ -43,42 +41,6 @@ def encode(picture: Picture, format: Format) -> bytes:
     image = Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
     image.save(target, "PNG", icc_profile=picture.icc)
     return target.getvalue()
-
-
-@contextmanager
-def staged(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; what was written there is synced and gets the final name at the end.
-
-    On any failure the temporary file is removed and `path` stays as it was; a failure of the disk is a DataError.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{path} cannot be written ({reason}); free space or choose another output") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Writes bytes under their final name in one step."""
-    with staged(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # not every file system can
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _tiff(samples: np.ndarray, icc: bytes | None) -> bytes:

@@ -19,6 +19,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mcnet_lightning.config.training import Logger as LoggerConfig
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.files import staged
+from mcnet_lightning.training.leaving_out import leaving_out, lost_record, place_wandb, say_left_out
 
 MLFLOW_RUN = "mlflow_run"
 HISTORY = "history.csv"  # metrics.csv is the finished run's result, written once, by evaluation
@@ -65,21 +67,25 @@ def forget_after(checkpoint: Path, folder: Path) -> None:
         header, *rows = list(csv.reader(file)) or [[]]
     step = header.index("step") if "step" in header else None
     kept = [row for row in rows if step is None or int(row[step]) < steps]
-    temporary = path.with_name(f".{HISTORY}.part")
-    with temporary.open("w", newline="") as file:
+    with staged(path) as temporary, temporary.open("w", newline="") as file:
         csv.writer(file).writerows([header, *kept])
-    os.replace(temporary, path)
 
 
 def build_loggers(
     settings: LoggerConfig, folder: Path, name: str, config: dict[str, Any], tags: list[str]
 ) -> list[Logger]:
-    """Loggers of one run. Offline W&B never asks for a login and never touches the network."""
+    """Loggers of one run. Offline W&B never asks for a login and never touches the network; if its folder cannot be
+    written it is left out.
+    """
     loggers: list[Logger] = [HistoryLogger(folder)]
-    if settings.wandb:
+    if settings.wandb and not settings.offline:
         loggers.append(_wandb(settings, folder, name, config, [*tags, *settings.tags]))
+    elif settings.wandb:
+        with leaving_out("the W&B record"):
+            loggers.append(_wandb(settings, folder, name, config, [*tags, *settings.tags]))
     if settings.tensorboard:
-        loggers.append(_tensorboard(folder, config))
+        with leaving_out("the TensorBoard record"):
+            loggers.append(_tensorboard(folder, config))
     if settings.mlflow is not None:
         loggers.append(_mlflow(settings, folder, name, config, [*tags, *settings.tags]))
     return loggers
@@ -99,7 +105,11 @@ def one_wandb_run() -> Iterator[None]:
 def _close_wandb(exit_code: int) -> None:
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
-        wandb.run.finish(exit_code=exit_code)
+        folder = Path(wandb.run.dir).parent
+        with leaving_out("the end of the W&B record"):
+            wandb.run.finish(exit_code=exit_code)
+        if folder.is_dir() and (reason := lost_record(folder)) is not None:
+            say_left_out("part of the W&B record", reason)
 
 
 def sweep_group() -> str | None:
@@ -111,6 +121,7 @@ def sweep_group() -> str | None:
 
 def _wandb(settings: LoggerConfig, folder: Path, name: str, config: dict[str, Any], tags: list[str]) -> WandbLogger:
     os.environ.setdefault("WANDB_SILENT", "true")
+    place_wandb(folder)
     logger = WandbLogger(
         project=settings.project,
         entity=settings.entity,

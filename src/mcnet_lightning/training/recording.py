@@ -8,6 +8,7 @@ from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 from torch import Tensor
 
 from mcnet_lightning.evaluation.records import MEAN, Record, gains
+from mcnet_lightning.training.leaving_out import leaving_out
 
 TABLE = {"dataset": "dataset", "image": "image", "method": "method"} | {
     "psnr": "psnr_y",
@@ -22,29 +23,31 @@ REPORT = ("MODEL_CARD.md", "history.csv")
 
 
 def record_picture(loggers: Sequence[Logger], name: str, picture: Tensor, step: int) -> None:
-    """Sends a gray picture (1, height, width) in [0, 1] to every logger that can hold it."""
+    """Sends a gray picture (1, height, width) in [0, 1] to every logger that can hold it, and can be written."""
     for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            logger.log_image(name, [picture[0].numpy()], step=step)
-        elif isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(name, picture, step)
-        elif isinstance(logger, MLFlowLogger):
-            logger.experiment.log_image(logger.run_id, picture[0].numpy(), key=name, step=step)
+        with leaving_out(f"the picture {name} of {type(logger).__name__}"):
+            if isinstance(logger, WandbLogger):
+                logger.log_image(name, [picture[0].numpy()], step=step)
+            elif isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(name, picture, step)
+            elif isinstance(logger, MLFlowLogger):
+                logger.experiment.log_image(logger.run_id, picture[0].numpy(), key=name, step=step)
 
 
 def record_results(
     loggers: Sequence[Logger], records: Sequence[Record], certificate: dict[str, Any], folder: Path, name: str
 ) -> None:
-    """Sends what a run found to every logger that can hold it."""
+    """Sends what a run found to every logger that can hold it, and can be written."""
     means = summary(records)
     rows = [[getattr(row, field) for field in TABLE.values()] for row in records if row.image != MEAN]
     for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            _to_wandb(logger, rows, means, certificate, folder, name)
-        elif isinstance(logger, TensorBoardLogger):
-            _to_tensorboard(logger, rows, means)
-        elif isinstance(logger, MLFlowLogger):
-            _to_mlflow(logger, rows, means, certificate, folder)
+        with leaving_out(f"the results of {type(logger).__name__}"):
+            if isinstance(logger, WandbLogger):
+                _to_wandb(logger, rows, means, certificate, folder, name)
+            elif isinstance(logger, TensorBoardLogger):
+                _to_tensorboard(logger, rows, means)
+            elif isinstance(logger, MLFlowLogger):
+                _to_mlflow(logger, rows, means, certificate, folder)
 
 
 def summary(records: Sequence[Record]) -> dict[str, float]:

@@ -1,0 +1,142 @@
+"""A certificate against what the two files say themselves, and what only its author can know."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mcnet_lightning.backbones.official import cached_weights
+from mcnet_lightning.epsilon import Epsilon
+from mcnet_lightning.errors import CertificateError, WeightsError
+from mcnet_lightning.files import file_digest
+from mcnet_lightning.layer_weights import layer_path
+from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.restoration.agreement import agreement
+from mcnet_lightning.restoration.certificate import SEAL, describe, seal
+from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, read_picture
+from mcnet_lightning.restoration.target import radius_of, stated_target
+from mcnet_lightning.weights import BUNDLED, OFFICIAL, bundled_path
+
+CLOSE = 1e-9  # relative: two computations of one figure on different machines
+TIFF_STARTS = (b"II", b"MM")
+
+
+def certify(
+    image: Path,
+    measurement: Path,
+    operator: MeasurementOperator,
+    epsilon: float | Epsilon,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    dequantise: str = "none",
+) -> dict[str, Any]:
+    """What the certificate of `image` should say, from the two files alone. Raises DataError where they do not fit."""
+    picture, measured = read_picture(image, max_megapixels), read_picture(measurement, max_megapixels)
+    found = agreement(picture, stated_target(measured, dequantise), operator)
+    radius = radius_of(Epsilon.of(epsilon), measured, operator)
+    tiff = image.read_bytes()[:2] in TIFF_STARTS
+    return {
+        "file": image.name,
+        "sha256": file_digest(image),
+        "size": [picture.size[1], picture.size[0]],
+        "format": "tiff" if tiff else f"png{picture.depth}",
+        "bit_depth": picture.depth,
+        **describe(found, operator, radius),
+        "measurement": {"sha256": file_digest(measurement), "bit_depth": measured.depth},
+    }
+
+
+def stated_epsilon(stated: Mapping[str, Any]) -> float:
+    """The epsilon that a certificate says its picture was made for. Raises CertificateError if that is no epsilon."""
+    epsilon = stated.get("epsilon")
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < math.inf:
+        raise CertificateError(
+            f"the certificate states epsilon={epsilon}, which is no number from 0 on; it was changed, restore again"
+        )
+    return float(epsilon)
+
+
+def differences(stated: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Names of the entries in which a certificate and what was found do not agree, and of those that it lacks.
+
+    What nobody has stated of the measurement (it was never a file) is no difference; an entry that contradicts another
+    is one: the rounding of a format, and the digest over all entries.
+    """
+    wrong = []
+    for name, value in found.items():
+        if name == "measurement":
+            said = stated.get(name, {})
+            inner = said if isinstance(said, Mapping) else {"sha256": None}
+            wrong += [f"measurement.{key}" for key in value if key in inner and not _agree(inner[key], value[key])]
+        elif name not in stated or not _agree(stated[name], value):
+            wrong.append(name)
+    if "rounding" in stated and (stated["rounding"] == "none") != (found.get("format") == "tiff"):
+        wrong.append("rounding")
+    if SEAL in stated and stated[SEAL] != seal(stated):
+        wrong.append(SEAL)
+    return wrong
+
+
+def check_weights(stated: Mapping[str, Any], scale: int) -> list[str]:
+    """Compares the weight files that a certificate names with those that are at hand.
+
+    Returns names of the entries that were compared. Raises CertificateError where one has another digest.
+    """
+    compared = []
+    for kind in ("backbone", "layer"):
+        said = stated.get(kind)
+        if not isinstance(said, Mapping) or not said.get("sha256"):
+            continue
+        try:
+            path = _weight_file(kind, stated, scale)
+        except (WeightsError, AttributeError, TypeError):
+            continue
+        if path is None or not path.is_file():
+            continue
+        if (found := _digest(path)) is None:
+            continue
+        if found != said["sha256"]:
+            raise CertificateError(
+                f"the certificate says {kind}.weights={said.get('weights')} with SHA-256 {said['sha256']}, but {path} "
+                f"has {found}: the picture was made with other weights, or the certificate was changed"
+            )
+        compared.append(f"{kind}.sha256")
+    return compared
+
+
+def unverified(stated: Mapping[str, Any], found: Mapping[str, Any], compared: list[str]) -> list[str]:
+    """Names of what the two files cannot tell: it is stated, and that is all."""
+    names = []
+    for name, value in stated.items():
+        if name == "measurement" or name in found or name == SEAL or value is None:
+            continue
+        inner = [f"{name}.{key}" for key in value] if isinstance(value, Mapping) else [name]
+        names += [name] if not set(inner) & set(compared) else [key for key in inner if key not in compared]
+    return names
+
+
+def _weight_file(kind: str, stated: Mapping[str, Any], scale: int) -> Path | None:
+    weights, name = str(stated[kind].get("weights")), str(stated["backbone"]["name"])
+    if kind == "layer":
+        return layer_path(weights, name, scale)
+    if weights == OFFICIAL:
+        return cached_weights(name, scale)
+    return bundled_path(kind, f"{name}_x{scale}") if weights == BUNDLED else Path(weights)
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return file_digest(path)
+    except OSError:
+        return None
+
+
+def _agree(stated: Any, found: Any) -> bool:
+    if isinstance(found, Mapping):
+        return (
+            isinstance(stated, Mapping)
+            and stated.keys() == found.keys()
+            and all(_agree(stated[name], found[name]) for name in found)
+        )
+    if isinstance(found, float) and isinstance(stated, int | float) and not isinstance(stated, bool):
+        return abs(stated) < 1e300 and math.isclose(stated, found, rel_tol=CLOSE, abs_tol=CLOSE)
+    return type(stated) is type(found) and bool(stated == found)

@@ -1,0 +1,110 @@
+"""Files that the product reads back, cut and flipped: the right value, or one sentence of the right kind."""
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from commands import picture
+
+from mcnet_lightning.backbones import load_backbone
+from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.errors import DataError, MCNetError, WeightsError
+from mcnet_lightning.evaluation.records import Record
+from mcnet_lightning.evaluation.tables import with_means, write_metrics
+from mcnet_lightning.imaging import read_rgb
+from mcnet_lightning.layer_weights import load_denoiser, load_layer, save_denoiser, save_layer
+from mcnet_lightning.reporting.runs import read_runs
+from mcnet_lightning.restoration import read_picture
+from mcnet_lightning.weights import bundled_path, read_weights
+
+pytestmark = pytest.mark.slow
+CASES = 60
+
+
+def damaged(good: bytes, cases: int = CASES) -> Iterator[bytes]:
+    """Cut anywhere, and with one to eight bytes changed anywhere or within the first 300."""
+    chance = random.Random(0)
+    for case in range(cases):
+        if case % 3 == 0:
+            yield good[: chance.randrange(len(good))]
+            continue
+        content = bytearray(good)
+        for _ in range(chance.randrange(1, 9)):
+            content[chance.randrange(len(good) if case % 3 == 1 else min(300, len(good)))] = chance.randrange(256)
+        yield bytes(content)
+
+
+def one_sentence(error: Exception, kind: type[Exception]) -> None:
+    assert isinstance(error, kind), error
+    assert "\n" not in str(error)
+    assert len(str(error)) < 600
+
+
+@pytest.mark.parametrize("form", ["safetensors", "zip", "legacy"])
+def test_backbone_files(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "file_x2"
+    tensors = read_weights(bundled_path("backbone", "srcnn_x2")).tensors
+    if form == "safetensors":
+        shutil.copy(bundled_path("backbone", "srcnn_x2"), path)
+    else:
+        torch.save(tensors, path, _use_new_zipfile_serialization=form == "zip")
+    image = torch.rand(1, 1, 16, 16)
+    for content in damaged(path.read_bytes()):
+        path.write_bytes(content)
+        try:
+            made = load_backbone("srcnn", 2, str(path))(image)
+        except MCNetError as error:
+            one_sentence(error, WeightsError)
+        else:  # a weight that is another number looks like a weight: its digest tells, and it is finite
+            assert bool(torch.isfinite(made).all())
+
+
+def test_layer_and_denoiser_files(tmp_path: Path) -> None:
+    save_layer(tmp_path / "layer", EquilibriumLayer(DnCNN(3, 4)).eval(), {"scale": 2})
+    save_denoiser(tmp_path / "denoiser", DnCNN(3, 4), {})
+    for name, load in (("layer", load_layer), ("denoiser", load_denoiser)):
+        for content in damaged((tmp_path / name).read_bytes()):
+            (tmp_path / name).write_bytes(content)
+            try:
+                load(tmp_path / name)
+            except MCNetError as error:
+                one_sentence(error, WeightsError)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF"])
+@pytest.mark.parametrize("read", [read_picture, read_rgb], ids=["restore", "data"])
+def test_pictures(tmp_path: Path, kind: str, read: object) -> None:
+    path = tmp_path / f"picture.{kind.lower()}"
+    picture(0, 40).save(path, kind)
+    for content in damaged(path.read_bytes()):
+        path.write_bytes(content)
+        try:
+            found = read(path)  # type: ignore[operator]
+        except MCNetError as error:
+            one_sentence(error, DataError)
+        else:
+            values = found if isinstance(found, torch.Tensor) else found.colour
+            assert bool(((values >= 0) & (values <= 1)).all())
+
+
+def test_metrics_settings_and_traces_of_a_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / ".hydra").mkdir(parents=True)
+    records = [Record("paper", "A", "Set", 2, "srcnn", "mcnet", name, 30.0, 0.9, 1e-6, 100.0) for name in "ab"]
+    write_metrics(run / "metrics.csv", with_means(records))
+    (run / ".hydra" / "config.yaml").write_text("scale: 2\nbackbone:\n  name: srcnn\nsolver:\n  tolerance: 1.0e-05\n")
+    (run / "traces.csv").write_text("dataset,image,method,evaluation,residual\nSet,a,mcnet,1,0.1\nSet,a,mcnet,2,0.01\n")
+    for name in ("metrics.csv", ".hydra/config.yaml", "traces.csv"):
+        good = (run / name).read_bytes()
+        for content in damaged(good):
+            (run / name).write_bytes(content)
+            try:
+                for each in read_runs([tmp_path]):
+                    assert all(isinstance(value, list) for value in each.traces.values())
+            except MCNetError as error:
+                one_sentence(error, DataError)
+        (run / name).write_bytes(good)
