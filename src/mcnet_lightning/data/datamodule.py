@@ -12,7 +12,7 @@ from mcnet_lightning.backbones.frozen import FrozenBackbone
 from mcnet_lightning.data.cache import cached_prior
 from mcnet_lightning.data.loading import EvenShare, PatchSampler, ResumableLoader, share_of_batch
 from mcnet_lightning.data.patches import PatchSet, cut_patches
-from mcnet_lightning.data.sources import NamedImage, Part, load_images
+from mcnet_lightning.data.sources import NamedImage, Part, load_images, named_images
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.imaging import Degradation, find_picture, list_images, read_rgb
 
@@ -127,7 +127,7 @@ class MeasurementDataModule(pl.LightningDataModule):
         lr_pictures = None if self.lr_folder is None else list_images(self.lr_folder)
         if self.hr_folder is not None:
             name = self.test_sets[0] if self.test_sets else Path(self.hr_folder).name
-            images = [NamedImage(name, path.stem, read_rgb(path)) for path in list_images(self.hr_folder)]
+            images = list(named_images(name, list_images(self.hr_folder)))
         else:
             images = [image for name in self.test_sets for image in load_images(name, "test", self.root)]
         return WholeImages(images, self.degradation, lr_pictures=lr_pictures)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mcnet_lightning.equilibrium import Outcome, SolveStats
-from mcnet_lightning.errors import ConfigError, MCNetError
-from mcnet_lightning.imaging import find_picture
+from mcnet_lightning.errors import ConfigError, MCNetError, printable
+from mcnet_lightning.imaging import find_picture, picture_names
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.certificate import file_digest, save_certified
 from mcnet_lightning.restoration.diagnosis import operator_warning
@@ -65,13 +65,14 @@ def fix_pictures(source: Path, lr: Path, operator: MeasurementOperator, epsilon:
     sources, measured = pictures_of(source), pictures_of(lr)
     scale = getattr(operator, "scale", 1)
     jobs, unpaired = [], []
-    for picture, target in zip(sources, _targets(sources, saving), strict=True):
+    names = picture_names(sources)
+    for picture, name, target in zip(sources, names, _targets(sources, saving), strict=True):
         try:
             alone = len(sources) == len(measured) == 1
-            jobs.append(Job(picture, target, measured[0] if alone else find_picture(measured, picture.stem, scale)))
+            jobs.append(Job(picture, target, measured[0] if alone else find_picture(measured, name, scale)))
         except MCNetError as error:
             unpaired.append((picture, str(error)))
-            print(f"not done: {picture.name}: {error}", file=sys.stderr)
+            print(printable(f"not done: {picture.name}: {error}"), file=sys.stderr)
 
     def make(job: Job, key: str) -> dict[str, Any]:
         assert job.measurement is not None
@@ -120,7 +121,7 @@ def _run(
 
 def _print_warning(job: Job, warning: str | None) -> None:
     if warning:
-        print(f"warning: {job.source.name}: {warning}", file=sys.stderr)
+        print(printable(f"warning: {job.source.name}: {warning}"), file=sys.stderr)
 
 
 def _targets(sources: list[Path], saving: Saving) -> list[Path]:
@@ -150,4 +151,4 @@ def _save(
 
 
 def _file(path: Path) -> dict[str, Any]:
-    return {"file": path.name, "sha256": file_digest(path)}
+    return {"file": printable(path.name), "sha256": file_digest(path)}

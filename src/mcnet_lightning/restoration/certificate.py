@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mcnet_lightning.errors import DataError
+from mcnet_lightning.errors import DataError, printable
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import BESIDE_COLOUR, Agreement, agreement, operator_digest
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
@@ -102,7 +102,7 @@ def certify(
 ) -> dict[str, Any]:
     """What the certificate of `image` should say, from the two files alone. Raises DataError where they do not fit."""
     found = agreement(read_picture(image, max_megapixels), read_picture(measurement, max_megapixels), operator)
-    return {"file": image.name, "sha256": file_digest(image), **describe(found, operator, epsilon)}
+    return {"file": printable(image.name), "sha256": file_digest(image), **describe(found, operator, epsilon)}
 
 
 def differences(stated: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

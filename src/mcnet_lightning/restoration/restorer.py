@@ -16,8 +16,8 @@ from mcnet_lightning.backbones.tiling import Tiling, tiled_picture
 from mcnet_lightning.equilibrium import EquilibriumLayer, SolveStats, project_measurement_ball
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.imaging.colour import LUMA_OFFSET, LUMA_WEIGHTS, rgb_to_luma
+from mcnet_lightning.imaging.picture import MAX_SIDE, Picture, profile_for
 from mcnet_lightning.operators import KernelDownsample, MeasurementOperator, upsample_bicubic
-from mcnet_lightning.restoration.pictures import MAX_SIDE, Picture
 
 GRAY_GAIN = sum(LUMA_WEIGHTS)  # of Y, when all three channels change alike
 
@@ -104,7 +104,10 @@ def make_consistent(picture: Picture, measurement: Picture, operator: Measuremen
     if measurement.alpha is not None:
         start = enlarged(measurement.alpha, operator) if alpha is None else alpha
         alpha = _project(start, measurement.alpha, operator, epsilon)
-    return replace(picture, colour=colour, alpha=alpha)
+    # its values now agree with the measurement's, so they look as the measurement says, if it says anything
+    icc = profile_for(channels, measurement.icc, picture.icc)
+    said = measurement.png_colour or picture.png_colour
+    return replace(picture, colour=colour, alpha=alpha, icc=icc, png_colour=said)
 
 
 def check_pair(picture: Picture, measurement: Picture, operator: MeasurementOperator) -> None:
