@@ -13,6 +13,7 @@ from mcnet_lightning.errors import DataError
 from mcnet_lightning.restoration import Picture, read_picture
 from mcnet_lightning.restoration.writing import DEPTH, SUFFIX, encode, staged, write_file
 
+GRAY_ICC = bytes(16) + b"GRAY" + bytes(108)  # as far as anybody looks here: the kind of colours
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -21,7 +22,8 @@ ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 @pytest.mark.parametrize("format", ["png8", "png16", "tiff"])
 def test_what_is_written_is_read_again(tmp_path: Path, format: str, channels: int, alpha: bool) -> None:
     image = torch.rand(channels + alpha, 5, 7, dtype=torch.float64)
-    picture = Picture(image[:channels], image[channels:] if alpha else None, 8, ICC)
+    profile = {1: GRAY_ICC, 3: ICC}[channels]
+    picture = Picture(image[:channels], image[channels:] if alpha else None, 8, profile)
     path = tmp_path / f"picture{SUFFIX[format]}"
     write_file(path, encode(picture, format))  # type: ignore[arg-type]
     read = read_picture(path)
@@ -30,7 +32,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, format: str, channels: in
     assert (read.alpha is not None) == alpha
     if alpha:
         torch.testing.assert_close(read.alpha, picture.alpha, rtol=0, atol=step * 1.001)
-    assert (read.depth, read.icc) == (DEPTH[format], ICC)
+    assert (read.depth, read.icc) == (DEPTH[format], profile)
 
 
 def test_16_bit_png_is_read_by_another_program(tmp_path: Path) -> None:

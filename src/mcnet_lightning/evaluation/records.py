@@ -1,18 +1,23 @@
 """What a row of metrics.csv is. Imports no torch, so that reports and sweeps read runs at once."""
 
 import csv
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from mcnet_lightning.errors import DataError
+from mcnet_lightning.naming import shortened
 
 MEAN = "mean"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One row of metrics.csv; `image` is "mean" for the mean over a dataset. Names and order are the file's columns."""
+    """One row of metrics.csv; `image` is "mean" for the mean over a dataset. Names and order are the file's columns.
+
+    ssim_y is NaN, and empty in the file, where the image is smaller than the window.
+    """
 
     protocol: str
     operator: str
@@ -31,6 +36,11 @@ class Record:
 
 
 COLUMNS = [field.name for field in fields(Record)]
+
+
+def picture_name(dataset: str, image: str, kind: str) -> str:
+    """The file, in a run's folder of pictures, of a method, of `hr` or of `lr`."""
+    return f"{shortened(f'{dataset}_{image}_{kind}')}.png"
 
 
 def read_metrics(path: Path) -> list[Record]:
@@ -62,5 +72,6 @@ def _record(row: dict[str, str]) -> Record:
         elif field.type is int:
             values[field.name] = int(text)
         else:
-            values[field.name] = None if text == "" and field.default is None else float(text)
+            absent = None if field.default is None else math.nan if field.name == "ssim_y" else ""
+            values[field.name] = absent if text == "" and absent != "" else float(text)
     return Record(**values)

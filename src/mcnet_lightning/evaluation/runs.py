@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mcnet_lightning.data import WholeImages
 from mcnet_lightning.evaluation.ladder import Ladder
-from mcnet_lightning.evaluation.records import Record
+from mcnet_lightning.evaluation.records import Record, picture_name
 from mcnet_lightning.evaluation.tables import print_ladder, with_means
 from mcnet_lightning.evaluation.traces import Trace, trace_rows, write_traces
 from mcnet_lightning.imaging import write_png
@@ -55,4 +55,4 @@ def evaluate_ladder(
 def _write_picture(folder: Path, image: dict[str, Any], kind: str, picture: Tensor) -> None:
     """`picture` (1, 1, ., .) as DATASET_IMAGE_KIND.png."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_png(folder / f"{image['dataset']}_{image['name']}_{kind}.png", picture[0])
+    write_png(folder / picture_name(image["dataset"], image["name"], kind), picture[0])

@@ -3,7 +3,6 @@
 from mcnet_lightning.imaging.colour import rgb_to_luma
 from mcnet_lightning.imaging.degradation import Degradation, Observation
 from mcnet_lightning.imaging.io import list_images, read_rgb, write_png
-from mcnet_lightning.imaging.naming import picture_names, shortened
 from mcnet_lightning.imaging.pairing import find_picture
 from mcnet_lightning.imaging.perturbation import Perturbation
 from mcnet_lightning.imaging.picture import Picture
@@ -16,10 +15,8 @@ __all__ = [
     "Picture",
     "find_picture",
     "list_images",
-    "picture_names",
     "read_picture",
     "read_rgb",
     "rgb_to_luma",
-    "shortened",
     "write_png",
 ]

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from uuid import uuid4
 
 from PIL import Image
 from torch import Tensor
@@ -25,12 +24,9 @@ def write_png(path: str | Path, image: Tensor) -> None:
     """Writes (1 or 3, H, W), clipped to [0, 1] and rounded to 8 bit, under its final name only when complete."""
     path = Path(path)
     pixels = (image.detach().cpu().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    temporary = path.with_name(f".{uuid4().hex}.part")  # nobody can have put a link there
-    try:
-        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary, format="PNG")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary, format="PNG")
+    os.replace(temporary, path)
 
 
 def list_images(folder: str | Path) -> list[Path]:

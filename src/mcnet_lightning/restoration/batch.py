@@ -9,7 +9,8 @@ from typing import Any
 
 from mcnet_lightning.equilibrium import Outcome, SolveStats
 from mcnet_lightning.errors import ConfigError, MCNetError, printable
-from mcnet_lightning.imaging import find_picture, picture_names
+from mcnet_lightning.imaging import find_picture
+from mcnet_lightning.naming import picture_names
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.certificate import file_digest, save_certified
 from mcnet_lightning.restoration.diagnosis import operator_warning
