@@ -38,8 +38,8 @@ def check_frames(name: str, picture: Image.Image) -> None:
 def image_samples(picture: Image.Image, name: str) -> Samples:
     """The samples of a Pillow image: what `read_picture` reads of the same file, or DataError, calling it `name`."""
     layout = _layout(picture)
-    if ";16" in layout and not picture.mode.startswith("I;16"):
-        raise DataError(f"{name} has 16 bits per sample, which Pillow cuts to 8; read it with read_picture")
+    if _changes_values(picture, layout):
+        raise DataError(f"{name} has a depth or scale that Pillow does not keep; read it with read_picture")
     picture.load()
     icc, orientation, mode = picture.info.get("icc_profile"), orientation_of(picture), picture.mode
     if mode.startswith("I;16"):
@@ -70,11 +70,26 @@ def orientation_of(picture: Image.Image) -> int:
     return orientation if isinstance(orientation, int) else 1
 
 
+def _changes_values(picture: Image.Image, layout: str) -> bool:
+    """Whether Pillow cuts, stretches or inverts what the file holds."""
+    tags = getattr(picture, "tag_v2", {})  # of a TIFF
+    deep = picture.mode.startswith("I;16")
+    if tags and deep:
+        return tags.get(258) not in (16, (16,)) or tags.get(262) == 0
+    largest = max((a for a in _arguments(picture) if isinstance(a, int)), default=0) if picture.format == "PPM" else 0
+    return (";16" in layout and not deep) or largest > 255
+
+
 def _layout(picture: Image.Image) -> str:
     """How the file holds its samples, such as RGB;16B; empty for an image that was decoded already."""
+    return next((argument for argument in _arguments(picture) if isinstance(argument, str)), "")
+
+
+def _arguments(picture: Image.Image) -> tuple[object, ...]:
+    """Of the decoder that is still to run."""
     tile = getattr(picture, "tile", None)
-    arguments = tile[0][3] if tile else ""
-    return arguments if isinstance(arguments, str) else next((a for a in arguments or () if isinstance(a, str)), "")
+    arguments = (tile[0][3] if tile else None) or ()
+    return arguments if isinstance(arguments, tuple) else (arguments,)
 
 
 def _key(picture: Image.Image, layout: str) -> int | tuple[int, ...] | None:

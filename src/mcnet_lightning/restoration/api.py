@@ -7,12 +7,11 @@ restored = restore_image(image, restorer)
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.backbones.tiling import Tiling
 from mcnet_lightning.equilibrium import EquilibriumLayer
-from mcnet_lightning.errors import DataError, WeightsError
+from mcnet_lightning.errors import WeightsError
 from mcnet_lightning.layer_weights import load_layer
 from mcnet_lightning.operators import BicubicDownsample, MeasurementOperator
 from mcnet_lightning.restoration.objects import ImageLike, joined, object_like, picture_from, white_of
@@ -73,8 +72,6 @@ def restore_image(image: ImageLike, restorer: Restorer) -> ImageLike:
         DataError: if the object is no such image, or holds values outside [0, 1] or colours that are not known.
     """
     picture = picture_from(image)
-    if isinstance(image, Image.Image) and picture.depth == 16 and picture.alpha is not None:
-        raise DataError("Pillow has no image of gray with alpha at 16 bit; give a NumPy array (H, W, 2) of uint16")
     restored = restorer(picture).picture
     samples, given, white = joined(restored), joined(picture), white_of(picture)
     if white is not None:

@@ -1,15 +1,18 @@
 """Images in memory, NumPy, PIL and torch: to a picture as `read_picture` would read it, and back to the same kind."""
 
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
+from PIL.ImageFile import ImageFile
 from torch import Tensor
 
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.imaging.picture import FLOAT_DEPTH, MAX_CHANNELS, Picture, Samples, picture_of, profile_for
 from mcnet_lightning.imaging.pillow_images import check_frames, image_samples
+from mcnet_lightning.imaging.reading import read_picture
 
 ImageLike = TypeVar("ImageLike", np.ndarray, Image.Image, Tensor)
 WHITE = {"uint8": 255, "uint16": 65535}
@@ -20,8 +23,7 @@ NAME = "the image"
 def picture_from(image: np.ndarray | Image.Image | Tensor) -> Picture:
     """Raises DataError, in one sentence, for what is no image, or one whose range or colours are not known."""
     if isinstance(image, Image.Image):
-        check_frames(NAME, image)
-        return picture_of(image_samples(image, NAME), NAME)
+        return _picture_from_pillow(image)
     if isinstance(image, Tensor):
         kind, shape = str(image.dtype).removeprefix("torch."), tuple(image.shape)
         fits = image.ndim == 3 and 1 <= shape[0] <= MAX_CHANNELS
@@ -35,6 +37,23 @@ def picture_from(image: np.ndarray | Image.Image | Tensor) -> Picture:
         )
     array = image.detach().cpu().double().permute(1, 2, 0).numpy() if isinstance(image, Tensor) else image
     return picture_of(Samples(array, WHITE.get(kind, 1), DEPTH.get(kind, FLOAT_DEPTH)), NAME)
+
+
+def _picture_from_pillow(image: Image.Image) -> Picture:
+    """From its file while Pillow has decoded nothing, which it does not do without loss; else from what it decoded."""
+    path = Path(str(getattr(image, "filename", "") or ""))
+    picture = None
+    if isinstance(image, ImageFile) and image.tile and path.is_file():
+        picture = read_picture(path)
+    if picture is None or sorted(picture.size) != sorted(image.size):  # a JPEG may have been asked for smaller
+        check_frames(NAME, image)
+        picture = picture_of(image_samples(image, NAME), NAME)
+    channels = len(joined(picture))
+    if picture.depth != 8 and channels > 1:
+        raise DataError(
+            f"Pillow has no image of {channels} channels at {picture.depth} bit; give the picture as a NumPy array"
+        )
+    return picture
 
 
 def white_of(picture: Picture) -> int | None:
