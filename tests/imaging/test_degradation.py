@@ -164,3 +164,13 @@ def test_a_measured_lr_is_taken_as_it_is() -> None:
 def test_a_measured_lr_of_another_size_is_refused() -> None:
     with pytest.raises(DataError, match="has an LR of 6 x 8 at x2, not 6 x 7"):
         Degradation("standard", 2).measured(torch.rand(1, 3, 12, 16), torch.rand(1, 3, 6, 7))
+
+
+def test_deep_images_stay_deep_when_they_are_fitted() -> None:
+    """Resized by PIL as floats: within what 8 bit would round, and finer than that."""
+    deep = torch.rand(3, 15, 17, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
+    fitted = Degradation("paper", 2).fit(deep)
+    rounded = Degradation("paper", 2).fit(torch.round(deep * 255) / 255)
+    assert fitted.shape == rounded.shape == (3, 14, 16)
+    assert (fitted - rounded).abs().max() < 1.5 / 255
+    assert (fitted * 255 - (fitted * 255).round()).abs().max() > 0.4
