@@ -123,6 +123,27 @@ def test_names_that_would_collide_are_kept_apart(folder: Path) -> None:
     assert {"a_png.png", "a_bmp.png", "b.png"} <= set(restored(folder))
 
 
+def test_names_that_equal_a_made_up_one_are_kept_apart(folder: Path) -> None:
+    for number, name in enumerate(("x.png", "x.bmp", "x_png.tif")):
+        picture(number).save(folder / "in" / name)
+    assert {"x_png.png", "x_bmp.png", "x_png_2.png"} <= set(restored(folder))
+    assert certificate(folder, "x_png.png")["measurement"]["file"] == "x_png.tif"
+    assert certificate(folder, "x_png_2.png")["measurement"]["file"] == "x.png"
+
+
+def test_names_that_terminals_or_disks_refuse(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    long, undecodable = "x" * 240, os.fsdecode(b"caf\xe9")
+    for name in (long, undecodable, "\x1b[31mred\x07"):
+        picture().save(folder / "in" / f"{name}.png", "PNG")
+    (folder / "in" / "\x1b]0;title\x07.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="1 of 6"):
+        restored(folder)
+    made = {path.stem for path in (folder / "out").glob("*.png")}
+    assert {"a", "b", "caf\ufffd", "\ufffd[31mred\ufffd"} < made
+    assert any(name.startswith("x" * 190) and len(name) == 200 for name in made)
+    assert not {"\x1b", "\x07"} & set("".join(capfd.readouterr()))
+
+
 def test_output_into_the_input_folder_is_refused(folder: Path) -> None:
     before = (folder / "in" / "a.png").read_bytes()
     with pytest.raises(ConfigError, match="would replace one of the pictures"):

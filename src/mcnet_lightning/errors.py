@@ -4,11 +4,24 @@ Every message says what is wrong, where, and what to do. The commands print it a
 `exit_code`; anything else that reaches the top is a bug and keeps its traceback.
 """
 
+import unicodedata
+
+OBEYED = ("Cc", "Cf", "Cs")  # Unicode's control and format characters, and the surrogates of what is no UTF-8
+HARMLESS = "\n\t\u200c\u200d"  # white space, and joiners that scripts and emoji need
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey or an encoding refuse, such as escapes in the name of a file."""
+    return "".join("\ufffd" if unicodedata.category(c) in OBEYED and c not in HARMLESS else c for c in text)
+
 
 class MCNetError(Exception):
     """A failure that the user can act on."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigError(MCNetError):

@@ -25,7 +25,13 @@ from mcnet_lightning.config import register_schemas
 from mcnet_lightning.errors import ConfigError, MCNetError
 from mcnet_lightning.files import disk_failure, unwritable
 from mcnet_lightning.process import end_with_parent, flush_subnormals, keep_streams_open, tune_process
-from mcnet_lightning.settings.arguments import check_arguments, flags_first, help_configuration, parse_flags
+from mcnet_lightning.settings.arguments import (
+    check_arguments,
+    flags_first,
+    help_configuration,
+    parse_flags,
+    quote_paths,
+)
 from mcnet_lightning.settings.composition import conf_dir
 from mcnet_lightning.settings.help_page import help_page
 from mcnet_lightning.sweeps import Program, swept_job
@@ -45,13 +51,14 @@ def launch(config_name: str, task: Task) -> None:
     exit code; in a sweep it ends only its job. Any other exception is a bug and keeps its traceback (exit code 1).
     """
     keep_streams_open()
+    sys.argv[1:] = quote_paths(sys.argv[1:])
     _launch(config_name, task, sys.argv[1:], _program())
 
 
 def launch_subcommand(tasks: dict[str, tuple[str, Task]]) -> None:
     """Like `launch`, for a command whose first word chooses: {"denoiser": ("pretrain_denoiser", run_denoiser), ...}."""
     keep_streams_open()
-    argv = sys.argv[1:]
+    sys.argv[1:] = argv = quote_paths(sys.argv[1:])
     position = next((i for i, word in enumerate(argv) if not word.startswith("-") and "=" not in word), None)
     words = " or ".join(tasks)
     if position is None:

@@ -79,6 +79,7 @@ def test_a_photograph_is_restored_seen_and_downloaded(
             restore(tmp_path / f"{name}.png", answer)
             assert str(temporary) not in status.inner_text()
             page.locator("#upload button[aria-label=Clear]").click()
+            page.locator("#upload").get_by_text("Drop File Here").wait_for()
         page.set_input_files(upload, tmp_path / "heavy.png")
         page.get_by_text(re.compile("exceed the maximum allowed size")).first.wait_for()
 

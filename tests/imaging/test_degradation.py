@@ -232,3 +232,13 @@ def test_noise_model_is_what_is_measured_on_a_photograph(protocol: str, words: d
 
 def test_nothing_rounded_and_nothing_added_is_no_noise() -> None:
     assert Degradation("paper", 2, quantise=False).noise_deviation == 0
+
+
+def test_deep_images_stay_deep_when_they_are_fitted() -> None:
+    """Resized by PIL as floats: within what 8 bit would round, and finer than that."""
+    deep = torch.rand(3, 15, 17, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
+    fitted = Degradation("paper", 2).fit(deep)
+    rounded = Degradation("paper", 2).fit(torch.round(deep * 255) / 255)
+    assert fitted.shape == rounded.shape == (3, 14, 16)
+    assert (fitted - rounded).abs().max() < 1.5 / 255
+    assert (fitted * 255 - (fitted * 255).round()).abs().max() > 0.4

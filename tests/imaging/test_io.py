@@ -84,7 +84,7 @@ def png_bytes() -> bytes:
 def test_what_is_no_picture_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"broken\.png cannot be read as an image"):
+    with pytest.raises(DataError, match=r"broken\.png (cannot be read as an image|is empty)"):
         read_rgb(path)
 
 
@@ -104,7 +104,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_folder_is_no_image(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no regular file"):
         read_rgb(tmp_path)
 
 
@@ -153,9 +153,9 @@ def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 
 
 def test_thirty_two_bit_pixels_are_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)).save(tmp_path / "float.tiff")
-    with pytest.raises(DataError, match="32-bit"):
-        read_rgb(tmp_path / "float.tiff")
+    Image.fromarray(np.full((4, 4), 5, dtype=np.int32)).save(tmp_path / "integers.tiff")
+    with pytest.raises(DataError, match="whose range is unknown"):
+        read_rgb(tmp_path / "integers.tiff")
 
 
 @pytest.mark.parametrize("mode", ["rgb", "rgba"])

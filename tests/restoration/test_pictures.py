@@ -1,6 +1,7 @@
 """Pictures in and out: depth, alpha, ICC and orientation survive; what cannot be read is refused in one sentence."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from PIL import Image, ImageCms, ImageOps
 
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.files import staged, write_file
-from mcnet_lightning.restoration import Picture, read_picture
+from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.restoration import Picture, make_consistent, read_picture
 from mcnet_lightning.restoration.writing import DEPTH, SUFFIX, encode
 
+GRAY_ICC = bytes(16) + b"GRAY" + bytes(108)  # as far as anybody looks here: the kind of colours
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -22,7 +25,8 @@ ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 @pytest.mark.parametrize("format", ["png8", "png16", "tiff"])
 def test_what_is_written_is_read_again(tmp_path: Path, format: str, channels: int, alpha: bool) -> None:
     image = torch.rand(channels + alpha, 5, 7, dtype=torch.float64)
-    picture = Picture(image[:channels], image[channels:] if alpha else None, 8, ICC)
+    profile = {1: GRAY_ICC, 3: ICC}[channels]
+    picture = Picture(image[:channels], image[channels:] if alpha else None, 8, profile)
     path = tmp_path / f"picture{SUFFIX[format]}"
     write_file(path, encode(picture, format))  # type: ignore[arg-type]
     read = read_picture(path)
@@ -31,7 +35,53 @@ def test_what_is_written_is_read_again(tmp_path: Path, format: str, channels: in
     assert (read.alpha is not None) == alpha
     if alpha:
         torch.testing.assert_close(read.alpha, picture.alpha, rtol=0, atol=step * 1.001)
-    assert (read.depth, read.icc) == (DEPTH[format], ICC)
+    assert (read.depth, read.icc) == (DEPTH[format], profile)
+
+
+COLOUR_CHUNKS = ((b"gAMA", (45455).to_bytes(4)), (b"cHRM", bytes(range(32))), (b"sRGB", b"\1"))
+
+
+@pytest.mark.parametrize("format", ["png8", "png16", "tiff"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_profile_never_goes_with_other_colours(tmp_path: Path, format: str, channels: int) -> None:
+    image = torch.rand(channels + 1, 5, 7, dtype=torch.float64)
+    picture = Picture(image[:channels], image[channels:], 8, {1: ICC, 3: GRAY_ICC}[channels])
+    write_file(tmp_path / "picture", encode(picture, format))  # type: ignore[arg-type]
+    assert read_picture(tmp_path / "picture").icc is None
+
+
+@pytest.mark.parametrize("format", ["png8", "png16"])
+def test_what_says_how_values_look_stays(tmp_path: Path, format: str) -> None:
+    picture = Picture(torch.rand(3, 5, 7).double(), png_colour=COLOUR_CHUNKS)
+    write_file(tmp_path / "picture.png", encode(picture, format))  # type: ignore[arg-type]
+    assert read_picture(tmp_path / "picture.png").png_colour == COLOUR_CHUNKS
+    with_profile = replace(picture, icc=ICC)  # beside which PNG allows no sRGB
+    write_file(tmp_path / "picture.png", encode(with_profile, format))  # type: ignore[arg-type]
+    assert read_picture(tmp_path / "picture.png").png_colour == COLOUR_CHUNKS[:2]
+    assert read_picture(tmp_path / "picture.png").icc == ICC
+
+
+@pytest.mark.parametrize(
+    ("picture", "measurement", "kept"),
+    [
+        ((3, None), (3, ICC), ICC),
+        ((3, ICC), (3, None), ICC),
+        ((1, GRAY_ICC), (3, ICC), ICC),
+        ((1, GRAY_ICC), (3, None), None),
+        ((3, ICC), (1, GRAY_ICC), ICC),
+        ((1, None), (1, GRAY_ICC), GRAY_ICC),
+    ],
+)
+def test_fix_keeps_the_profile_of_its_colours(
+    picture: tuple[int, bytes | None], measurement: tuple[int, bytes | None], kept: bytes | None
+) -> None:
+    sr, lr = (
+        Picture(torch.rand(channels, size, size).double(), icc=icc, png_colour=said)
+        for (channels, icc), size, said in ((picture, 16, ()), (measurement, 8, COLOUR_CHUNKS))
+    )
+    made = make_consistent(sr, lr, BicubicDownsample(2), 0.0)
+    assert made.icc == kept
+    assert made.png_colour == COLOUR_CHUNKS
 
 
 def test_16_bit_png_is_read_by_another_program(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from mcnet_lightning.backbones.frozen import FrozenBackbone
 from mcnet_lightning.data.cache import cached_prior
 from mcnet_lightning.data.loading import EvenShare, PatchSampler, ResumableLoader, share_of_batch
 from mcnet_lightning.data.patches import PatchSet, cut_patches
-from mcnet_lightning.data.sources import NamedImage, Part, load_images
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.data.sources import NamedImage, Part, load_images, named_images
+from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.imaging import Degradation, find_picture, list_images, read_rgb
 
 
@@ -127,10 +127,21 @@ class MeasurementDataModule(pl.LightningDataModule):
         lr_pictures = None if self.lr_folder is None else list_images(self.lr_folder)
         if self.hr_folder is not None:
             name = self.test_sets[0] if self.test_sets else Path(self.hr_folder).name
-            images = [NamedImage(name, path.stem, read_rgb(path)) for path in list_images(self.hr_folder)]
+            images = list(named_images(name, list_images(self.hr_folder)))
         else:
             images = [image for name in self.test_sets for image in load_images(name, "test", self.root)]
+        for image in images:
+            self._check_size(image)
         return WholeImages(images, self.degradation, lr_pictures=lr_pictures)
+
+    def _check_size(self, image: NamedImage) -> None:
+        """Raises DataError, before hours of work, for an image of which PSNR's border leaves nothing."""
+        height, width = image.rgb.shape[-2:]
+        if min(side - side % self.degradation.scale for side in (height, width)) <= 2 * self.degradation.scale:
+            raise DataError(
+                f"{image.name} in {image.dataset} is too small for x{self.degradation.scale}: of {height} x {width} "
+                "pixels nothing is left within the border that PSNR leaves out; take it out of the set"
+            )
 
     def _training_images(self, part: Part) -> list[NamedImage]:
         if not self.train_sets:

@@ -1,5 +1,6 @@
 """Image sets by name: the photographs inside scikit-image, folders root/train/NAME and root/test/NAME, downloads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -11,6 +12,7 @@ from torch import Tensor
 from mcnet_lightning.data.registry import DATASETS, fetch_dataset
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.imaging import list_images, read_rgb
+from mcnet_lightning.naming import RESERVED, picture_names
 
 Part = Literal["train", "validation", "test"]
 
@@ -38,7 +40,13 @@ def load_images(dataset: str, part: Part, root: str | None = None) -> tuple[Name
     Without a root, the sets of the registry are downloaded once. Raises DataError if the set is unknown, its folder is
     missing, a download fails, or a file is no picture.
     """
-    return tuple(NamedImage(dataset, path.stem, read_rgb(path)) for path in image_paths(dataset, part, root))
+    return named_images(dataset, image_paths(dataset, part, root))
+
+
+def named_images(dataset: str, paths: Sequence[Path]) -> tuple[NamedImage, ...]:
+    """The pictures, each under a name of its own that is not the one of the row of means."""
+    names = picture_names(paths, RESERVED)
+    return tuple(NamedImage(dataset, name, read_rgb(path)) for name, path in zip(names, paths, strict=True))
 
 
 def image_paths(dataset: str, part: Part, root: str | None = None) -> list[Path]:

@@ -24,6 +24,7 @@ INTRODUCTION = """# Enlarge a picture, and keep what was measured
 Shrink the result, and the picture you dropped comes back; a certificate says how exactly. Pictures stay on the machine
 that serves this page, and are deleted when the server stops."""
 MAPS = "Where they differ, in grey levels of 255. Black is equal; the maps of A w − b and A x − b share one scale."
+WAITING = 20  # requests that may stand in line; the next ones are told to come back
 KEPT = 3600  # seconds for which results can be downloaded
 HEIGHT = 480
 # no web fonts: the page asks no other machine for anything
@@ -56,6 +57,7 @@ def build_page(demonstrator: Demonstrator, limits: str, examples: list[Path]) ->
             show_progress_on=status,
             api_visibility="private",
         )
+    page.queue(max_size=WAITING, default_concurrency_limit=1)
     return page
 
 

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from mcnet_lightning.backbones.tiling import plain_memory_errors
 from mcnet_lightning.build import build_restorer, describe_restorer
+from mcnet_lightning.demonstration.guard import used
 from mcnet_lightning.demonstration.views import LEVELS, ErrorMap, displayed, error_map, magnified
-from mcnet_lightning.errors import ConfigError, MCNetError
+from mcnet_lightning.errors import ConfigError, MCNetError, printable
+from mcnet_lightning.naming import shortened
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration import agreement, read_picture, save_certified
 from mcnet_lightning.restoration.batch import describe_measurement, restore_measurement
@@ -57,15 +59,20 @@ class Shown:
 
 
 class Demonstrator:
-    """Restores uploads within a limit: `max_megapixels` million pixels of the result."""
+    """Restores uploads within limits: `max_megapixels` million pixels of the result, `max_store` bytes in `store`."""
 
-    def __init__(self, max_megapixels: float, device: str = "auto") -> None:
+    def __init__(
+        self, max_megapixels: float, device: str = "auto", store: Path | None = None, max_store: float = math.inf
+    ) -> None:
         self.words = [f"max_megapixels={max_megapixels}", f"device={device}"]
+        self.store, self.max_store = store, max_store
 
     def __call__(self, upload: Path | None, choice: Choice, folder: Path) -> Shown:
         """Writes the results into `folder`. Raises MCNetError, in one sentence, for what cannot be restored."""
         if upload is None:
             raise ConfigError("there is no picture yet; drop one into the field")
+        if self.store is not None and used(self.store) > self.max_store:
+            raise MCNetError("the server holds as many pictures as it may; try again in an hour")
         try:
             with plain_memory_errors():
                 return self._shown(upload, choice, folder)
@@ -83,7 +90,7 @@ class Demonstrator:
         reached = describe_reached(found, restored.epsilon)
         raise_if_unmet([{"file": upload.name, "epsilon": restored.epsilon, **about, "reached": reached}])
         record = {**describe_measurement(upload, measurement), **about, "reached": reached}
-        stem = f"{upload.stem[:LONGEST_STEM]}_x{config.scale}"
+        stem = f"{shortened(printable(upload.stem), LONGEST_STEM)}_x{config.scale}"
         certificates: dict[str, dict[str, Any]] = {}
         files: list[Path] = []
         for format in FORMATS:

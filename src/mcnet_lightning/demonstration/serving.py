@@ -7,8 +7,10 @@ import tempfile
 import threading
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from mcnet_lightning.data.sources import EMBEDDED, image_paths
+from mcnet_lightning.demonstration.guard import Guard
 from mcnet_lightning.demonstration.restoring import Demonstrator
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files import write_file
@@ -18,6 +20,8 @@ from mcnet_lightning.restoration.writing import encode
 
 SHRUNK = 4
 MEGABYTE = 2**20
+ENVELOPE = 2**16  # bytes of a request around the picture in it
+MAX_STORE = 2**31  # bytes of uploads and results that are kept at a time
 
 
 def serve(host: str, port: int, max_megabytes: float, max_megapixels: float, device: str) -> None:
@@ -28,7 +32,9 @@ def serve(host: str, port: int, max_megabytes: float, max_megapixels: float, dev
     with tempfile.TemporaryDirectory(prefix="mcnet-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         limits = f"up to {max_megabytes:g} MB, results up to {max_megapixels:g} megapixels"
-        page = build_page(Demonstrator(max_megapixels, device), limits, example_pictures(Path(folder)))
+        store = Path(folder)
+        demonstrator = Demonstrator(max_megapixels, device, store, MAX_STORE)
+        page = build_page(demonstrator, limits, example_pictures(store))
         try:
             page.launch(
                 server_name=host,
@@ -39,6 +45,7 @@ def serve(host: str, port: int, max_megabytes: float, max_megapixels: float, dev
                 prevent_thread_lock=True,
                 max_file_size=int(max_megabytes * MEGABYTE),
                 footer_links=[],
+                app_kwargs={"middleware": [_guard(host, store, max_megabytes)]},
                 theme=THEME,
             )
         except OSError as error:
@@ -51,6 +58,19 @@ def serve(host: str, port: int, max_megabytes: float, max_megapixels: float, dev
             threading.Event().wait()
         finally:
             page.close(verbose=False)
+
+
+def _guard(host: str, store: Path, max_megabytes: float) -> Any:
+    from starlette.middleware import Middleware
+
+    return Middleware(
+        Guard,
+        host=host,
+        loopback=is_loopback(host),
+        store=store,
+        max_body=int(max_megabytes * MEGABYTE) + ENVELOPE,
+        max_store=MAX_STORE,
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -12,12 +12,22 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.utilities import dim_zero_cat
 
 from mcnet_lightning.equilibrium import project_measurement_ball
+from mcnet_lightning.errors import DataError
 from mcnet_lightning.imaging.degradation import ProtocolName
 from mcnet_lightning.operators import MeasurementOperator
 
+WINDOW: dict[str, int] = {"paper": 7, "standard": 11}  # of SSIM, in pixels
+
+ERRORS = ("consistency", "residual")  # figures whose infinity is no sign of perfection
+
 
 def shave(image: Tensor, border: int) -> Tensor:
-    """Removes `border` pixels on every side."""
+    """Removes `border` pixels on every side. Raises DataError if nothing would be left."""
+    if min(image.shape[-2:]) <= 2 * border:
+        raise DataError(
+            f"an image of {image.shape[-2]} x {image.shape[-1]} pixels has nothing within the border of {border} "
+            "pixels that PSNR leaves out; take it out of the set"
+        )
     return image[..., border:-border, border:-border] if border else image
 
 
@@ -29,12 +39,17 @@ def psnr(estimate: Tensor, truth: Tensor, border: int, protocol: ProtocolName = 
 
 
 def ssim(estimate: Tensor, truth: Tensor, border: int, protocol: ProtocolName = "paper") -> Tensor:
-    """Structural similarity per image (B,): `paper` as scikit-image's default, `standard` as Wang et al. 2004."""
+    """Structural similarity per image (B,): `paper` as scikit-image's default, `standard` as Wang et al. 2004.
+
+    NaN for images smaller than the window, of which it is not defined.
+    """
     estimate = estimate.clamp(0, 1) if protocol == "standard" else estimate
     x, y = shave(estimate, border).double(), shave(truth, border).double()
+    if min(x.shape[-2:]) < WINDOW[protocol]:
+        return x.new_full((len(x),), math.nan)
     if protocol == "paper":
-        return ssim_uniform(x, y)
-    return gaussian_ssim(x, y, 11, max_val=1.0, padding="valid").mean(dim=(1, 2, 3))
+        return ssim_uniform(x, y, WINDOW[protocol])
+    return gaussian_ssim(x, y, WINDOW[protocol], max_val=1.0, padding="valid").mean(dim=(1, 2, 3))
 
 
 def ssim_uniform(x: Tensor, y: Tensor, window: int = 7) -> Tensor:
@@ -79,7 +94,10 @@ def headroom(
 
 
 class ImageMeans(Metric):
-    """Means over images of named per-image figures: the same to the last bit however the images are sharded."""
+    """Means over images of named per-image figures: the same to the last bit however the images are sharded.
+
+    An image without error has an infinite PSNR, and no gain; both stay out of their means.
+    """
 
     full_state_update = False
     rows: list[Tensor]
@@ -97,5 +115,13 @@ class ImageMeans(Metric):
     def compute(self) -> dict[str, Tensor]:
         rows = dim_zero_cat(self.rows)
         counted = rows[rows[:, -1] == 1, :-1].cpu()
-        means = [math.fsum(column) / len(counted) for column in counted.T.tolist()]  # exact, so the order is no matter
+        decibel = torch.tensor([name not in ERRORS for name in self.names])
+        exact = (counted[:, decibel] == math.inf).any(dim=1, keepdim=True)
+        known = counted.isfinite() | ~exact
+        means = [_mean(column, mask) for column, mask in zip(counted.T, known.T, strict=True)]
         return {name: torch.tensor(mean, dtype=torch.float64) for name, mean in zip(self.names, means, strict=True)}
+
+
+def _mean(column: Tensor, known: Tensor) -> float:
+    values = (column[known] if bool(known.any()) else column[:1]).tolist()
+    return math.fsum(values) / len(values)  # exact, so the order is no matter

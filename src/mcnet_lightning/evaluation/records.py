@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from mcnet_lightning.errors import DataError
+from mcnet_lightning.naming import shortened
 
 MEAN = "mean"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One row of metrics.csv; `image` is "mean" for the mean over a dataset. Names and order are the file's columns."""
+    """One row of metrics.csv; `image` is "mean" for the mean over a dataset. Names and order are the file's columns.
+
+    ssim_y is NaN, and empty in the file, where the image is smaller than the window.
+    """
 
     protocol: str
     operator: str
@@ -72,6 +76,11 @@ def headroom_sentence(means: Sequence[Record]) -> str:
     return f"Headroom, what a perfect b could add to the backbone at most: {figures}."
 
 
+def picture_name(dataset: str, image: str, kind: str) -> str:
+    """The file, in a run's folder of pictures, of a method, of `hr` or of `lr`."""
+    return f"{shortened(f'{dataset}_{image}_{kind}')}.png"
+
+
 def read_metrics(path: Path) -> list[Record]:
     """The rows of a metrics.csv, means included. Raises DataError, in one sentence, if it is not one."""
     try:
@@ -103,5 +112,6 @@ def _record(row: dict[str, str]) -> Record:
         elif field.type is int:
             values[field.name] = int(text)
         else:
-            values[field.name] = None if text == "" and field.default is None else float(text)
+            absent = None if field.default is None else math.nan if field.name == "ssim_y" else ""
+            values[field.name] = absent if text == "" and absent != "" else float(text)
     return Record(**values)

@@ -13,7 +13,7 @@ from mcnet_lightning.equilibrium import Outcome
 from mcnet_lightning.errors import ConvergenceError, MCNetError, WeightsError
 from mcnet_lightning.evaluation.failures import Failures, failure_of
 from mcnet_lightning.evaluation.ladder import Estimate, Ladder
-from mcnet_lightning.evaluation.records import Record
+from mcnet_lightning.evaluation.records import Record, picture_name
 from mcnet_lightning.evaluation.tables import print_ladder, with_means
 from mcnet_lightning.evaluation.traces import Trace, trace_rows, write_traces
 from mcnet_lightning.files import make_folder
@@ -82,4 +82,4 @@ def _judge(image: dict[str, Any], estimate: Estimate, record: Record, failures: 
 
 def _write_picture(folder: Path, image: dict[str, Any], kind: str, picture: Tensor) -> None:
     """`picture` (1, 1, ., .) as DATASET_IMAGE_KIND.png."""
-    write_png(make_folder(folder) / f"{image['dataset']}_{image['name']}_{kind}.png", picture[0])
+    write_png(make_folder(folder) / picture_name(image["dataset"], image["name"], kind), picture[0])

@@ -40,10 +40,20 @@ def with_means(records: Sequence[Record]) -> list[Record]:
 def _mean(group: list[Record]) -> Record:
     def average(name: str) -> float | None:
         values = [getattr(record, name) for record in group]
-        return None if None in values else math.fsum(values) / len(values)
+        if None in values:
+            return None
+        left = [value for value in values if _counts(name, value)] or values[:1]
+        return math.fsum(left) / len(left)
 
     figures: dict[str, Any] = {name: average(name) for name in FIGURES}
     return replace(group[0], image=MEAN, **figures)
+
+
+def _counts(name: str, value: float) -> bool:
+    """Whether a figure enters its mean: no PSNR of an image without error, and no SSIM that there is none of."""
+    if name in ("psnr_y", "lr_psnr"):
+        return value != math.inf
+    return name != "ssim_y" or not math.isnan(value)
 
 
 def write_metrics(path: Path, records: Iterable[Record]) -> None:
@@ -52,7 +62,13 @@ def write_metrics(path: Path, records: Iterable[Record]) -> None:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for record in records:
-            writer.writerow({k: f"{v:.9g}" if isinstance(v, float) else v for k, v in asdict(record).items()})
+            writer.writerow({name: _text(value) for name, value in asdict(record).items()})
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.9g}"
+    return value
 
 
 def print_ladder(records: Sequence[Record], console: Console | None = None, label: str | None = None) -> None:
@@ -104,7 +120,7 @@ def _cells(record: Record, over: tuple[float | None, float | None], worst: float
         record.method,
         f"{record.psnr_y:.3f}",
         *("" if gain is None else f"{gain:+.3f}" for gain in over),
-        f"{record.ssim_y:.4f}",
+        "" if math.isnan(record.ssim_y) else f"{record.ssim_y:.4f}",
         f"{record.consistency:.2e}",
         "" if record.evaluations is None else f"{record.evaluations:.1f}",
         "" if worst is None else f"{worst:.0e}",

@@ -144,9 +144,14 @@ class Degradation:
             return hr
         if self.protocol == "standard":
             return hr[..., :height, :width]
-        pixels = Image.fromarray(torch.round(hr * 255).clamp(0, 255).byte().permute(1, 2, 0).numpy())
-        resized = pixels.resize((width, height), Image.Resampling.BICUBIC)
-        return torch.from_numpy(np.array(resized)).permute(2, 0, 1).to(hr.dtype) / 255
+        levels = torch.round(hr * 255).clamp(0, 255)
+        if not torch.allclose(levels / 255, hr, rtol=0, atol=ROUNDING):  # deeper than 8 bit, which a resize would cut
+            channels = [Image.fromarray(channel.float().numpy()) for channel in hr]
+            resized = [np.array(channel.resize((width, height), Image.Resampling.BICUBIC)) for channel in channels]
+            return torch.from_numpy(np.stack(resized)).to(hr.dtype)
+        pixels = Image.fromarray(levels.byte().permute(1, 2, 0).numpy())
+        whole = pixels.resize((width, height), Image.Resampling.BICUBIC)
+        return torch.from_numpy(np.array(whole)).permute(2, 0, 1).to(hr.dtype) / 255
 
     def __call__(self, hr: Tensor) -> Observation:
         """(B, 3, H, W), H and W multiples of the scale."""

@@ -1,51 +1,23 @@
-"""Pictures in and out: files on one side, tensors (3, H, W) in [0, 1] on the other."""
+"""Pictures of data sets in, results out: files on one side, tensors (3, H, W) in [0, 1] on the other."""
 
 from pathlib import Path
 
-import numpy as np
-import torch
-from kornia_rs.io import read_image_png_u16
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.files import staged
+from mcnet_lightning.imaging.reading import read_picture
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-SIXTEEN_BIT_COLOUR = ("RGB;16B", "RGBA;16B")  # how Pillow calls what it would cut to 8 bit
-SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L")
-THIRTY_TWO_BIT_MODES = ("I", "F")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 
 
 def read_rgb(path: str | Path) -> Tensor:
-    """(3, H, W) float32 in [0, 1]; gray is repeated, palettes are resolved, alpha is dropped.
+    """(3, H, W) float32 of what `read_picture` reads: gray is repeated, alpha is dropped.
 
-    16-bit gray and PNG colour keep their depth. Raises DataError if the file is missing, is no picture,
-    or holds 32-bit pixels, whose range nothing tells.
+    float32 tells all levels of 16 bit apart. Raises DataError, in one sentence, for what is no such picture.
     """
-    try:
-        with Image.open(path) as picture:
-            if picture.format == "PNG" and picture.tile and picture.tile[0].args in SIXTEEN_BIT_COLOUR:
-                pixels = read_image_png_u16(str(path), mode=picture.mode.lower())
-                return torch.from_numpy(np.asarray(pixels)[..., :3].astype(np.float32) / 65535).permute(2, 0, 1)
-            picture.load()
-            if picture.mode in SIXTEEN_BIT_MODES:
-                gray = np.asarray(picture).astype(np.float32) / 65535
-                return torch.from_numpy(np.stack([gray] * 3))
-            if picture.mode in THIRTY_TWO_BIT_MODES:
-                raise DataError(f"{path} holds 32-bit pixels, whose range is unknown; save it with 8 or 16 bit")
-            return rgb_tensor(np.asarray(picture.convert("RGB")))
-    except FileNotFoundError:
-        raise DataError(f"there is no image {path}; check the path") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image ({error}); remove or replace it") from None
-
-
-def rgb_tensor(pixels: np.ndarray) -> Tensor:
-    """uint8 array (H, W), (H, W, 3) or (H, W, 4) -> (3, H, W) float32 in [0, 1]."""
-    if pixels.ndim == 2:
-        pixels = np.stack([pixels] * 3, axis=-1)
-    return torch.from_numpy(pixels[..., :3].copy()).permute(2, 0, 1).float() / 255
+    return read_picture(path).colour.float().expand(3, -1, -1).contiguous()
 
 
 def write_png(path: str | Path, image: Tensor) -> None:
@@ -56,11 +28,19 @@ def write_png(path: str | Path, image: Tensor) -> None:
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """Picture files of a folder, sorted by name. Raises DataError if the folder is missing or holds none."""
+    """Picture files of a folder, sorted by name, without hidden ones such as the `._x.png` that macOS leaves.
+
+    Raises DataError if the folder is missing or holds none.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; set data.root to the folder that holds train/ and test/")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
+    paths = sorted(path for path in folder.iterdir() if is_picture_name(path, EXTENSIONS) and not path.is_dir())
     if not paths:
         raise DataError(f"{folder} holds no images ({', '.join(EXTENSIONS)})")
     return paths
+
+
+def is_picture_name(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether a file in a folder looks like a picture that somebody put there."""
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")

@@ -64,7 +64,7 @@ def crop_strip(item: Pictured) -> Image.Image | None:
 
 def _read(path: Path) -> np.ndarray:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=["PNG"]) as picture:
             return np.asarray(picture.convert("L"), dtype=float)
     except OSError as error:
         raise DataError(f"{path} cannot be read as a picture ({error}); remove the run's pictures/") from None

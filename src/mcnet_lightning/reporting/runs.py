@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.evaluation.records import MEAN, Record, read_metrics
+from mcnet_lightning.evaluation.records import MEAN, Record, picture_name, read_metrics
 
 METRICS, CONFIG, TRACES, PICTURES = "metrics.csv", Path(".hydra/config.yaml"), "traces.csv", "pictures"
 
@@ -83,7 +83,7 @@ class Run:
 
     def picture(self, dataset: str, image: str, kind: str) -> Path | None:
         """The PNG of a method, of `hr` or of `lr`; None if the run wrote none."""
-        path = self.folder / PICTURES / f"{dataset}_{image}_{kind}.png"
+        path = self.folder / PICTURES / picture_name(dataset, image, kind)
         return path if path.is_file() else None
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import Outcome, SolveStats
-from mcnet_lightning.errors import ConfigError, MCNetError
+from mcnet_lightning.errors import ConfigError, MCNetError, printable
 from mcnet_lightning.files import file_digest
 from mcnet_lightning.imaging import find_picture
+from mcnet_lightning.naming import picture_names
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.certificate import save_certified
@@ -93,13 +94,14 @@ def fix_pictures(
     sources, measured = pictures_of(source), pictures_of(lr)
     scale = getattr(operator, "scale", 1)
     jobs, unpaired = [], []
-    for picture, target in zip(sources, _targets(sources, saving), strict=True):
+    names = picture_names(sources)
+    for picture, name, target in zip(sources, names, _targets(sources, saving), strict=True):
         try:
             alone = len(sources) == len(measured) == 1
-            jobs.append(Job(picture, target, measured[0] if alone else find_picture(measured, picture.stem, scale)))
+            jobs.append(Job(picture, target, measured[0] if alone else find_picture(measured, name, scale)))
         except MCNetError as error:
             unpaired.append((picture, str(error)))
-            print(f"not done: {picture.name}: {error}", file=sys.stderr)
+            print(printable(f"not done: {picture.name}: {error}"), file=sys.stderr)
 
     def make(job: Job, key: str) -> dict[str, Any]:
         assert job.measurement is not None
@@ -164,7 +166,7 @@ def _run(
 
 def _print_warning(job: Job, warning: str | None) -> None:
     if warning:
-        print(f"warning: {job.source.name}: {warning}", file=sys.stderr)
+        print(printable(f"warning: {job.source.name}: {warning}"), file=sys.stderr)
 
 
 def _targets(sources: list[Path], saving: Saving) -> list[Path]:
@@ -199,7 +201,7 @@ def _save(
         },
     )
     if sentence := failure_of(certificate):
-        print(f"failed: {job.source.name}: {sentence}", file=sys.stderr)
+        print(printable(f"failed: {job.source.name}: {sentence}"), file=sys.stderr)
     return certificate
 
 
@@ -209,4 +211,4 @@ def _stated_rounding(dequantise: str) -> dict[str, Any]:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    return {"file": path.name, "sha256": file_digest(path)}
+    return {"file": printable(path.name), "sha256": file_digest(path)}

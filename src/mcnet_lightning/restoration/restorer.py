@@ -17,8 +17,8 @@ from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer, SolveStats, project_measurement_ball
 from mcnet_lightning.errors import ConfigError, ConvergenceError, DataError
 from mcnet_lightning.imaging.colour import LUMA_GAIN, LUMA_OFFSET, rgb_to_luma
+from mcnet_lightning.imaging.picture import MAX_SIDE, Picture, profile_for
 from mcnet_lightning.operators import KernelDownsample, MeasurementOperator, upsample_bicubic
-from mcnet_lightning.restoration.pictures import MAX_SIDE, Picture
 from mcnet_lightning.restoration.target import check_dequantise, luma_radius_of, radius_of, stated_target
 
 
@@ -121,7 +121,10 @@ def make_consistent(picture: Picture, measurement: Picture, operator: Measuremen
         alpha = _project(start, measurement.alpha, operator, epsilon)
     if not bool(torch.isfinite(colour).all()):
         raise ConvergenceError("the projected picture holds NaN or Inf; check the picture and the operator")
-    return replace(picture, colour=colour, alpha=alpha)
+    # its values now agree with the measurement's, so they look as the measurement says, if it says anything
+    icc = profile_for(channels, measurement.icc, picture.icc)
+    said = measurement.png_colour or picture.png_colour
+    return replace(picture, colour=colour, alpha=alpha, icc=icc, png_colour=said)
 
 
 def check_pair(picture: Picture, measurement: Picture, operator: MeasurementOperator) -> None:

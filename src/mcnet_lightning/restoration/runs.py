@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.progress import track
 
 from mcnet_lightning.backbones.tiling import plain_memory_errors
-from mcnet_lightning.errors import ConfigError, DataError, MCNetError
+from mcnet_lightning.errors import ConfigError, DataError, MCNetError, printable
 from mcnet_lightning.files import file_digest
-from mcnet_lightning.imaging.io import EXTENSIONS
+from mcnet_lightning.imaging.io import EXTENSIONS, is_picture_name
+from mcnet_lightning.naming import picture_names, shortened
 from mcnet_lightning.restoration.certificate import is_certified
 
-PICTURE_SUFFIXES = (*EXTENSIONS, ".gif", ".jfif", ".webp", ".avif", ".heic", ".jp2", ".ppm", ".pgm")
+PICTURE_SUFFIXES = (*EXTENSIONS, ".gif", ".jfif", ".avif", ".heic", ".jp2")
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class Report:
 def pictures_of(source: Path) -> list[Path]:
     """A file itself, or what looks like a picture in a folder, sorted. Raises ConfigError if there is none."""
     if source.is_dir():
-        entries = sorted(path for path in source.iterdir() if not path.name.startswith("."))
-        paths = [path for path in entries if path.suffix.lower() in PICTURE_SUFFIXES and not path.is_dir()]
+        entries = sorted(source.iterdir())
+        paths = [path for path in entries if is_picture_name(path, PICTURE_SUFFIXES) and not path.is_dir()]
         if not paths:
             raise ConfigError(f"{source} holds no pictures ({', '.join(EXTENSIONS)})")
         return paths
@@ -69,10 +70,8 @@ def pictures_of(source: Path) -> list[Path]:
 
 def targets_of(sources: Sequence[Path], output: Path, suffix: str) -> Iterator[Path]:
     """Where each source goes: its stem with `suffix`, and its old suffix in between where two would collide."""
-    stems = [source.stem for source in sources]
-    for source in sources:
-        unique = stems.count(source.stem) == 1
-        yield output / f"{source.stem if unique else source.name.replace('.', '_')}{suffix}"
+    for name in picture_names(sources):
+        yield output / f"{shortened(name)}{suffix}"
 
 
 def prepare_output(output: Path) -> None:
@@ -116,7 +115,7 @@ def run_jobs(
             text = "not enough memory" if isinstance(error, MemoryError) else " ".join(str(error).split())
             report.failed.append((job.source, text))
             report.kinds += [type(error)] if isinstance(error, MCNetError) else []
-            print(f"not done: {job.source.name}: {text}", file=sys.stderr)
+            print(printable(f"not done: {job.source.name}: {text}"), file=sys.stderr)
     return report
 
 

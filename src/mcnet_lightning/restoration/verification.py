@@ -7,7 +7,7 @@ from typing import Any
 
 from mcnet_lightning.backbones.official import cached_weights
 from mcnet_lightning.epsilon import Epsilon
-from mcnet_lightning.errors import CertificateError, WeightsError
+from mcnet_lightning.errors import CertificateError, WeightsError, printable
 from mcnet_lightning.files import file_digest
 from mcnet_lightning.layer_weights import layer_path
 from mcnet_lightning.operators import MeasurementOperator
@@ -35,7 +35,7 @@ def certify(
     radius = radius_of(Epsilon.of(epsilon), measured, operator)
     tiff = image.read_bytes()[:2] in TIFF_STARTS
     return {
-        "file": image.name,
+        "file": printable(image.name),
         "sha256": file_digest(image),
         "size": [picture.size[1], picture.size[0]],
         "format": "tiff" if tiff else f"png{picture.depth}",

@@ -1,0 +1,50 @@
+"""Names of pictures as keys and file names: one each, short enough for every file system, fit to be printed."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcnet_lightning.errors import printable
+
+LONGEST = 200  # bytes of a name, which leaves room for suffixes where a file system takes 255
+RESERVED = ("mean",)  # what the row of means is called
+
+
+def picture_names(paths: Sequence[Path], reserved: Sequence[str] = ()) -> list[str]:
+    """A name for each, no two alike: the stem; where stems are equal, stem and suffix (`x_png`, `x_jpg`), numbered if
+    that is another's name. Nothing is called as `reserved`: `mean.png` becomes `mean_`.
+    """
+    stems = [_printable_line(path.stem) for path in paths]
+    stems = [f"{stem}_" if stem in reserved else stem for stem in stems]
+    count = Counter(stems)
+    taken = {stem for stem in stems if count[stem] == 1}
+    names = []
+    for path, stem in zip(paths, stems, strict=True):
+        if count[stem] > 1:
+            stem = _free(_printable_line(path.name).replace(".", "_"), taken)
+            taken.add(stem)
+        names.append(stem)
+    return names
+
+
+def _printable_line(text: str) -> str:
+    return " ".join(printable(text).split("\n")).replace("\t", " ")
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, candidate = 1, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
+
+
+def shortened(name: str, longest: int = LONGEST) -> str:
+    """The name itself, or its beginning and a digest of all of it, in at most `longest` bytes."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= longest:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    return f"{encoded[: longest - 9].decode(errors='ignore')}_{digest}"
