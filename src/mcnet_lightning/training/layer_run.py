@@ -21,6 +21,7 @@ from mcnet_lightning.training.layer_training import LayerTraining
 from mcnet_lightning.training.loggers import one_wandb_run
 from mcnet_lightning.training.model_card import write_model_card
 from mcnet_lightning.training.recording import record_results
+from mcnet_lightning.training.resuming import Identity, described, take_up
 from mcnet_lightning.weights import BUNDLED
 
 
@@ -46,6 +47,8 @@ def _train_and_measure(config: DictConfig, folder: Path) -> list[Record] | None:
     data = build_data(config, degradation, backbone)
     test_images = data.test_images()  # read first: a missing folder must not cost a training
     header = _header(config, model, degradation)
+    identity = _identity(header, model)
+    take_up(config, folder, identity, data)
     module = LayerTraining(
         model,
         config.scale,
@@ -56,7 +59,8 @@ def _train_and_measure(config: DictConfig, folder: Path) -> list[Record] | None:
     )
     name = f"{backbone.spec.name}_x{config.scale}_eps{config.epsilon:g}"
     tags = [backbone.spec.name, f"x{config.scale}", config.protocol.name]
-    seconds = fit(config, module, data, folder, name, tags, [ComparisonPictures(folder / "pictures")])
+    pictures = ComparisonPictures(folder / "pictures")
+    seconds = fit(config, module, data, folder, name, tags, identity, [pictures])
     if not module.trainer.is_global_zero:
         return None
     best = folder / "checkpoints" / "best.ckpt"
@@ -90,6 +94,13 @@ def _header(config: DictConfig, model: MCNet, degradation: Degradation) -> dict[
         "backbone_sha256": spec.sha256,
         "backbone_hyperparameters": json.dumps(dict(spec.hyperparameters)),
     }
+
+
+def _identity(header: dict[str, Any], model: MCNet) -> Identity:
+    """What a run that goes on from a checkpoint of this one must agree in."""
+    kept = ("scale", "protocol", "operator", "backbone", "backbone_sha256")
+    shape = describe_layer(model.layer)["denoiser"]
+    return described(kind="layer", **{name: header[name] for name in kept}, denoiser=shape)
 
 
 def _start(config: DictConfig) -> str:
