@@ -4,7 +4,8 @@ import os
 import pickle
 import shutil
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
-from pytorch_lightning.loops.fit_loop import RestartStage, _FitLoop
+from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.progress import _ProcessedTracker
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -108,7 +109,8 @@ class LastCheckpoint(Checkpoint):
         self._watch(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._save(trainer)
+        with _counted_as_open(trainer.fit_loop):
+            self._save(trainer)
 
     def _watch(self, trainer: pl.Trainer) -> None:
         loader = trainer.train_dataloader
@@ -125,16 +127,23 @@ class LastCheckpoint(Checkpoint):
         self.saved_at = trainer.global_step
 
 
+@contextmanager
+def _counted_as_open(loop: _FitLoop) -> Iterator[None]:
+    """An epoch that was cut short, by `max_steps` or `max_time`, is one to go on with: Lightning counts it as over."""
+    cut = int(loop.epoch_loop.batch_progress.current.ready < loop.max_batches)
+    trackers = [each for each in vars(loop.epoch_progress).values() if isinstance(each, _ProcessedTracker)]
+    for tracker in trackers:
+        tracker.processed -= cut
+    yield
+    for tracker in trackers:
+        tracker.processed += cut
+
+
 def take_up_loops(loop: _FitLoop) -> None:
-    """What Lightning counts twice when it goes on: with `max_steps` an epoch that had ended (one that `max_steps` cut
-    short, on the other hand, counts as ended), and a step that was validated in the midst of an epoch.
+    """What Lightning counts twice when it goes on: with `max_steps` an epoch that had ended, and a step that was
+    validated in the midst of an epoch.
     """
     steps = loop.epoch_loop
-    if loop.restarted_on_epoch_end and steps.batch_progress.current.ready < loop.max_batches:
-        for tracker in (loop.epoch_progress.total, loop.epoch_progress.current):
-            assert isinstance(tracker, _ProcessedTracker)
-            tracker.processed -= 1
-        loop._restart_stage = RestartStage.RESTARTED_MID_EPOCH
     if loop.restarted_on_epoch_end:
         loop.epoch_progress.increment_completed()
         for each in (loop, steps, steps.val_loop):
