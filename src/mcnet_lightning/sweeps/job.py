@@ -16,6 +16,7 @@ from omegaconf import DictConfig, read_write
 
 import __main__
 from mcnet_lightning.errors import MCNetError
+from mcnet_lightning.process import is_first_process
 from mcnet_lightning.sweeps.content import content_key
 from mcnet_lightning.sweeps.record import COMPLETE, FAILED, RUNNING, JobRecord, job_lock, read_record
 
@@ -54,11 +55,6 @@ def swept_job(config: DictConfig, program: Program) -> Iterator[None]:
             stack.enter_context(_recorded(config, folder, overrides))
         stack.enter_context(_own_command(program, [*overrides, *resume_words], folder))
         yield
-
-
-def is_first_process() -> bool:
-    """False in all but the first task of a Slurm step."""
-    return int(os.environ.get("SLURM_PROCID", 0)) == 0
 
 
 @contextmanager
