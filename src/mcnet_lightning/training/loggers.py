@@ -19,6 +19,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mcnet_lightning.config.training import Logger as LoggerConfig
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.files import staged
 
 MLFLOW_RUN = "mlflow_run"
 HISTORY = "history.csv"  # metrics.csv is the finished run's result, written once, by evaluation
@@ -71,10 +72,8 @@ def forget_after(checkpoint: Path | None, folder: Path) -> None:
         header, *rows = list(csv.reader(file)) or [[]]
     step = header.index("step") if "step" in header else None
     kept = [row for row in rows if step is None or int(row[step]) < steps]
-    temporary = path.with_name(f".{HISTORY}.part")
-    with temporary.open("w", newline="") as file:
+    with staged(path) as temporary, temporary.open("w", newline="") as file:
         csv.writer(file).writerows([header, *kept])
-    os.replace(temporary, path)
 
 
 def build_loggers(
