@@ -13,7 +13,7 @@ GONE = RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer 
 
 @pytest.fixture(autouse=True)
 def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("MCNET_RUN", "1")
     monkeypatch.setattr(module, "PATIENCE", 0.2)
 
@@ -37,7 +37,7 @@ def test_a_lost_connection_alone_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_alone_speaks_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.delenv("LOCAL_RANK")
     error = ConfigError("no")
     assert first_failure(error, error, tmp_path) is None
     assert list(tmp_path.iterdir()) == []

@@ -34,8 +34,8 @@ def name_run() -> None:
 
 
 def in_company() -> bool:
-    """Whether this is one of several processes, started by Lightning or by Slurm."""
-    return int(os.environ.get("WORLD_SIZE", 1)) > 1 or int(os.environ.get("SLURM_NTASKS", 1)) > 1
+    """Whether this is one of several processes, started by Lightning (which takes WORLD_SIZE back) or by Slurm."""
+    return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
 
 
 def first_failure(error: Exception, failure: MCNetError | None, folder: Path) -> MCNetError | None:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from sweep_commands import make_pictures
 from training_commands import checkpoint, differing, run
 
-from mcnet_lightning.errors import ConfigError, WeightsError
+from mcnet_lightning.errors import ConfigError, ConvergenceError, WeightsError
 
 STEPS = 6  # of an epoch: 24 patches in batches of 4
 TENSORS = ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "lr_schedulers")
@@ -144,6 +144,13 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(begun: str, capsys: py
     assert "is damaged" in refusal(f"resume={begun}")
     torch.save({"weights": torch.ones(3)}, path)
     assert "is no checkpoint of a training" in refusal(f"resume={begun}")
+
+
+def test_weights_that_are_no_longer_finite_are_not_kept(begun: str) -> None:
+    wild = ("optimiser.learning_rate=1e30", "optimiser.warmup_steps=0")
+    with pytest.raises(ConvergenceError, match=r"lower optimiser\.learning_rate"):
+        run("train", f"resume={begun}", *wild, folder="begun")
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in checkpoint("begun")["current_model_state"].values())
 
 
 def test_an_epoch_that_was_cut_short_is_finished(pictures: Path) -> None:

@@ -20,6 +20,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from mcnet_lightning.data.loading import ResumableLoader
 from mcnet_lightning.errors import WeightsError
 from mcnet_lightning.files import make_folder, staged, unwritable
+from mcnet_lightning.training.optimisation import require_finite_weights
 from mcnet_lightning.training.processes import EndTogether
 
 LAST = "last"
@@ -123,6 +124,7 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
+        require_finite_weights(trainer.lightning_module)
         trainer.save_checkpoint(self.path, weights_only=False)
         self.saved_at = trainer.global_step
 

@@ -18,6 +18,7 @@ from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.training.callbacks import progress
 from mcnet_lightning.training.checkpoints import BestCheckpoint, LastCheckpoint, StagedCheckpoints
 from mcnet_lightning.training.loggers import build_loggers, forget_after
+from mcnet_lightning.training.optimisation import FiniteWeights
 from mcnet_lightning.training.processes import EndTogether, WorldSize, leave_process_group
 from mcnet_lightning.training.resuming import LAST, Identity, RunRecord, require_fit
 
@@ -68,6 +69,7 @@ def fit(
         RunRecord(plain(config), identity, data),
         LearningRateMonitor("step"),
         WorldSize(),
+        FiniteWeights(),
         ending,
         *(callbacks or []),
     ]

@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.lr_scheduler import LambdaLR
@@ -68,6 +70,21 @@ def training_loss(estimate: Tensor, target: Tensor, prior_image: Tensor, truth: 
 def _patch_errors(estimate: Tensor, target: Tensor, loss: str) -> Tensor:
     difference = estimate - target
     return (difference.square() if loss == "mse" else difference.abs()).mean(dim=(1, 2, 3))
+
+
+class FiniteWeights(Callback):
+    """Raises ConvergenceError before weights that are NaN or infinite are validated or kept."""
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        require_finite_weights(pl_module)
+
+
+def require_finite_weights(module: pl.LightningModule) -> None:
+    """Raises ConvergenceError if a step has made a weight NaN or infinite."""
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters()):
+        raise ConvergenceError(
+            f"a weight is no longer finite after step {module.global_step}; lower optimiser.learning_rate"
+        )
 
 
 def finite(loss: Tensor, step: int) -> Tensor:
