@@ -150,6 +150,7 @@ def test_weights_that_are_no_longer_finite_are_not_kept(begun: str) -> None:
     wild = ("optimiser.learning_rate=1e30", "optimiser.warmup_steps=0")
     with pytest.raises(ConvergenceError, match=r"lower optimiser\.learning_rate"):
         run("train", f"resume={begun}", *wild, folder="begun")
+    assert not Path("begun/metrics.csv").exists()  # of the first two steps, not of this run
     assert all(bool(torch.isfinite(tensor).all()) for tensor in checkpoint("begun")["current_model_state"].values())
 
 

@@ -15,6 +15,7 @@ from mcnet_lightning.evaluation.tables import write_metrics
 from mcnet_lightning.imaging import Degradation
 from mcnet_lightning.layer_weights import describe_layer, load_layer, save_layer
 from mcnet_lightning.mcnet import MCNet
+from mcnet_lightning.process import is_first_process
 from mcnet_lightning.training.callbacks import ComparisonPictures
 from mcnet_lightning.training.fit import fit, plain
 from mcnet_lightning.training.layer_training import LayerTraining
@@ -49,6 +50,8 @@ def _train_and_measure(config: DictConfig, folder: Path) -> list[Record] | None:
     header = _header(config, model, degradation)
     identity = _identity(header, model)
     take_up(config, folder, identity, data)
+    if is_first_process():  # of an earlier run in this folder: beside other settings it would say the wrong thing
+        (folder / "metrics.csv").unlink(missing_ok=True)
     module = LayerTraining(
         model,
         config.scale,
