@@ -32,7 +32,6 @@ SETTINGS = [
     "denoiser.channels=4",
     "method=[backbone,mcnet]",
     "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
     "trainer.log_every_n_steps=1",
     "checkpoint_steps=1",
     "solver.max_evaluations=8",

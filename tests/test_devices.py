@@ -61,3 +61,13 @@ def test_fewer_processes_than_devices_are_refused(pictures: Path) -> None:
     assert process.returncode == 2
     assert "data.batch_size=3 cannot be shared out among 2 processes; take data.batch_size=4" in output
     assert not left_behind(pictures)
+
+
+def test_the_failure_of_a_process_is_said_once(pictures: Path) -> None:
+    words = ["optimiser.learning_rate=1e30", "optimiser.warmup_steps=0", "hydra.run.dir=diverged"]
+    process = start(pictures, *SETTINGS, *TWO, *words)
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == 5, output
+    assert output.count("lower optimiser.learning_rate") == 1
+    assert "Traceback" not in output
+    assert not left_behind(pictures)

@@ -24,7 +24,23 @@ from omegaconf import DictConfig
 from mcnet_lightning.config import register_schemas
 from mcnet_lightning.errors import ConfigError, MCNetError
 from mcnet_lightning.files import disk_failure, unwritable
-from mcnet_lightning.process import end_with_parent, flush_subnormals, keep_streams_open, tune_process
+from mcnet_lightning.first_failure import (
+    AGAIN,
+    FailedElsewhereError,
+    first_failure,
+    forget_failures,
+    in_company,
+    name_run,
+)
+from mcnet_lightning.first_failure import NAME as FAILURE
+from mcnet_lightning.process import (
+    end_with_parent,
+    flush_subnormals,
+    is_first_process,
+    keep_streams_open,
+    tune_process,
+)
+from mcnet_lightning.run_folder import release_claims
 from mcnet_lightning.settings.arguments import (
     check_arguments,
     flags_first,
@@ -35,13 +51,13 @@ from mcnet_lightning.settings.arguments import (
 from mcnet_lightning.settings.composition import conf_dir
 from mcnet_lightning.settings.help_page import help_page
 from mcnet_lightning.sweeps import Program, swept_job
+from mcnet_lightning.sweeps.record import LOCK
 
 Task = Callable[[DictConfig], Any]
 
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
 TERMINATED = 143  # and after SIGTERM
 LAUNCHERS = ("submitit", "joblib")  # whose own exceptions say that a job's process has gone
-AGAIN = "the same command again goes on with what is left"
 
 
 def launch(config_name: str, task: Task) -> None:
@@ -89,6 +105,7 @@ def _launch(config_name: str, task: Task, argv: list[str], program: str) -> None
     tune_process()
     if "LOCAL_RANK" in os.environ:
         end_with_parent()
+    name_run()
     first = [word for word in sys.argv[1:] if word not in argv]  # such as the `backbone` of `pretrain backbone`
     kept = [word for word in argv if word not in flags.overrides and word not in ("-m", "--multirun")]
     _run(config_name, task, flags_first(argv, flags), Program(sys.argv[0], (*first, *kept)))
@@ -108,19 +125,23 @@ def _run(config_name: str, task: Task, argv: list[str], program: Program) -> Non
         os.chdir(HydraConfig.get().runtime.cwd)  # hydra.job.chdir=true must not move the paths that were typed
         flush_subnormals()
         swept = HydraConfig.get().mode == RunMode.MULTIRUN
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        if is_first_process() and not in_company():  # before it starts the others
+            forget_failures(folder)
         try:
             with swept_job(cfg, program) if swept else contextlib.nullcontext():
-                return task(cfg)
+                return _once(task, cfg, folder)
         except Exception as error:
             failure = _failure_behind(error)
             if swept:  # Hydra goes on and raises the first failure at the end
-                name = Path(HydraConfig.get().runtime.output_dir).name
-                print(f"{name} failed: {_line(failure)}" if failure else traceback.format_exc(), file=sys.stderr)
+                said = f"{folder.name} failed: {_line(failure)}" if failure else traceback.format_exc()
+                if not isinstance(failure, FailedElsewhereError):
+                    print(said, file=sys.stderr)
                 raise (failure or error) from None
             if failure is None:
                 raise
             failures.append(failure)
-            _remove_traces(Path(HydraConfig.get().runtime.output_dir))
+            _remove_traces(folder)
 
     register_schemas()
     try:
@@ -146,8 +167,20 @@ def _run(config_name: str, task: Task, argv: list[str], program: Program) -> Non
         _fail(MCNetError(f"a job was ended from outside ({_first_line(error)}); {AGAIN}"))
     finally:
         sys.argv = typed
+        release_claims()
     if failures:
         _fail(failures[0])
+
+
+def _once(task: Task, cfg: DictConfig, folder: Path) -> Any:
+    """Runs the task. A failure that another process of this run has said is not said again."""
+    try:
+        return task(cfg)
+    except Exception as error:
+        elsewhere = first_failure(error, _failure_behind(error), folder)
+        if elsewhere is not None:
+            raise elsewhere from None
+        raise
 
 
 def _failure_behind(error: BaseException | None) -> MCNetError | None:
@@ -162,10 +195,11 @@ def _failure_behind(error: BaseException | None) -> MCNetError | None:
 def _remove_traces(output_dir: Path) -> None:
     """Deletes the folder of a run that failed before it wrote anything of its own."""
     entries = {path.name for path in output_dir.iterdir()} if output_dir.is_dir() else set()
-    if entries != {".hydra"} or output_dir.resolve() == Path.cwd():
+    own = {name for name in entries if name in (".hydra", LOCK) or name.startswith(FAILURE)}
+    if ".hydra" not in entries or entries != own or output_dir.resolve() == Path.cwd():
         return
     with contextlib.suppress(OSError):
-        for path in (output_dir / ".hydra").iterdir():
+        for path in [*(output_dir / ".hydra").iterdir(), *(output_dir / name for name in own - {".hydra"})]:
             path.unlink()
         (output_dir / ".hydra").rmdir()
         output_dir.rmdir()
@@ -185,7 +219,8 @@ def _first_line(error: BaseException) -> str:
 
 
 def _fail(error: MCNetError) -> NoReturn:
-    print(f"error: {_line(error)}", file=sys.stderr)
+    if not isinstance(error, FailedElsewhereError):
+        print(f"error: {_line(error)}", file=sys.stderr)
     raise SystemExit(error.exit_code)
 
 

@@ -80,6 +80,11 @@ def end_with_parent() -> None:
         prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
+def is_first_process() -> bool:
+    """False in all but the first of the processes that Lightning, Slurm or torchrun has started for one run."""
+    return all(int(os.environ.get(name, 0)) == 0 for name in ("SLURM_PROCID", "RANK", "LOCAL_RANK"))
+
+
 def flush_subnormals() -> None:
     """Numbers below 1e-38 (float64: 1e-308) become zero: they cost a hundred cycles each and mean nothing here."""
     import torch

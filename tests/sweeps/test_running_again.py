@@ -95,6 +95,43 @@ def test_a_job_that_was_stopped_goes_on_from_its_own_checkpoint() -> None:
     assert [row["state"] for row in table()] == ["complete"] * 3
 
 
+def write_results(config: DictConfig, folder: Path) -> None:
+    for name in ("metrics.csv", "layer.safetensors"):
+        (folder / name).write_text(f"of scale {config.scale}")
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    (folder / "checkpoints" / "last.ckpt").touch()
+
+
+def test_a_job_is_complete_only_with_its_results_as_it_left_them(capsys: pytest.CaptureFixture[str]) -> None:
+    sweep("-m scale=2,3,4", write_results)
+    (job_folder("scale=2") / "metrics.csv").write_text("of sca")
+    (job_folder("scale=3") / "layer.safetensors").unlink()
+    capsys.readouterr()
+    resumed: list[str | None] = []
+
+    def repair(config: DictConfig, folder: Path) -> None:
+        resumed.append(config.resume)
+        write_results(config, folder)
+
+    assert sweep("-m scale=2,3,4", repair) == (["scale=2", "scale=3"], 0)
+    said = capsys.readouterr().out
+    assert "scale=2: metrics.csv is gone or not as the job left it" in said
+    assert "scale=3: layer.safetensors is gone" in said
+    assert "2 damaged, 1 complete" in said
+    assert all(resumed)  # the training itself is not repeated
+    assert sweep("-m scale=2,3,4")[0] == []
+
+
+@pytest.mark.parametrize("record", ['{"key": ', '{"key": 3, "state": "complete"}', '{"key": "x", "state": "?"}'])
+def test_a_checkpoint_whose_record_is_damaged_is_not_taken_up(record: str) -> None:
+    sweep("-m scale=2,3", write_results)
+    (job_folder("scale=3") / "job.json").write_text(record)
+    resumed: list[str | None] = []
+    ran, code = sweep("-m scale=2,3", lambda config, folder: resumed.append(config.resume))
+    assert (ran, code, resumed) == (["scale=3"], 0, [None])
+    assert len(list(Path("multirun/train").glob("*.superseded/scale=3-unknown/metrics.csv"))) == 1
+
+
 def test_failed_jobs_start_afresh() -> None:
     def fail(config: DictConfig, folder: Path) -> None:
         (folder / "history.csv").write_text("of the first attempt")

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
+from mcnet_lightning.config.training import Optimiser
 from mcnet_lightning.data.loading import PatchSampler, ResumableLoader
+from mcnet_lightning.training.checkpoints import LastCheckpoint, StagedCheckpoints
 from mcnet_lightning.training.loggers import HistoryLogger, forget_after
+from mcnet_lightning.training.optimisation import adam_with_warmup
 from mcnet_lightning.training.processes import EndTogether
 
 BATCHES, EPOCHS = 4, 3
@@ -37,15 +39,15 @@ class Regression(pl.LightningModule):
         self.log("val/loss", self.network(batch).mean())
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.Adam(self.parameters(), 0.1)
+        rates = [(self.parameters(), 0.1)]
+        return adam_with_warmup(rates, Optimiser(), lambda: self.trainer.estimated_stepping_batches)
 
 
 def fit(folder: Path, module: Regression, resume: Path | None = None) -> pl.Trainer:
     data = torch.randn(2 * BATCHES, 3, generator=torch.Generator().manual_seed(1))
     loader = ResumableLoader(data, batch_size=2, sampler=PatchSampler(data, 1, 0, seed=0))
-    last = ModelCheckpoint(folder, "last", every_n_train_steps=100, enable_version_counter=False)
-    if resume is not None:
-        forget_after(resume, folder)
+    forget_after(resume, folder)
+    ending = EndTogether()
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=EPOCHS,
@@ -54,7 +56,8 @@ def fit(folder: Path, module: Regression, resume: Path | None = None) -> pl.Trai
         enable_progress_bar=False,
         enable_model_summary=False,
         logger=HistoryLogger(folder),
-        callbacks=[last, EndTogether(folder / "last.ckpt")],
+        callbacks=[LastCheckpoint(folder / "last.ckpt", 100, ending), ending],
+        plugins=[StagedCheckpoints()],
     )
     trainer.fit(module, loader, loader, ckpt_path=resume, weights_only=True)
     return trainer

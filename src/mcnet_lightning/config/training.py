@@ -12,7 +12,10 @@ class Optimiser:
     beta_learning_rate: float = key(1e-2, "Adam's step for beta's raw parameter", minimum=0.0)
     warmup_steps: int = key(20, "steps of linear warm-up; cosine decay afterwards", minimum=0)
     final_fraction: float = key(0.1, "learning rate at the end, as a fraction of its peak", minimum=0.0, maximum=1.0)
-    warm_start: bool = key(True, "start the fixed point of a patch from where its last visit ended")
+    warm_start: bool = key(
+        True,
+        "start the fixed point of a patch from where its last visit ended (checkpoints hold up to 128 MiB of these)",
+    )
     weight_average: float = key(
         0.98, "decay of the exponential moving average of the weights; 0 turns it off", minimum=0.0, maximum=1.0
     )

@@ -86,6 +86,7 @@ class MeasurementDataModule(pl.LightningDataModule):
         self.validation_size, self.validation_images = validation_size, validation_images
         self.hr_folder, self.lr_folder = hr_folder, lr_folder
         self.patches: PatchSet | None = None
+        self._digest: str | None = None
 
     def setup(self, stage: str | None = None) -> None:
         if stage not in (None, "fit") or self.patches is not None:
@@ -96,6 +97,13 @@ class MeasurementDataModule(pl.LightningDataModule):
         )
         if self.backbone is not None and self.cache is not None:
             self.patches.prior_image = cached_prior(self.backbone, self.patches, self.cache)
+
+    def digest(self) -> str:
+        """SHA-256 of the training patches, in their order: what a training saw."""
+        assert self.patches is not None, "setup() comes first"
+        if self._digest is None:
+            self._digest = self.patches.digest()
+        return self._digest
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         assert self.patches is not None, "setup() comes first"

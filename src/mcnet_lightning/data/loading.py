@@ -1,6 +1,6 @@
 """Which process sees which patches and images, in an order that a resumed training can take up again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor
@@ -28,12 +28,15 @@ class ResumableLoader(DataLoader[dict[str, Tensor]]):
     """A loader whose place within an epoch is kept in checkpoints, by Lightning, and taken up from there."""
 
     batches_seen = 0
+    between_batches: Callable[[], None] | None = None  # called when the next batch of an epoch is asked for
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         assert isinstance(self.sampler, PatchSampler)
         assert self.batch_size is not None
         self.batches_seen = self.sampler.skipped[1] // self.batch_size
         for batch in super().__iter__():
+            if self.between_batches is not None and self.batches_seen:
+                self.between_batches()
             self.batches_seen += 1
             yield batch
 

@@ -16,8 +16,9 @@ from omegaconf import DictConfig, read_write
 
 import __main__
 from mcnet_lightning.errors import MCNetError
+from mcnet_lightning.process import is_first_process
 from mcnet_lightning.sweeps.content import content_key
-from mcnet_lightning.sweeps.record import COMPLETE, FAILED, RUNNING, JobRecord, job_lock, read_record
+from mcnet_lightning.sweeps.record import FAILED, RUNNING, JobRecord, job_lock, read_record
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 LEFT_BY_DDP = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_")
@@ -56,11 +57,6 @@ def swept_job(config: DictConfig, program: Program) -> Iterator[None]:
         yield
 
 
-def is_first_process() -> bool:
-    """False in all but the first task of a Slurm step."""
-    return int(os.environ.get("SLURM_PROCID", 0)) == 0
-
-
 @contextmanager
 def _recorded(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[None]:
     with _alone(folder):
@@ -73,7 +69,7 @@ def _recorded(config: DictConfig, folder: Path, overrides: list[str]) -> Iterato
             record.state, record.error = FAILED, " ".join(str(error).split()) or type(error).__name__
             raise
         else:
-            record.state = COMPLETE
+            record.complete(folder)
         finally:  # a job that is asked to stop goes on saying `running`
             record.seconds = before + time.perf_counter() - start
             if record.state != RUNNING:

@@ -10,10 +10,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from mcnet_lightning.sweeps.content import content_key
-from mcnet_lightning.sweeps.record import COMPLETE, FAILED, RUNNING, is_running, read_record
+from mcnet_lightning.sweeps.record import COMPLETE, FAILED, NAME, RESULTS, RUNNING, is_running, read_record
 
 LONGEST_NAME = 150  # file systems allow 255
-WAITING, KILLED, ELSEWHERE = "waiting", "killed", "running"
+WAITING, KILLED, ELSEWHERE, DAMAGED = "waiting", "killed", "running", "damaged"
 SUPERSEDED = ".superseded"
 
 
@@ -41,29 +41,35 @@ def sweep_name(swept: Sequence[str], words: Sequence[str]) -> str:
 
 
 def outcome(job: Job) -> str:
-    """complete, failed, running, killed or waiting."""
+    """complete, failed, running, killed, damaged or waiting."""
     record = read_record(job.folder)
     if record is None:
         return WAITING
     if record.state == RUNNING:
         return ELSEWHERE if is_running(job.folder) else KILLED
-    return record.state
+    return DAMAGED if record.state == COMPLETE and record.damaged(job.folder) else record.state
 
 
 def prepare(job: Job, config: DictConfig) -> str:
     """Readies the job's folder and says what the job is now: `complete` and `running` need no work, `killed` goes on.
 
     A failed job starts afresh. What was made from other data, weights or code, or by other settings, is moved beside
-    the sweep: it is still a result.
+    the sweep: it is still a result. So is what nobody can say that of, since its record is damaged. A complete job
+    whose results are gone or changed goes on from its last checkpoint, which makes them again.
     """
     state = outcome(job)
-    if state in (WAITING, ELSEWHERE):
-        return state
+    if state == ELSEWHERE or (state == WAITING and is_running(job.folder)):
+        return ELSEWHERE
     record = read_record(job.folder)
-    assert record is not None
-    if record.key != content_key(config):
-        _move_aside(job.folder, record.key)
+    if record is None:
+        if any((job.folder / name).exists() for name in (NAME, "checkpoints", *RESULTS)):
+            _move_aside(job.folder, "unknown", "job.json is missing or damaged")
         return WAITING
+    if record.key != content_key(config):
+        _move_aside(job.folder, record.key[:8], "settings, data, weights or code have changed since")
+        return WAITING
+    if state == DAMAGED:
+        print(f"{job.folder.name}: {record.damaged(job.folder)} is gone or not as the job left it; it is made again")
     if state == FAILED:
         shutil.rmtree(job.folder)
     return state
@@ -73,14 +79,14 @@ def needs_work(state: str) -> bool:
     return state not in (COMPLETE, ELSEWHERE)
 
 
-def _move_aside(folder: Path, key: str) -> None:
+def _move_aside(folder: Path, key: str, reason: str) -> None:
     store = folder.parent.with_name(folder.parent.name + SUPERSEDED)
     store.mkdir(parents=True, exist_ok=True)
-    target = store / f"{folder.name}-{key[:8]}"
+    target = store / f"{folder.name}-{key}"
     if target.exists():
         shutil.rmtree(target)
     folder.rename(target)
-    print(f"{folder.name}: settings, data, weights or code have changed since; its earlier result is now {target}")
+    print(f"{folder.name}: {reason}; what was there is now {target}")
 
 
 def _file_name(text: str) -> str:

@@ -1,7 +1,6 @@
 """One row per job of a sweep: printed, and kept as sweep.csv."""
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from mcnet_lightning.files import staged
 from mcnet_lightning.sweeps.plan import Job, outcome
 from mcnet_lightning.sweeps.record import read_record
 
 FILE = "sweep.csv"
 KEPT = ("dataset", "method", "psnr_y", "consistency", "evaluations")  # as metrics.csv has them
 FIGURES = (*KEPT[:3], "gain", "gain_over_projection", "headroom", *KEPT[3:])
-STYLES = {"complete": "green", "failed": "red", "killed": "yellow", "running": "cyan"}
+STYLES = {"complete": "green", "failed": "red", "killed": "yellow", "running": "cyan", "damaged": "red"}
 MEAN, OURS = "mean", "mcnet"
 BASELINES = {"gain": "backbone", "gain_over_projection": "backbone+projection"}
 
@@ -88,9 +88,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     if not rows or not path.parent.is_dir():
         return
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", newline="") as file:
+    with staged(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(temporary, path)

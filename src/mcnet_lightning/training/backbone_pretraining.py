@@ -11,6 +11,7 @@ from mcnet_lightning.config.training import Optimiser
 from mcnet_lightning.data import orient
 from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
 from mcnet_lightning.imaging.degradation import ProtocolName
+from mcnet_lightning.training.draws import generator_for
 from mcnet_lightning.training.optimisation import adam_with_warmup, finite, training_loss
 
 
@@ -18,15 +19,22 @@ class BackbonePretraining(pl.LightningModule):
     """Error on Y, or on RGB for a network that makes RGB; logs train/loss, val/psnr and val/gain (over bicubic)."""
 
     def __init__(
-        self, network: nn.Module, input_kind: InputKind, scale: int, protocol: ProtocolName, optimiser: Optimiser
+        self,
+        network: nn.Module,
+        input_kind: InputKind,
+        scale: int,
+        protocol: ProtocolName,
+        optimiser: Optimiser,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
-        self.input_kind, self.scale, self.protocol, self.settings = input_kind, scale, protocol, optimiser
+        self.input_kind, self.scale, self.protocol = input_kind, scale, protocol
+        self.settings, self.seed = optimiser, seed
         self.means = ImageMeans(("psnr", "bicubic_psnr"))
 
-    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
-        turn = int(torch.randint(8, ()))
+    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+        turn = int(torch.randint(8, (), generator=generator_for(self.seed, self.current_epoch, index)))
         batch = {name: value if value.ndim < 4 else orient(value, turn) for name, value in batch.items()}
         estimate, truth = self.network(batch[self.input_kind]), batch["truth"]
         target = batch["truth_rgb"] if estimate.shape[1] == 3 else truth
@@ -51,4 +59,4 @@ class BackbonePretraining(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         groups = [(self.network.parameters(), self.settings.learning_rate)]
-        return adam_with_warmup(groups, self.settings, self.trainer.estimated_stepping_batches)
+        return adam_with_warmup(groups, self.settings, lambda: self.trainer.estimated_stepping_batches)

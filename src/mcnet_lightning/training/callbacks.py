@@ -19,10 +19,18 @@ def progress() -> Callback:
 
 
 class LineProgress(ProgressBar):
-    """Prints epoch, step and the progress-bar metrics after each validation."""
+    """Prints epoch, step and the progress-bar metrics after each validation, in the first process."""
+
+    shown = True
+
+    def disable(self) -> None:  # Lightning asks all other processes to
+        self.shown = False
+
+    def enable(self) -> None:
+        self.shown = True
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking:
+        if trainer.sanity_checking or not self.shown:
             return
         figures = {name: value for name, value in self.get_metrics(trainer, pl_module).items() if name != "v_num"}
         shown = "  ".join(f"{name} {_short(value)}" for name, value in figures.items())

@@ -9,6 +9,7 @@ from torch import Tensor
 from mcnet_lightning.config.training import Optimiser
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
+from mcnet_lightning.training.draws import generator_for
 from mcnet_lightning.training.optimisation import adam_with_warmup, finite
 
 
@@ -18,21 +19,30 @@ class DenoiserPretraining(pl.LightningModule):
     Logs train/loss, val/psnr (at the middle of the range) and val/gain over the noisy image.
     """
 
-    def __init__(self, denoiser: DnCNN, noise_level: tuple[float, float], optimiser: Optimiser) -> None:
+    def __init__(self, denoiser: DnCNN, noise_level: tuple[float, float], optimiser: Optimiser, seed: int = 0) -> None:
         super().__init__()
         self.denoiser = denoiser
         self.low, self.high = noise_level
-        self.settings = optimiser
+        self.settings, self.seed = optimiser, seed
         self.means = ImageMeans(("psnr", "noisy_psnr"))
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         clean = batch["truth"]
-        level = torch.empty(len(clean), 1, 1, 1, device=clean.device).uniform_(self.low, self.high)
-        denoised = self.denoiser(clean + level * torch.randn_like(clean))
+        level, noise = self._draw(batch["index"], clean)
+        denoised = self.denoiser(clean + level * noise)
         # in units of the noise: every level counts
         loss = finite(((denoised - clean) / level).square().mean(), self.global_step)
         self.log("train/loss", loss, prog_bar=True)
         return loss
+
+    def _draw(self, index: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """Level (B, 1, 1, 1) and unit noise of each patch in this epoch, whatever batch or process it is in."""
+        levels, noises = [], []
+        for patch in index.tolist():
+            generator = generator_for(self.seed, self.current_epoch, patch)
+            levels.append(torch.empty(1, 1, 1).uniform_(self.low, self.high, generator=generator))
+            noises.append(torch.randn(clean.shape[1:], generator=generator))
+        return torch.stack(levels).to(clean), torch.stack(noises).to(clean)
 
     def validation_step(self, batch: dict[str, Any], _: int) -> None:
         level = (self.low + self.high) / 2
@@ -47,7 +57,7 @@ class DenoiserPretraining(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         groups = [(self.denoiser.parameters(), self.settings.learning_rate)]
-        return adam_with_warmup(groups, self.settings, self.trainer.estimated_stepping_batches)
+        return adam_with_warmup(groups, self.settings, lambda: self.trainer.estimated_stepping_batches)
 
 
 @torch.no_grad()

@@ -9,14 +9,30 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from mcnet_lightning.config.training import Trainer as TrainerConfig
+from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.training.callbacks import progress
+from mcnet_lightning.training.checkpoints import BestCheckpoint, LastCheckpoint, StagedCheckpoints
 from mcnet_lightning.training.loggers import build_loggers, forget_after
-from mcnet_lightning.training.processes import EndTogether, WorldSize, leave_process_group, requeued_checkpoint
+from mcnet_lightning.training.optimisation import FiniteWeights
+from mcnet_lightning.training.processes import EndTogether, WorldSize, leave_process_group
+from mcnet_lightning.training.resuming import LAST, Identity, RunRecord, require_fit
+
+
+class Average(EMAWeightAveraging):
+    """The average becomes the network when the run ends, not with its last step: also where a run that goes on finds
+    that no step is left, and so that last.ckpt keeps the weights that further training starts from.
+    """
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pass
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._copy_average_to_current(pl_module)
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -27,35 +43,38 @@ def plain(config: Any) -> dict[str, Any]:
 def fit(
     config: DictConfig,
     module: pl.LightningModule,
-    data: pl.LightningDataModule,
+    data: MeasurementDataModule,
     folder: Path,
     name: str,
     tags: list[str],
+    identity: Identity,
     callbacks: list[Callback] | None = None,
 ) -> float:
     """Trains to the end of `config.trainer`, keeps checkpoints/best.ckpt (by val/psnr) and last.ckpt, returns seconds.
 
+    Goes on from `config.resume`, which `take_up` has settled. `identity`: what a run that goes on from these
+    checkpoints must agree in.
+
     Afterwards `module` holds the averaged weights if averaging is on, and of several processes only the first has
     anything left to do: `module.trainer.is_global_zero`.
     """
-    checkpoints = folder / "checkpoints"
-    last = checkpoints / "last.ckpt"
-    resume = config.resume or requeued_checkpoint(last)
+    resume = None if config.resume is None else Path(config.resume)
     if resume is not None:
-        if not Path(resume).is_file():
-            raise ConfigError(f"resume={resume}: there is no such checkpoint")
-        forget_after(Path(resume), folder)
-    common: dict[str, Any] = {"dirpath": checkpoints, "save_top_k": 1, "enable_version_counter": False}
+        require_fit(resume, module)
+    forget_after(resume, folder)
+    ending = EndTogether()
     run_callbacks: list[Callback] = [
-        ModelCheckpoint(filename="best", monitor="val/psnr", mode="max", **common),
-        ModelCheckpoint(filename="last", every_n_train_steps=config.checkpoint_steps, **common),
+        BestCheckpoint(folder / "checkpoints", resume),
+        LastCheckpoint(folder / LAST, config.checkpoint_steps, ending),
+        RunRecord(plain(config), identity, data),
         LearningRateMonitor("step"),
         WorldSize(),
-        EndTogether(last),
+        FiniteWeights(),
+        ending,
         *(callbacks or []),
     ]
     if config.optimiser.weight_average > 0:
-        run_callbacks.append(EMAWeightAveraging(decay=config.optimiser.weight_average, use_buffers=False))
+        run_callbacks.append(Average(decay=config.optimiser.weight_average, use_buffers=False))
     if config.trainer.enable_progress_bar:
         run_callbacks.append(progress())
     _quieten_lightning()
@@ -66,14 +85,19 @@ def fit(
             "default_root_dir": arguments.default_root_dir or str(folder),
             "logger": build_loggers(config.logger, folder, name, plain(config), tags),
             "callbacks": run_callbacks if arguments.enable_checkpointing else run_callbacks[2:],
+            "plugins": _plugins(arguments.plugins),
         }
     )
     start = time.perf_counter()
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
-    if arguments.enable_checkpointing:
-        trainer.save_checkpoint(last, weights_only=False)
     leave_process_group(trainer)
     return time.perf_counter() - start
+
+
+def _plugins(given: Any) -> list[Any]:
+    if given is None:
+        return [StagedCheckpoints()]
+    return [*(given if isinstance(given, list) else [given]), StagedCheckpoints()]
 
 
 def _trainer(**arguments: Any) -> pl.Trainer:

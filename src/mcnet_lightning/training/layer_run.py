@@ -24,12 +24,14 @@ from mcnet_lightning.evaluation.tables import write_metrics
 from mcnet_lightning.imaging import Degradation
 from mcnet_lightning.layer_weights import describe_layer, load_layer, save_layer
 from mcnet_lightning.mcnet import MCNet
+from mcnet_lightning.process import is_first_process
 from mcnet_lightning.training.callbacks import ComparisonPictures
 from mcnet_lightning.training.fit import fit, plain
 from mcnet_lightning.training.layer_training import LayerTraining
 from mcnet_lightning.training.loggers import one_wandb_run
 from mcnet_lightning.training.model_card import write_model_card
 from mcnet_lightning.training.recording import record_results
+from mcnet_lightning.training.resuming import Identity, described, take_up
 from mcnet_lightning.weights import BUNDLED
 
 
@@ -61,6 +63,10 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     test_images = data.test_images()  # read first: a missing folder must not cost a training
     epsilon = build_epsilon(config, degradation.noise_deviation)
     header = _header(config, model, degradation, epsilon)
+    identity = _identity(header, model)
+    take_up(config, folder, identity, data)
+    if is_first_process():  # of an earlier run in this folder: beside other settings it would say the wrong thing
+        (folder / "metrics.csv").unlink(missing_ok=True)
     module = LayerTraining(
         model,
         config.scale,
@@ -71,7 +77,8 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     )
     name = f"{backbone.spec.name}_x{config.scale}_{epsilon.short}"
     tags = [backbone.spec.name, f"x{config.scale}", config.protocol.name]
-    seconds = fit(config, module, data, folder, name, tags, [ComparisonPictures(folder / "pictures")])
+    pictures = ComparisonPictures(folder / "pictures")
+    seconds = fit(config, module, data, folder, name, tags, identity, [pictures])
     if not module.trainer.is_global_zero:
         return None
     best = folder / "checkpoints" / "best.ckpt"
@@ -105,6 +112,13 @@ def _header(config: DictConfig, model: MCNet, degradation: Degradation, epsilon:
         "backbone_sha256": spec.sha256,
         "backbone_hyperparameters": json.dumps(dict(spec.hyperparameters)),
     }
+
+
+def _identity(header: dict[str, Any], model: MCNet) -> Identity:
+    """What a run that goes on from a checkpoint of this one must agree in."""
+    kept = ("scale", "protocol", "operator", "backbone", "backbone_sha256")
+    shape = describe_layer(model.layer)["denoiser"]
+    return described(kind="layer", **{name: header[name] for name in kept}, denoiser=shape)
 
 
 def _start(config: DictConfig) -> str:

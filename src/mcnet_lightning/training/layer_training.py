@@ -19,6 +19,7 @@ from mcnet_lightning.evaluation.records import meets
 from mcnet_lightning.imaging.degradation import ProtocolName
 from mcnet_lightning.mcnet import MCNet
 from mcnet_lightning.training.optimisation import adam_with_warmup, finite, training_loss
+from mcnet_lightning.training.warm_starts import WarmStarts
 
 VALIDATION_FIGURES = (
     "psnr",
@@ -61,15 +62,16 @@ class LayerTraining(pl.LightningModule):
         self.means = ImageMeans(VALIDATION_FIGURES)
         self.last_validation_image: dict[str, Tensor] | None = None
         self.local_estimates: dict[str, float] = {}
-        self._states: dict[int, Tensor] = {}  # fixed points by patch, for warm starts
+        self.warm_starts = WarmStarts()
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         prior, truth, measurement = batch["prior_image"], batch["truth"], batch["measurement"]
+        start = self.warm_starts.start(batch["index"], prior) if self.settings.warm_start else prior
         radii = self.epsilon.radii(measurement, self.model.operator)
         with self._divergence_named():
-            result = self.model(measurement, radii, prior_image=prior, initial_state=self._warm_start(batch))
+            result = self.model(measurement, radii, prior_image=prior, initial_state=start)
         if self.settings.warm_start:
-            self._remember(batch["index"], result.state)
+            self.warm_starts.remember(batch["index"], result.state)
         with torch.no_grad():
             gains = self._gains(result.estimate.detach(), prior, measurement, truth, border=0)
             agreement = consistency(result.estimate, measurement, self.model.operator)
@@ -129,10 +131,17 @@ class LayerTraining(pl.LightningModule):
             (layer.denoiser.parameters(), self.settings.learning_rate),
             ([layer.raw_prior_weight], self.settings.beta_learning_rate),
         ]
-        return adam_with_warmup(groups, self.settings, self.trainer.estimated_stepping_batches)
+        return adam_with_warmup(groups, self.settings, lambda: self.trainer.estimated_stepping_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["mcnet"] = {**self.record, "certificate": self.certificate()}
+        checkpoint["warm_starts"] = self.warm_starts.state_dict()
+        checkpoint["local_estimates"] = self.local_estimates
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "warm_starts" in checkpoint:
+            self.warm_starts.load_state_dict(checkpoint["warm_starts"])
+        self.local_estimates = dict(checkpoint.get("local_estimates", {}))
 
     def certificate(self) -> dict[str, Any]:
         """Sound upper bounds of the denoiser, and the local estimates (from below) of the last validation."""
@@ -147,16 +156,6 @@ class LayerTraining(pl.LightningModule):
             weights = torch.cat([parameter.detach().flatten() for parameter in self.model.layer.parameters()])
             finite(weights.sum(), self.global_step)
             raise
-
-    def _warm_start(self, batch: dict[str, Tensor]) -> Tensor:
-        """The states that these patches ended in at their last visit; w where there was none."""
-        if not self._states:
-            return batch["prior_image"]
-        visits = zip(batch["index"].tolist(), batch["prior_image"], strict=True)
-        return torch.stack([self._states.get(index, prior).to(prior) for index, prior in visits])
-
-    def _remember(self, index: Tensor, states: Tensor) -> None:
-        self._states.update(zip(index.tolist(), states.cpu(), strict=True))
 
     def _gains(
         self, estimate: Tensor, prior: Tensor, measurement: Tensor, truth: Tensor, border: int

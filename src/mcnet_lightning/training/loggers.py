@@ -56,9 +56,15 @@ class HistoryLogger(CSVLogger):
 
 
 @rank_zero_only
-def forget_after(checkpoint: Path, folder: Path) -> None:
-    """Says where training goes on; cuts RUN/history.csv back to there if the checkpoint is the run's own."""
+def forget_after(checkpoint: Path | None, folder: Path) -> None:
+    """Says where training goes on; cuts RUN/history.csv back to there if the checkpoint is the run's own.
+
+    A training that starts has no history: what is there is of one that was killed before its first checkpoint.
+    """
     path = folder / HISTORY
+    if checkpoint is None:
+        path.unlink(missing_ok=True)
+        return
     steps = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]
     print(f"goes on from step {steps} of {checkpoint}", flush=True)
     if not path.is_file() or folder.resolve() not in checkpoint.resolve().parents:

@@ -22,6 +22,7 @@ from mcnet_lightning.training.denoiser_pretraining import DenoiserPretraining, d
 from mcnet_lightning.training.fit import fit
 from mcnet_lightning.training.loggers import one_wandb_run
 from mcnet_lightning.training.model_card import write_model_card
+from mcnet_lightning.training.resuming import described, take_up
 from mcnet_lightning.weights import read_weights, write_weights
 
 Measure = Callable[[dict[str, Any], int], dict[str, Tensor]]
@@ -38,11 +39,21 @@ def pretrain_backbone(config: DictConfig) -> None:
     if config.initial_weights is not None:
         load_trunk(network, read_weights(config.initial_weights))
     scale, protocol = config.scale, config.protocol.name
-    data = build_data(config, build_degradation(config))
+    degradation = build_degradation(config)
+    data = build_data(config, degradation)
     test_images = data.test_images()  # read first: a missing folder must not cost a training
-    module = BackbonePretraining(network, input_kind, scale, protocol, config.optimiser)
+    identity = described(
+        kind="backbone",
+        scale=scale,
+        protocol=degradation.protocol_label,
+        operator=degradation.operator.name,
+        backbone=config.backbone.name,
+        network=backbone_hyperparameters(config),
+    )
+    take_up(config, folder, identity, data)
+    module = BackbonePretraining(network, input_kind, scale, protocol, config.optimiser, config.seed)
     name = f"{config.backbone.name}_x{scale}"
-    seconds = fit(config, module, data, folder, f"pretrain_{name}", [config.backbone.name, f"x{scale}"])
+    seconds = fit(config, module, data, folder, f"pretrain_{name}", [config.backbone.name, f"x{scale}"], identity)
     if not module.trainer.is_global_zero:
         return
     network.eval()
@@ -76,8 +87,10 @@ def pretrain_denoiser(config: DictConfig) -> None:
     data: MeasurementDataModule = build_data(config, degradation)
     test_images = data.test_images()
     low, high = config.noise_level
-    module = DenoiserPretraining(denoiser, (low, high), config.optimiser)
-    seconds = fit(config, module, data, folder, f"pretrain_denoiser_{low:g}_{high:g}", ["denoiser"])
+    identity = described(kind="denoiser", denoiser=denoiser.hyperparameters)
+    take_up(config, folder, identity, data)
+    module = DenoiserPretraining(denoiser, (low, high), config.optimiser, config.seed)
+    seconds = fit(config, module, data, folder, f"pretrain_denoiser_{low:g}_{high:g}", ["denoiser"], identity)
     if not module.trainer.is_global_zero:
         return
     denoiser.eval()

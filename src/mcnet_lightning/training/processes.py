@@ -41,13 +41,12 @@ class EndTogether(Callback):
     """Lets a signal wait for the end of the step, agrees on it with all processes, and only then acts on it.
 
     A signal that interrupted one process within a step would leave the others waiting for it in a collective call, and
-    a checkpoint written within a step counts its patches as seen. After the step the checkpoint is written first; then
-    USR1 puts the Slurm job back in the queue, USR2 is left to the handler that was there before (submitit's, which does
+    a checkpoint written within a step counts its patches as seen. After the step LastCheckpoint writes one; then USR1
+    puts the Slurm job back in the queue, USR2 is left to the handler that was there before (submitit's, which does
     the same), and the run ends. A second Ctrl-C acts at once.
     """
 
-    def __init__(self, checkpoint: Path) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self) -> None:
         self.received = 0
         self.agreed = 0
         self._before: dict[int, Any] = {}
@@ -64,11 +63,10 @@ class EndTogether(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         received = torch.tensor(float(self.received), device=pl_module.device)
         self.agreed = int(trainer.strategy.reduce(received, reduce_op="max"))
-        if self.agreed and trainer.checkpoint_callbacks:
-            trainer.save_checkpoint(self.checkpoint, weights_only=False)
 
-    def on_train_batch_start(self, *_: Any) -> None:  # by then the step is logged, and validated if it ends an epoch
-        self._act()
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, index: int) -> None:
+        if index % trainer.accumulate_grad_batches == 0:  # else the gradients of half a step would be lost
+            self._act()  # by now the last step is logged, validated if that was due, and in a checkpoint
 
     def on_fit_end(self, *_: Any) -> None:
         self.agreed = self.received  # after the last step

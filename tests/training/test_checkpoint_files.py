@@ -1,0 +1,55 @@
+"""last.ckpt is whole at every moment, wherever temporary files lie, and a disk that is full leaves what was there."""
+
+import itertools
+import multiprocessing
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mcnet_lightning.errors import DataError
+from mcnet_lightning.training.checkpoints import StagedCheckpoints, before, readable
+
+forked = multiprocessing.get_context("fork")
+
+
+def write_for_ever(path: Path, written: Any) -> None:
+    for step in itertools.count():
+        StagedCheckpoints().save_checkpoint({"step": step, "filler": torch.full((2**18,), step)}, path)
+        written.put(step)
+
+
+def test_kills_at_any_moment_leave_a_whole_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.ckpt"
+    if os.access("/dev/shm", os.W_OK):  # another file system
+        monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
+    for writes in (2, 3, 5, 8):
+        written = forked.Queue()
+        process = forked.Process(target=write_for_ever, args=(path, written))
+        process.start()
+        for _ in range(writes):
+            written.get(timeout=60)
+        process.kill()
+        process.join()
+        for kept in (path, before(path)):
+            content = torch.load(kept, weights_only=True)
+            assert bool((content["filler"] == content["step"]).all())
+        assert readable(path) == path
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, disk = tmp_path / "last.ckpt", StagedCheckpoints()
+    disk.save_checkpoint({"step": 1}, path)
+
+    def full(content: Any, target: Path) -> None:
+        Path(target).write_bytes(b"half of it")
+        raise RuntimeError("[enforce fail at inline_container.cc:783] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(DataError, match=r"last\.ckpt cannot be written .*free space and give the same command again"):
+        disk.save_checkpoint({"step": 2}, path)
+    assert torch.load(path, weights_only=True) == {"step": 1}
+    assert [each.name for each in tmp_path.iterdir()] == ["last.ckpt"]
