@@ -16,8 +16,8 @@ setup: $(READY) ## make .venv with the exact packages of requirements.lock
 train: $(READY) ## train on the embedded photographs and print the ladder
 	$(PYTHON) -m mcnet_lightning.train $(ARGS)
 
-test: $(READY) ## run the tests, without the slow ones
-	$(PYTHON) -m pytest $(ARGS)
+test: $(READY) ## run the tests, without the slow ones, a file at a time on every core
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-slow: $(READY) ## run the slow tests only
 	$(PYTHON) -m pytest -m slow $(ARGS)

@@ -13,7 +13,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
 COMMANDS = ("train", "pretrain", "search_beta", "evaluate", "report", "restore", "certify", "demo", "dashboard")
 ROOMS = (  # from the top of the house downwards; those on one line may import each other
     ("errors", "files", "process", "precision"),
+    ("naming", "first_failure"),
     ("config",),
+    ("settings",),
     ("downloads",),
     ("tensors", "weights"),
     ("operators",),
@@ -30,9 +32,9 @@ ROOMS = (  # from the top of the house downwards; those on one line may import e
     ("reporting",),
     ("build",),
     ("training",),
-    ("settings",),
     ("demonstration",),
     ("sweeps",),
+    ("run_folder",),
     ("launch",),
     COMMANDS,
     ("__init__",),

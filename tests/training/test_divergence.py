@@ -20,7 +20,8 @@ def training() -> LayerTraining:
 
 
 def batch(prior: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {"prior_image": prior, "truth": uniform(2, 1, 8, 8), "measurement": uniform(2, 1, 4, 4)}
+    patches = {"prior_image": prior, "truth": uniform(2, 1, 8, 8), "measurement": uniform(2, 1, 4, 4)}
+    return {**patches, "index": torch.arange(2)}
 
 
 def test_weights_of_nan_are_a_training_that_diverged() -> None:

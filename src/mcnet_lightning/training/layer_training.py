@@ -18,6 +18,7 @@ from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, headroom
 from mcnet_lightning.evaluation.records import meets
 from mcnet_lightning.imaging.degradation import ProtocolName
 from mcnet_lightning.mcnet import MCNet
+from mcnet_lightning.tensors import LARGEST
 from mcnet_lightning.training.optimisation import adam_with_warmup, finite, training_loss
 from mcnet_lightning.training.warm_starts import WarmStarts
 
@@ -94,10 +95,8 @@ class LayerTraining(pl.LightningModule):
         prior = self.model.backbone.prior_image(batch, self.device)
         measurement, operator = batch["measurement"], self.model.operator
         radii = self.epsilon.radii(measurement, operator)
-        try:
+        with self._divergence_named(f"{batch['name']}: "):
             result = self.model(measurement, radii, prior_image=prior)
-        except ConvergenceError as error:
-            raise ConvergenceError(f"{batch['name']}: {error}") from None
         gains = self._gains(result.estimate, prior, measurement, batch["truth"], border=self.scale)
         agreement = consistency(result.estimate, measurement, operator)
         self.means.update(
@@ -148,14 +147,14 @@ class LayerTraining(pl.LightningModule):
         return {**self.model.layer.denoiser.certificate(), **self.local_estimates}
 
     @contextmanager
-    def _divergence_named(self) -> Iterator[None]:
-        """NaN out of a layer that has NaN in its weights is the training's fault, not the solve's."""
+    def _divergence_named(self, where: str = "") -> Iterator[None]:
+        """NaN out of a layer whose weights are NaN, or beyond those of any network, is the training's fault."""
         try:
             yield
-        except ConvergenceError:
-            weights = torch.cat([parameter.detach().flatten() for parameter in self.model.layer.parameters()])
-            finite(weights.sum(), self.global_step)
-            raise
+        except ConvergenceError as error:
+            largest = torch.stack([parameter.detach().abs().max() for parameter in self.model.layer.parameters()]).max()
+            finite(largest if largest <= LARGEST else largest * torch.nan, self.global_step)
+            raise ConvergenceError(f"{where}{error}") from None
 
     def _gains(
         self, estimate: Tensor, prior: Tensor, measurement: Tensor, truth: Tensor, border: int
