@@ -252,10 +252,10 @@ def test_later_file_must_match_the_record(server: FileServer, path: Path) -> Non
 # ---------------------------------------------------------------------------------------- nothing to be had
 
 
-def refused_url() -> str:
+def closed_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/net.pt"
+        return int(free.getsockname()[1])
 
 
 @pytest.mark.parametrize(
@@ -263,14 +263,14 @@ def refused_url() -> str:
     [
         ("{server}/404", "404 Client Error: Not Found"),
         ("{server}/500", "500 Server Error: Internal Server Error"),
-        (refused_url(), "Connection refused"),
+        ("http://127.0.0.1:{closed}/net.pt", "Connection refused"),
         ("net.pt", "MissingSchema"),
     ],
 )
 def test_unreachable_file_is_one_sentence_with_url_and_path(
     server: FileServer, path: Path, url: str, reason: str
 ) -> None:
-    url = url.format(server=server.url)
+    url = url.format(server=server.url, closed=closed_port())
     remedy = f"run again when it can be reached, or put the file at {path} by hand"
     with pytest.raises(DataError, match=rf"^cannot download {url} \({reason}\); {remedy}$"):
         fetch(RemoteFile(url), path)

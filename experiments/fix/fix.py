@@ -17,9 +17,10 @@ import torch
 from PIL import Image
 
 from mcnet_lightning import BicubicDownsample
+from mcnet_lightning.files import write_file
 from mcnet_lightning.restoration import Picture, agreement, read_picture
 from mcnet_lightning.restoration.batch import Saving, fix_pictures
-from mcnet_lightning.restoration.writing import encode, write_file
+from mcnet_lightning.restoration.writing import encode
 
 METHODS, SCALES, BOUNDARY = ("RCAN", "RDN"), (2, 3, 4), "replicate"
 

@@ -20,6 +20,7 @@ from mcnet_lightning.operators import (
     check_adjoint,
     dense_gram,
 )
+from mcnet_lightning.operators.cache import CONSTANTS
 
 each_operator = pytest.mark.parametrize(("make", "shape"), [*OWN, *FOREIGN])
 each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -184,6 +185,12 @@ def test_dense_gram_gives_the_closed_form_of_any_operator_and_is_kept(tmp_path) 
     written = kept.stat().st_mtime_ns
     assert torch.equal(dense_gram(Radon(8), (1, 8, 8), tmp_path).tables["basis"], closed.tables["basis"])
     assert kept.stat().st_mtime_ns == written
+    content = bytearray(kept.read_bytes())
+    content[-100] ^= 64
+    for damaged in (bytes(content), bytes(content[:-9])):
+        kept.write_bytes(damaged)
+        CONSTANTS.groups.clear()
+        assert torch.equal(dense_gram(Radon(8), (1, 8, 8), tmp_path).tables["basis"], closed.tables["basis"])
 
 
 def test_dense_operators_per_sample() -> None:

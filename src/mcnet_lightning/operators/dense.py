@@ -11,12 +11,15 @@ from math import prod
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.files import make_folder, write_file
 from mcnet_lightning.operators.base import RESOLVED, DiagonalGramOperator, MeasurementOperator, Shape, Size
 from mcnet_lightning.operators.cache import CONSTANTS
+from mcnet_lightning.operators.checks import TOLERANCE
 
 CHUNK = 64  # unit measurements at a time
 LARGEST_GRAM = 10_000  # measured values: eigenvectors of 800 MB
@@ -181,19 +184,30 @@ def dense_gram(operator: MeasurementOperator, image_shape: Shape, folder: Path |
     file = None if folder is None else folder / f"gram-{key[:32]}.safetensors"
 
     def make() -> dict[str, Tensor]:
-        if file is not None and file.is_file():
-            return load_file(file)
+        if file is not None and (kept := _kept(file, operator, size, shape)) is not None:
+            return kept
         gram = _of_units(lambda y: operator.gram(y, size), shape).flatten(1)
         eigenvalues, basis = torch.linalg.eigh((gram + gram.T) / 2)
         tables = {"basis": basis.contiguous(), "eigenvalues": eigenvalues.clamp_min(0)}
         if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_name(f".{file.name}.part")
-            temporary.write_bytes(save(tables))
-            temporary.replace(file)
+            make_folder(file.parent)
+            write_file(file, save(tables))
         return tables
 
     return DenseGram(operator, tuple(image_shape), CONSTANTS.get(("gram", key), "tables", make))
+
+
+def _kept(file: Path, operator: MeasurementOperator, size: Size, shape: Shape) -> dict[str, Tensor] | None:
+    """The tables of a file, if they are those of this operator: a damaged file is computed anew."""
+    try:
+        tables = load_file(file)
+        basis, eigenvalues = tables["basis"], tables["eigenvalues"]
+        y = torch.randn(1, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        rebuilt = (y.flatten(1) @ basis * eigenvalues) @ basis.T
+    except (OSError, SafetensorError, KeyError, RuntimeError):
+        return None
+    gram = _tolerant(lambda z: operator.gram(z, size), y).flatten(1)
+    return tables if bool((rebuilt - gram).norm() <= TOLERANCE[operator.precision] * gram.norm()) else None
 
 
 def _of_units(function: Callable[[Tensor], Tensor], shape: Shape) -> Tensor:
