@@ -316,3 +316,108 @@ def test_blur_agrees_with_scipy_before_anything_is_said_of_it() -> None:
     image = uniform(1, 1, 16, 16)
     blurred = gaussian_filter(image[0, 0].numpy(), 1.6, mode="wrap", truncate=5 / 1.6)
     assert relative_error(BlurDownsample(gaussian_kernel(1.6), 1)(image)[0, 0], torch.from_numpy(blurred)) <= 1e-12
+
+
+# --- operators that do not keep the contract, and preconditioners
+
+
+class Preconditioned(Plain):
+    """With the identity: conjugate gradients as they are."""
+
+    def precondition(self, measurement: Tensor, image_size: tuple[int, int], shift: Tensor) -> Tensor:
+        return measurement
+
+
+class Scaled(Plain):
+    def adjoint(self, measurement: Tensor, image_size: tuple[int, int] | None = None) -> Tensor:
+        return 0.9 * super().adjoint(measurement)
+
+
+class ScaledPreconditioned(Scaled, Preconditioned):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Scaled, ScaledPreconditioned])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_a_scaled_adjoint_is_never_a_success(kind: type[Plain], share: float) -> None:
+    matrix = torch.randn(8, 16, dtype=torch.float64)
+    A, q = kind(matrix, (1, 4, 4)), uniform(3, 1, 4, 4)
+    b = A(uniform(3, 1, 4, 4))
+    ball = MeasurementBall(b, A, share * norms(A(q) - b))
+    for _ in range(3):  # also when a matrix would pay
+        _, reached = ball.settle(ball.project(q))
+        assert (reached.outcome == Outcome.WRONG_ADJOINT).all()
+
+
+def test_an_adjoint_of_nan_ends_its_own_sample() -> None:
+    class Broken(Plain):
+        def adjoint(self, measurement: Tensor, image_size: tuple[int, int] | None = None) -> Tensor:
+            image = super().adjoint(measurement).clone()
+            image[1] = torch.nan
+            return image
+
+    matrix, q = torch.randn(5, 12, dtype=torch.float64), uniform(3, 1, 3, 4)
+    b = Plain(matrix, (1, 3, 4))(uniform(3, 1, 3, 4))
+    x, reached = reached_by(q, b, Broken(matrix, (1, 3, 4)), 0.0)
+    assert reached.outcome.tolist() == [Outcome.CONVERGED, Outcome.NON_FINITE, Outcome.CONVERGED]
+    assert relative_error(x[[0, 2]], reached_by(q, b, Plain(matrix, (1, 3, 4)), 0.0)[0][[0, 2]]) <= 1e-12
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-6, 1e-2, 0.1])
+def test_preconditioned_projections_are_those_without(epsilon: float) -> None:
+    """Singular values down to 1e-3: residuals of conjugate gradients rise before they fall."""
+    left, _, right = torch.linalg.svd(torch.randn(14, 16, dtype=torch.float64))
+    matrix = left @ (torch.logspace(0, -3, 14, dtype=torch.float64)[:, None] * right[:14])
+    q, b = uniform(3, 1, 4, 4), Plain(matrix, (1, 4, 4))(uniform(3, 1, 4, 4))
+    x, reached = reached_by(q, b, Preconditioned(matrix, (1, 4, 4)), epsilon)
+    assert not reached.missed
+    assert relative_error(x, reached_by(q, b, Plain(matrix, (1, 4, 4)), epsilon)[0]) <= 1e-9
+
+
+def test_preconditioned_epsilon_costs_no_more_than_twice_epsilon_zero() -> None:
+    matrix = toy_tomography(16, 8)
+    counts = []
+    for epsilon in (0.0, 0.1):
+        A = Preconditioned(matrix, (1, 16, 16))
+        q, b = uniform(1, 1, 16, 16), A(uniform(1, 1, 16, 16))
+        A.applications = 0
+        reached_by(q, b, A, epsilon)
+        counts.append(A.applications)
+    assert counts[1] <= 2 * counts[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_directions_that_are_left_out_do_not_move_the_radius(dtype: torch.dtype) -> None:
+    truth = torch.from_numpy(camera()[100:132, 200:232].copy()).to(dtype)[None, None] / 255
+    A = BlurDownsample(gaussian_kernel(1.6), 1)
+    b, q = (A(truth) * 255).round() / 255, truth + 0.02 * torch.randn_like(truth)
+    epsilon = 1.1 * float(reached_by(q, b, A, 0.0)[1].distance)
+    assert float(norms(A(reached_by(q, b, A, epsilon)[0]) - b)) == pytest.approx(epsilon, rel=1e-3)
+
+
+@pytest.mark.parametrize("count", [64, 65, 150])
+def test_many_small_true_eigenvalues_are_believed_in_float32(count: int) -> None:
+    singular = torch.ones(200)
+    singular[:count] = 1e-3
+    q, truth = torch.rand(1, 1, 10, 20), torch.rand(1, 1, 10, 20)
+    A = Closed(torch.diag(singular), (1, 10, 20))
+    A.basis, A.eigenvalues = torch.eye(200), singular**2
+    x, reached = reached_by(q, A(truth), A, 0.0)
+    assert not reached.missed
+    assert relative_error(x, truth) <= 1e-3
+
+
+def test_a_matrix_made_on_the_way_keeps_the_operators_own_rank_threshold() -> None:
+    class Cautious(Plain):
+        select = MeasurementOperator.select
+
+        def rank_tolerance(self, dtype: torch.dtype) -> float:
+            return 1e-4
+
+    left, _, right = torch.linalg.svd(torch.randn(8, 9, dtype=torch.float64))
+    matrix = left @ (torch.logspace(0, -3, 8, dtype=torch.float64)[:, None] * right[:8])
+    q, b = uniform(1, 1, 3, 3), uniform(1, 8)
+    ball = MeasurementBall(b, Cautious(matrix, (1, 3, 3)))
+    first = ball.project(q)
+    for _ in range(4):
+        assert relative_error(ball.project(q), first) <= 1e-9

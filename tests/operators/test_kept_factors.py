@@ -5,7 +5,7 @@ import torch
 from references import uniform
 
 from mcnet_lightning.equilibrium import project_measurement_ball
-from mcnet_lightning.operators import BicubicDownsample, BlurDownsample, Mask, MeasurementOperator
+from mcnet_lightning.operators import BicubicDownsample, BlurDownsample, DenseOperator, Mask, MeasurementOperator
 from mcnet_lightning.operators.blur import gaussian_kernel
 from mcnet_lightning.operators.cache import CONSTANTS, ByteCache
 
@@ -59,3 +59,14 @@ def test_used_in_inference_mode_first_it_trains_afterwards(operator: Measurement
     b = operator(uniform(1, 1, 26, 34))
     project_measurement_ball(q, b, operator, epsilon).square().sum().backward()
     assert torch.isfinite(q.grad).all()
+
+
+def test_tables_made_and_selected_in_inference_mode_train_afterwards() -> None:
+    with torch.inference_mode():
+        matrices = DenseOperator(torch.randn(2, 3, 12), (1, 3, 4)).select(torch.tensor([1]))
+        masks = Mask((torch.rand(2, 1, 3, 4) > 0.5).double()).select(torch.tensor([1]))
+    for operator in (matrices, masks):
+        q = uniform(1, 1, 3, 4).requires_grad_()
+        b = operator(uniform(1, 1, 3, 4))
+        project_measurement_ball(q, b, operator, 0.1).square().sum().backward()
+        assert torch.isfinite(q.grad).all()

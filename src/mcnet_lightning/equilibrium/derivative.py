@@ -73,7 +73,7 @@ class _Pullback(torch.autograd.Function):
         weighed = weight(seen)
         of_radius = inner(seen, weight.p) * _radius_weight(weight, multiplier) if weight.curved else shift * 0
         of_radius = torch.nan_to_num(of_radius, nan=0.0).to(gradient.dtype)
-        return gradient - gram.spread(weighed), gram.from_coordinates(weighed).to(gradient), of_radius
+        return gradient - gram.to_image(weighed), gram.from_coordinates(weighed).to(gradient), of_radius
 
     @staticmethod
     def backward(ctx: Any, of_image: Tensor, of_measurement: Tensor, of_radius: Tensor) -> tuple[Any, ...]:
@@ -83,7 +83,7 @@ class _Pullback(torch.autograd.Function):
             factor = widened(of_radius) * _radius_weight(weight, ctx.multiplier)
             total = total + per_sample(factor, weight.p) * weight.p
         zeros = [torch.zeros_like(guard) for guard in ctx.guards]
-        return of_image + gram.spread(total), None, None, None, *zeros
+        return of_image + gram.to_image(total), None, None, None, *zeros
 
 
 def _radius_weight(weight: Weight, multiplier: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from mcnet_lightning.operators.base import RESOLVED, DiagonalGramOperator, Measu
 
 NEWTON_STEPS = 100
 SMALL_STEP = 1e-9
-FEW = 64  # directions that are looked at one by one
+FEW, CHUNK = 4096, 64  # directions that are looked at one by one, and how many at a time
 TRUTHFUL = 0.1  # relative error of an eigenvalue that is believed
 
 
@@ -44,6 +44,8 @@ class Gram(ABC):
     size: Size
     norm = 0.0
     wrong_adjoint = False
+    checked = False  # whether it was looked for
+    ended_early = False  # whether a projection onto a surface is near it, but not known to be the nearest image
 
     @abstractmethod
     def correct(self, residual: Tensor, radius: Tensor, slack: Tensor) -> Correction:
@@ -65,7 +67,7 @@ class Gram(ABC):
         """Back to a measurement."""
 
     @abstractmethod
-    def spread(self, coefficients: Tensor) -> Tensor:
+    def to_image(self, coefficients: Tensor) -> Tensor:
         """A^T z."""
 
     @abstractmethod
@@ -170,13 +172,13 @@ class DiagonalGram(Gram):
         beyond = (energy * ~self.measured).flatten(1).sum(1) + dropped.where(dropped > rounding, 0.0)
         shift, attainable = shift_of(seen, widened(self.eigenvalues).flatten(1), beyond, radius, slack)
         multiplier = self.inverse(coefficients, shift)
-        return Correction(self.spread(multiplier), multiplier, shift, attainable)
+        return Correction(self.to_image(multiplier), multiplier, shift, attainable)
 
     def pseudo_inverse(self, measurement: Tensor) -> Tensor:
         if self.joined:
             return self.operator.pseudo_inverse(measurement, self.size)
         coefficients = self.to_coordinates(measurement)
-        return self.spread(self.inverse(coefficients, torch.zeros(len(measurement), device=measurement.device)))
+        return self.to_image(self.inverse(coefficients, torch.zeros(len(measurement), device=measurement.device)))
 
     def to_coordinates(self, measurement: Tensor) -> Tensor:
         return self.operator.to_gram_basis(measurement, self.size)
@@ -184,12 +186,12 @@ class DiagonalGram(Gram):
     def from_coordinates(self, coefficients: Tensor) -> Tensor:
         return self.operator.from_gram_basis(coefficients, self.size)
 
-    def spread(self, coefficients: Tensor) -> Tensor:
+    def to_image(self, coefficients: Tensor) -> Tensor:
         return self.operator.synthesise(coefficients, self.size)
 
     def inverse(self, coefficients: Tensor, shift: Tensor) -> Tensor:
         total = self.eigenvalues + per_sample(shift, coefficients)
-        return coefficients / total.where(total > 0, torch.inf)
+        return coefficients * self.measured / total.where(total > 0, torch.inf)
 
     def _believe(self, coefficients: Tensor) -> None:
         """Eigenvalues within the rounding of A A^T are believed only if A^T says the same: those of an
@@ -202,12 +204,12 @@ class DiagonalGram(Gram):
         measured = (self.measured & ~weak).flatten(1)
         if not coefficients.is_complex() and len(places) <= FEW:
             stated = widened(self.eigenvalues).flatten(1)
-            for place in places:
-                unit = coefficients.new_zeros(measured.shape)
-                unit[:, place] = 1.0
-                confirmed = norm(self.spread(unit.view_as(weak))).square()
-                truthful = (confirmed - stated[:, place]).abs() <= TRUTHFUL * stated[:, place]
-                measured[:, place] |= weak.flatten(1)[:, place] & truthful
+            for chunk in places.split(CHUNK if len(weak) == 1 else 1):  # one operator takes many at a time
+                units = coefficients.new_zeros(max(len(weak), len(chunk)), measured.shape[1])
+                units[torch.arange(len(units)), chunk.expand(len(units))] = 1.0
+                confirmed = norm(self.to_image(units.view(-1, *weak.shape[1:]))).square().view(len(weak), -1)
+                truthful = (confirmed - stated[:, chunk]).abs() <= TRUTHFUL * stated[:, chunk]
+                measured[:, chunk] |= weak.flatten(1)[:, chunk] & truthful
         self.measured = measured.view_as(weak)
 
 

@@ -38,7 +38,7 @@ class KrylovGram(Gram):
     def from_coordinates(self, coefficients: Tensor) -> Tensor:
         return coefficients
 
-    def spread(self, coefficients: Tensor) -> Tensor:
+    def to_image(self, coefficients: Tensor) -> Tensor:
         return self.operator.adjoint(coefficients, self.size)
 
     def inverse(self, coefficients: Tensor, shift: Tensor) -> Tensor:
@@ -61,13 +61,15 @@ class KrylovGram(Gram):
             space.towards_measurements(self.operator(space.v))
             self.applications += 1
         self.wrong_adjoint |= space.wrong_adjoint
-        self.norm = max(self.norm, float(space.scale.nan_to_num(0.0).max()))
+        self.ended_early |= bool((~space.done & (goal.radius > 0)).any())
+        self.norm = max(self.norm, float(space.scale.nan_to_num(0.0, posinf=0.0).max()))
         return space.correction()
 
     def _size_of_adjoint(self, like: Tensor) -> float:
         """||A^T y|| / ||y|| of some y, to tell small from large."""
         y = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
-        return float((norm(self.operator.adjoint(y, self.size)) / norm(y)).max())
+        sizes = norm(self.operator.adjoint(y, self.size)) / norm(y)
+        return float(sizes.nan_to_num(0.0, posinf=0.0).max())
 
 
 @dataclass(frozen=True)
@@ -150,13 +152,14 @@ class Space:
         by `towards_images`, tells how much there is to gain.
         """
         k = len(self.betas)
-        ahead = self.alphas[-1].double().cpu()
+        ahead = self.alphas[-1].cpu().double()
         small = torch.zeros(self.batch, k + 1, k, dtype=torch.float64)
         for i in range(k):
-            small[:, i, i], small[:, i + 1, i] = self.alphas[i].double().cpu(), self.betas[i].double().cpu()
+            small[:, i, i], small[:, i + 1, i] = self.alphas[i].cpu().double(), self.betas[i].cpu().double()
+        small = small.nan_to_num(0.0, posinf=0.0)
         finite = torch.isfinite(small).flatten(1).all(dim=1) & torch.isfinite(self.length).cpu()
         small = small.where(finite[:, None, None], 0.0)
-        length = self.length.double().cpu().where(finite, 0.0)
+        length = self.length.cpu().double().where(finite, 0.0)
         left, singular, _ = torch.linalg.svd(small)
         energies = torch.cat([singular.square(), singular.new_zeros(self.batch, 1)], dim=1)
         largest = energies.amax(dim=1, keepdim=True)
@@ -164,16 +167,16 @@ class Space:
         energies = energies.where(measured, 0.0)
         found = length[:, None] * left[:, 0, :]  # the right side in the singular basis
         beyond = (found.square() * ~measured).sum(1)
-        radius, slack = goal.radius.double().cpu(), goal.slack.double().cpu()
+        radius, slack = goal.radius.cpu().double(), goal.slack.cpu().double()
         if goal.shift is None:
             shift, attainable = shift_of(found.square() * measured, energies, beyond, radius, slack)
         else:
-            shift, attainable = goal.shift.double().cpu(), torch.full_like(beyond, torch.nan)
+            shift, attainable = goal.shift.cpu().double(), torch.full_like(beyond, torch.nan)
         total = energies + shift[:, None]
         w = (left * (found / total.where(total > 0, torch.inf))[:, None, :]).sum(2)
         y = (small.mT @ w[:, :, None])[:, :, 0]
         what_is_left = length[:, None] * torch.eye(1, k + 1, dtype=torch.float64) - (small @ y[:, :, None])[:, :, 0]
-        scale = self.scale.double().cpu()
+        scale = self.scale.cpu().double()
         distance = what_is_left.norm(dim=1)
         # the gradient of the distance, and the error of y: what the next direction could still change
         stationary = ahead * what_is_left[:, -1].abs() <= 16 * self.eps * scale * distance
@@ -203,7 +206,10 @@ class Space:
 
     def _extend(self, basis: "Basis", sizes: list[Tensor], vector: Tensor) -> None:
         """The next vector, orthogonal to all before it (the recurrence's own term included), and its length."""
-        self.scale = torch.maximum(self.scale, norm(vector))
+        before = norm(vector)
+        self.finite = self.finite & torch.isfinite(before)
+        self.done = self.done | ~self.finite
+        self.scale = torch.maximum(self.scale, before.nan_to_num(0.0, posinf=0.0))
         vector = basis.without(vector)
         length = norm(vector)
         length = length.where(length > 8 * self.eps * self.scale, 0.0)

@@ -90,7 +90,7 @@ class EquilibriumLayer(nn.Module):
 
         Args:
             prior_image: w, (B, C, H, W) in [0, 1].
-            measurement: b, (B, C, h, w).
+            measurement: b, (B, ...), of the shape that A gives to w.
             operator: A, of the sizes of w and b.
             epsilon: l2 radius per image, one number or (B,).
             initial_state: where to start, (B, C, H, W); w by default.

@@ -124,7 +124,7 @@ class MeasurementBall:
         @torch.no_grad()
         def product(vector: Tensor) -> Tensor:
             weighed = weight(gram.to_coordinates(self.operator(vector)))
-            return vector - gram.spread(weighed)
+            return vector - gram.to_image(weighed)
 
         return product
 
@@ -155,7 +155,12 @@ class MeasurementBall:
             attainable = found.attainable.where(off, torch.nan)
             outcome = outcome.masked_fill(off, int(Outcome.INEXACT))
             outcome = outcome.masked_fill(off & ~torch.isnan(attainable), int(Outcome.INCONSISTENT))
+        if bool(off.any()) or (isinstance(gram, ConjugateGradientGram) and not gram.checked):
+            gram.checked = True
             gram.wrong_adjoint |= self._catches_adjoint(estimate)
+        if gram.ended_early:
+            unsure = (outcome == int(Outcome.CONVERGED)) & (self.radius > 0)
+            outcome = outcome.masked_fill(unsure, int(Outcome.INEXACT))
         if gram.wrong_adjoint:
             outcome = torch.full_like(outcome, int(Outcome.WRONG_ADJOINT))
             attainable = torch.full_like(attainable, torch.nan)
@@ -175,25 +180,28 @@ class MeasurementBall:
         """||A x - b|| (B,), and whether that is above epsilon by more than rounding."""
         gram = self._gram(estimate)
         distance = norm(self.operator(estimate) - self.measurement)
-        return distance, distance > widened(self.radius) + rounding(estimate, self.measurement, gram)
+        return distance, ~(distance <= widened(self.radius) + rounding(estimate, self.measurement, gram))
 
     def _gram(self, image: Tensor) -> Gram:
         kind = (image.shape[1:], image.dtype, image.device)
         if self._prepared is None or self._prepared[0] != kind or len(image) != len(self.measurement):
             self._prepared = (kind, self._prepare(image))
         gram = self._prepared[1]
-        if isinstance(gram, KrylovGram) and gram.applications * len(image) > self._worth_a_matrix(image):
+        if isinstance(gram, KrylovGram) and gram.applications * len(image) > self._worth_a_matrix(image, gram):
             with torch.no_grad():
                 matrix = dense_operator(self.operator, tuple(image.shape[1:]))
                 gram = DiagonalGram(matrix, gram.size, self.measurement)
             self._prepared = (kind, gram)
         return gram
 
-    def _worth_a_matrix(self, image: Tensor) -> float:
-        """Applications of A after which a matrix, which takes as many as there are measured values, would have paid."""
+    def _worth_a_matrix(self, image: Tensor, gram: Gram) -> float:
+        """Applications of A after which a matrix, which takes as many as there are measured values, would have paid:
+        never of operators that differ per sample, lie on other devices, or whose adjoint, its rows, is none.
+        """
         rows, columns = self.measurement[0].numel(), image[0].numel()
         varies = type(self.operator).select is not MeasurementOperator.select
-        return float("inf") if varies or rows > MATRIX_ROWS or rows * columns > MATRIX_SIZE else rows
+        large = rows > MATRIX_ROWS or rows * columns > MATRIX_SIZE
+        return float("inf") if varies or large or gram.wrong_adjoint or image.device.type != "cpu" else rows
 
     def _prepare(self, image: Tensor) -> Gram:
         expected = tuple(self.operator.measurement_shape(tuple(image.shape)))

@@ -28,8 +28,8 @@ class Outcome(IntEnum):
             Outcome.NON_FINITE: "check the image and the denoiser's weights for NaN and Inf",
             Outcome.UNMEASURED: "this method does a fixed amount of work and measures no residual",
             Outcome.INCONSISTENT: "no image agrees with this measurement so closely: raise epsilon",
-            Outcome.INEXACT: "the projection's conjugate gradients ended early: raise epsilon, or give the operator an "
-            "eigenbasis or a preconditioner",
+            Outcome.INEXACT: "the projection ended before it was within epsilon: raise epsilon, give the operator an "
+            "eigenbasis or a preconditioner, or check the eigenvalues that it states",
             Outcome.WRONG_ADJOINT: "operator.adjoint is not the transpose of the operator: see check_adjoint",
         }[self]
 

@@ -17,7 +17,7 @@ class ByteCache:
     they can be saved for a backward pass whoever asked for them first, and under a lock.
     """
 
-    def __init__(self, limit: int, newest: int = 6) -> None:
+    def __init__(self, limit: int, newest: int = 4) -> None:
         self.limit, self.newest = limit, newest
         self.groups: OrderedDict[Hashable, dict[Hashable, Any]] = OrderedDict()
         self.bytes = 0
@@ -47,7 +47,7 @@ def _size(value: Any) -> int:
     if isinstance(value, Tensor):
         return value.numel() * value.element_size()
     if hasattr(value, "tables"):
-        return _size(value.tables)
+        return 2 * _size(value.tables)  # with the copies in other precision that are made when they are used
     if isinstance(value, dict):
         return _size(value.values())
     return sum(map(_size, value)) if isinstance(value, Iterable) else 0

@@ -35,7 +35,18 @@ def check_adjoint(
 
     x, other = random(*shape), random(*shape)
     size = (shape[-2], shape[-1])
-    measured = operator(x)
+    try:
+        measured = operator(x)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"{operator.name} cannot measure images {shape} of {dtype} ({reason}); one that knows float32 only says so "
+            "by `precision = torch.float32`, and converts"
+        ) from None
+    if measured.dtype != dtype:
+        raise ConfigError(
+            f"{operator.name} makes {measured.dtype} of {dtype}; it must keep the precision of its argument"
+        )
     _require_real(operator, measured, "A x")
     expected = tuple(operator.measurement_shape(shape))
     if tuple(measured.shape) not in (expected, (shape[0], *expected)):

@@ -6,7 +6,7 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-GROWTH = 1e4  # of the squared residual: rounding errors in directions that M does not see
+STALE = 100  # iterations without a smaller residual: rounding errors in directions that M does not see
 
 
 class Ended(IntEnum):
@@ -14,7 +14,7 @@ class Ended(IntEnum):
 
     SOLVED = 0
     MAX_ITERATIONS = 1
-    NULL_DIRECTION = 2  # zero curvature, or growth by rounding: what is left of the right side is out of reach
+    NULL_DIRECTION = 2  # zero curvature, or no progress any more: what is left of the right side is out of reach
     NEGATIVE_CURVATURE = 3  # the map is not positive semidefinite: as a rule, a wrong adjoint
     NON_FINITE = 4
 
@@ -41,11 +41,13 @@ def conjugate_gradient(
     direction, energy = towards.clone(), _dot(residual, towards)
     ended = torch.full((len(rhs),), int(Ended.MAX_ITERATIONS), device=rhs.device)
     best, smallest = solution, _dot(residual, residual)
+    stale = torch.zeros_like(ended)
     for _ in range(max_iterations):
         size = _dot(residual, residual)
         best = torch.where(_per_sample(size <= smallest, rhs), solution, best)
+        stale = torch.where(size < smallest, 0, stale + 1)
         smallest = torch.minimum(size, smallest)
-        ended = _where(ended, size > GROWTH * smallest, Ended.NULL_DIRECTION)
+        ended = _where(ended, stale > STALE, Ended.NULL_DIRECTION)
         ended = _where(ended, size <= target, Ended.SOLVED)
         ended = _where(ended, ~torch.isfinite(size), Ended.NON_FINITE)
         active = ended == int(Ended.MAX_ITERATIONS)

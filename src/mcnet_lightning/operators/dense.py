@@ -26,11 +26,23 @@ LARGEST_GRAM = 10_000  # measured values: eigenvectors of 800 MB
 
 
 class _Tabulated(DiagonalGramOperator):
-    """An operator with U and d in tables; `image_shape` (C, H, W), `measured_shape` (...), without the batch."""
+    """An operator with U and d in tables; `image_shape` (C, H, W), `measured_shape` (...), without the batch; `of`: the
+    operator whose tables they are.
+    """
 
-    def __init__(self, image_shape: Shape, measured_shape: Shape, tables: dict[str, Tensor]) -> None:
-        self.image_shape, self.measured_shape, self.tables = image_shape, measured_shape, tables
+    image_shape: Shape
+
+    def __init__(
+        self, image_shape: Shape, measured_shape: Shape, tables: dict[str, Tensor], of: MeasurementOperator | None
+    ) -> None:
+        self.image_shape, self.measured_shape, self.tables, self.of = image_shape, measured_shape, tables, of
         self.converted: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+
+    def rank_tolerance(self, dtype: torch.dtype) -> float:
+        return super().rank_tolerance(dtype) if self.of is None else self.of.rank_tolerance(dtype)
+
+    def resolution(self, dtype: torch.dtype) -> float:
+        return super().resolution(dtype) if self.of is None else self.of.resolution(dtype)
 
     def measurement_shape(self, image_shape: Shape) -> Shape:
         if tuple(image_shape[-3:]) != self.image_shape:
@@ -66,7 +78,7 @@ class DenseOperator(_Tabulated):
     """b = M x for a matrix M (m, n), or (B, m, n), one for each sample, of images with C H W = n values.
 
     In the basis of the singular value decomposition of M, which resolves singular values down to rounding of M itself,
-    given to the `precision` of its entries.
+    or as `of`, the operator that it writes down, states.
     """
 
     def __init__(
@@ -74,22 +86,25 @@ class DenseOperator(_Tabulated):
         matrix: Tensor,
         image_shape: Shape,
         measured_shape: Shape | None = None,
-        name: str | None = None,
-        precision: torch.dtype = torch.float64,
+        of: MeasurementOperator | None = None,
     ) -> None:
-        exact = matrix.detach().double().cpu()
+        with torch.inference_mode(False), torch.no_grad():
+            self._tabulate(matrix.detach().clone().cpu().double(), image_shape, measured_shape, of)
+
+    def _tabulate(
+        self, exact: Tensor, image_shape: Shape, measured_shape: Shape | None, of: MeasurementOperator | None
+    ) -> None:
         rows, columns = exact.shape[-2:]
         shape = (rows,) if measured_shape is None else tuple(measured_shape)
         if exact.ndim not in (2, 3) or columns != prod(image_shape) or rows != prod(shape):
-            raise ConfigError(f"a matrix {tuple(matrix.shape)} maps no images {tuple(image_shape)} to {shape}")
+            raise ConfigError(f"a matrix {tuple(exact.shape)} maps no images {tuple(image_shape)} to {shape}")
         left, singular, right = torch.linalg.svd(exact, full_matrices=True)
         few = singular.shape[-1]
         padded = torch.nn.functional.pad(singular, (0, rows - few))
         synthesis = torch.nn.functional.pad(right.mT[..., :few] * singular.unsqueeze(-2), (0, rows - few))
         tables = {"matrix": exact, "basis": left, "eigenvalues": padded.square(), "synthesis": synthesis}
-        super().__init__(tuple(image_shape), shape, tables)
-        self.precision = precision
-        self._name = name or f"dense-{hashlib.sha256(exact.numpy().tobytes()).hexdigest()[:12]}"
+        super().__init__(tuple(image_shape), shape, tables, of)
+        self._name = of.name if of else f"dense-{hashlib.sha256(exact.numpy().tobytes()).hexdigest()[:12]}"
 
     @property
     def name(self) -> str:
@@ -111,7 +126,8 @@ class DenseOperator(_Tabulated):
         if self.tables["matrix"].ndim == 2:
             return self
         chosen = copy(self)
-        chosen.tables = {name: table[index.cpu()] for name, table in self.tables.items()}
+        with torch.inference_mode(False):
+            chosen.tables = {name: table[index.cpu()] for name, table in self.tables.items()}
         chosen.converted = {}
         return chosen
 
@@ -121,8 +137,8 @@ class DenseGram(_Tabulated):
 
     def __init__(self, operator: MeasurementOperator, image_shape: Shape, tables: dict[str, Tensor]) -> None:
         shape = tuple(operator.measurement_shape((1, *image_shape)))[1:]
-        super().__init__(tuple(image_shape), shape, tables)
-        self.operator, self.precision = operator, operator.precision
+        super().__init__(tuple(image_shape), shape, tables, operator)
+        self.operator = operator
 
     @property
     def name(self) -> str:
@@ -161,7 +177,7 @@ def dense_operator(operator: MeasurementOperator, image_shape: Shape) -> DenseOp
         shape = tuple(operator.measurement_shape((1, *image_shape)))[1:]
         size = (image_shape[-2], image_shape[-1])
         rows = _of_units(lambda y: operator.adjoint(y, size), shape)
-        return DenseOperator(rows.flatten(1), image_shape, shape, operator.name, operator.precision)
+        return DenseOperator(rows.flatten(1), image_shape, shape, operator)
 
     made: DenseOperator = CONSTANTS.get(("matrix", content_key(operator, image_shape)), "matrix", make)
     return made
@@ -178,6 +194,10 @@ def dense_gram(operator: MeasurementOperator, image_shape: Shape, folder: Path |
         raise ConfigError(
             f"{operator.name} measures {prod(shape)} values; eigenvectors of more than {LARGEST_GRAM} take too much "
             "memory, and the projection works without them"
+        )
+    if type(operator).select is not MeasurementOperator.select:
+        raise ConfigError(
+            f"{operator.name} may differ from sample to sample, and one eigenbasis cannot serve all of them"
         )
     size = (image_shape[-2], image_shape[-1])
     key = content_key(operator, image_shape)

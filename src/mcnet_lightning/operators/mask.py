@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators.base import DiagonalGramOperator, Size
+from mcnet_lightning.operators.base import DiagonalGramOperator, Shape, Size
 
 
 class Mask(DiagonalGramOperator):
@@ -26,6 +26,10 @@ class Mask(DiagonalGramOperator):
         with torch.inference_mode(False):
             self.mask = mask.clone()
         self.digest = hashlib.sha256(mask.cpu().bool().numpy().tobytes()).hexdigest()[:12]
+
+    @property
+    def image_shape(self) -> Shape:  # type: ignore[override]
+        return (1, *self.mask.shape[-2:])
 
     @property
     def name(self) -> str:
@@ -59,7 +63,8 @@ class Mask(DiagonalGramOperator):
         if self.mask.ndim == 2 or len(self.mask) == 1:
             return self
         chosen = copy(self)
-        chosen.mask = self.mask[index.to(self.mask.device)]
+        with torch.inference_mode(False):
+            chosen.mask = self.mask[index.to(self.mask.device)]
         return chosen
 
     def to_gram_basis(self, measurement: Tensor, image_size: Size) -> Tensor:

@@ -18,6 +18,8 @@ from mcnet_lightning.operators.checks import TOLERANCE, check_adjoint
 class Physics(MeasurementOperator):
     """b = physics.A(x) for images (C, H, W) = `image_shape`; no noise. Projected by a Krylov method."""
 
+    image_shape: Shape
+
     def __init__(self, physics: Any, image_shape: Shape) -> None:
         self.physics, self.image_shape = physics, tuple(image_shape)
         probe = torch.linspace(0, 1, image_shape[0] * image_shape[1] * image_shape[2]).view(1, *image_shape)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mcnet_lightning.operators import Mask, MeasurementOperator
+from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.pictures import Picture
 from mcnet_lightning.restoration.restorer import check_pair, luma
 
@@ -45,7 +45,7 @@ def agreement(picture: Picture, measurement: Picture, operator: MeasurementOpera
     check_pair(picture, measurement, operator)
     channels = max(len(picture.colour), len(measurement.colour))
     made = operator(picture.colour.expand(channels, -1, -1)[None])[0]
-    target = operator.measured(measurement.colour.expand(channels, -1, -1))
+    target = operator.measured(measurement.colour.expand(channels, -1, -1)[None])[0]
     error = made - target
     consistency = {name: float(channel.norm()) for name, channel in zip(NAMES[channels], error, strict=True)}
     luma_error = luma(made) - luma(target)
@@ -57,13 +57,10 @@ def agreement(picture: Picture, measurement: Picture, operator: MeasurementOpera
 
 def operator_digest(operator: MeasurementOperator) -> str:
     """SHA-256 of what the operator does to a fixed picture, to six decimals: the same for whoever implements it."""
-    if isinstance(operator, Mask):
-        size = (operator.mask.shape[0], operator.mask.shape[1])
-    else:
-        size = operator.image_size(PROBE)
+    channels, *size = operator.image_shape or (1, *operator.image_size(PROBE))
     rows, columns = (torch.arange(n, dtype=torch.float64) for n in size)
     probe = (7 * rows[:, None] + 13 * columns + 3 * rows[:, None] * columns) % 256 / 255
-    values = (operator(probe[None, None]) * 1e6).round().long().numpy()
+    values = (operator(probe.expand(1, channels, *size)) * 1e6).round().long().numpy()
     return hashlib.sha256(values.astype("<i8").tobytes()).hexdigest()
 
 
