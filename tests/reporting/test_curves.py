@@ -5,6 +5,7 @@ from pathlib import Path
 from run_folders import PSNR, make_run
 
 from mcnet_lightning.reporting.curves import curves, robustness_table
+from mcnet_lightning.reporting.rows import build_rows
 from mcnet_lightning.reporting.runs import read_runs
 
 
@@ -43,6 +44,17 @@ def test_perturbed_runs_stand_in_the_robustness_table(tmp_path: Path) -> None:
     noise = curves(runs, "noise")
     assert [point.value for point in noise[0].points] == [0.0, 2.0]
     assert not curves(runs, "tolerance")
+
+
+def test_an_epsilon_that_nobody_gave_is_that_of_0(tmp_path: Path) -> None:
+    """Runs of earlier versions have 0 where it is null today, also beside another unit."""
+    for name, settings in {"null": {"epsilon": None}, "0": {"epsilon": 0.0}}.items():
+        make_run(tmp_path / name, settings)
+        make_run(tmp_path / f"{name}_levels", {**settings, "epsilon_levels": 0.5}, consistency=0.2)
+    runs = read_runs([tmp_path])
+    assert [run.epsilon_label for run in runs] == ["0", "0.5 levels", "0", "0.5 levels"]
+    labels = [row.label for row in build_rows(runs) if row.method == "mcnet"]
+    assert labels == ["MCNet+SRCNN (ours), epsilon=0", "MCNet+SRCNN (ours), epsilon_levels=0.5"]
 
 
 def test_units_of_epsilon_have_curves_of_their_own(tmp_path: Path) -> None:
