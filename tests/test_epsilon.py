@@ -56,6 +56,8 @@ def test_what_is_no_radius_is_refused(value: float, unit: str) -> None:
 @pytest.mark.parametrize(
     ("words", "expected", "label"),
     [
+        ([], Epsilon(0.0), "epsilon=0"),
+        (["epsilon=0"], Epsilon(0.0), "epsilon=0"),
         (["epsilon=0.1"], Epsilon(0.1), "epsilon=0.1"),
         (["epsilon=1"], Epsilon(1.0), "epsilon=1"),
         (["epsilon_rms=0.002"], Epsilon(0.002, "rms"), "epsilon_rms=0.002"),
@@ -74,9 +76,10 @@ def test_every_command_takes_every_unit(command: str, words: list[str], expected
     [
         (
             ["epsilon=0.1", "epsilon_rms=0.1"],
-            r"epsilon=0\.1 and epsilon_rms=0\.1 are two answers.*\(epsilon=0 or epsilon_r",
+            r"epsilon=0\.1 and epsilon_rms=0\.1 are two answers.*\(epsilon=null or epsilon_r",
         ),
         (["epsilon=noise", "epsilon_levels=1"], "epsilon=noise and epsilon_levels=1 are two answers"),
+        (["epsilon=0", "epsilon_levels=1"], r"epsilon=0 and epsilon_levels=1 are two answers.*\(epsilon=null or"),
         (["epsilon_rms=0", "epsilon_levels=1"], r"\(epsilon_rms=null or epsilon_levels=null\)"),
         (["epsilon=loud"], "'epsilon' takes a number, at least 0, or noise"),
         (["epsilon_rms=-1"], "'epsilon_rms' takes a number or null, at least 0"),

@@ -58,14 +58,14 @@ def build_degradation(config: DictConfig) -> Degradation:
 
 
 def build_epsilon(config: DictConfig, noise: float = 0.0) -> Epsilon:
-    """Of the keys epsilon, epsilon_rms and epsilon_levels; `noise`: the root mean square that epsilon=noise stands for,
-    in the units of b.
+    """Of the keys epsilon, epsilon_rms and epsilon_levels, 0 where none of them is given; `noise`: the root mean square
+    that epsilon=noise stands for, in the units of b.
     """
     if config.epsilon_levels is not None:
         return Epsilon(config.epsilon_levels, "levels")
     if config.epsilon_rms is not None:
         return Epsilon(config.epsilon_rms, "rms")
-    return Epsilon(noise, "noise") if config.epsilon == NOISE else Epsilon(float(config.epsilon))
+    return Epsilon(noise, "noise") if config.epsilon == NOISE else Epsilon(float(config.epsilon or 0))
 
 
 def build_backbone(config: DictConfig) -> FrozenBackbone:

@@ -22,6 +22,7 @@ def run(config: DictConfig) -> None:
     from pathlib import Path
 
     from mcnet_lightning.build import build_epsilon, build_operator
+    from mcnet_lightning.config.commands import EPSILON
     from mcnet_lightning.restoration import guess_operator, read_picture
     from mcnet_lightning.restoration.certificate import read_certificate
     from mcnet_lightning.restoration.guess import scale_of
@@ -43,7 +44,7 @@ def run(config: DictConfig) -> None:
     operator = build_operator(config.operator, scale)
     found = certify(image, measurement, operator, made_for, config.max_megapixels, dequantise)
     asked = found
-    given = any(config[name] is not None for name in ("epsilon", "epsilon_rms", "epsilon_levels"))
+    given = any(config[name] is not None for name in EPSILON)
     if given:
         asked = certify(image, measurement, operator, build_epsilon(config), config.max_megapixels, dequantise)
     _print_figures(asked, dequantise)

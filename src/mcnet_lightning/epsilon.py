@@ -46,12 +46,11 @@ class Epsilon:
         return self.value / (LEVELS if self.unit == "levels" else 1) * math.sqrt(values)
 
     def radii(self, measurement: Tensor, operator: MeasurementOperator) -> Tensor:
-        """The l2 radius of every sample, float64 (B,)."""
+        """The l2 radius of every sample, float64 (B,), on the CPU: not every device has float64."""
         if self.unit == "l2":
-            return torch.full((len(measurement),), self.value, dtype=torch.float64, device=measurement.device)
+            return torch.full((len(measurement),), self.value, dtype=torch.float64)
         counts = measured_values(measurement, operator)
-        radii = [self.radius(count) for count in counts]
-        return torch.tensor(radii, dtype=torch.float64, device=measurement.device)
+        return torch.tensor([self.radius(count) for count in counts], dtype=torch.float64)
 
     @property
     def label(self) -> str:

@@ -1,4 +1,4 @@
-"""Where half precision pays, and where nothing less than full precision will do."""
+"""Where half precision pays, where nothing less than full precision will do, and where float64 is to be had."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from operator import attrgetter
 from threading import Lock
 
 import torch
+from torch import Tensor
 
 CPU_PROBES = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # PyTorch has no public ones
 FLOAT32_PRODUCTS = attrgetter("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")(
@@ -22,6 +23,11 @@ def half_pays(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and any(getattr(torch.cpu, probe, bool)() for probe in CPU_PROBES)
+
+
+def doubled(x: Tensor) -> Tensor:
+    """x in float64: where it lies, or on the CPU if its device has no such numbers, as Apple's GPUs."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 class _Float32AsSuch:

@@ -12,10 +12,10 @@ from mcnet_lightning.baselines import PnP, load_pnp_denoiser, pnp
 from mcnet_lightning.baselines.tvtv import gradient, gradient_adjoint
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.downloads import RemoteFile
-from mcnet_lightning.equilibrium import Denoiser, MeasurementBall
+from mcnet_lightning.equilibrium import Denoiser, MeasurementBall, Outcome
 from mcnet_lightning.errors import ConfigError, DataError, WeightsError
 from mcnet_lightning.layer_weights import save_denoiser
-from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.operators import BicubicDownsample, DenseOperator
 
 A = BicubicDownsample(2)
 HEIGHT, WIDTH = 8, 10
@@ -134,3 +134,18 @@ def test_official_denoiser_offline_names_url_and_path(tmp_path: Path, monkeypatc
     monkeypatch.setattr(pnp, "OFFICIAL_DENOISER", RemoteFile("http://127.0.0.1:1/dncnn_25.pth"))
     with pytest.raises(DataError, match=rf"127\.0\.0\.1:1/dncnn_25\.pth .* at {tmp_path}/weights/dncnn_25\.pth"):
         load_pnp_denoiser("official")
+
+
+def test_a_ball_out_of_reach_is_no_success() -> None:
+    low_rank = DenseOperator(torch.tensor([[1.0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]]), (1, 2, 2))
+    b = torch.tensor([[1.0, 0, 0.5], [0.7, 0.7, 0.1]], dtype=torch.float64)
+    for radius, ended in ((1e-3, [Outcome.INCONSISTENT, Outcome.CONVERGED]), (0.7072, [Outcome.CONVERGED] * 2)):
+        _, stats = PnP(torch.nn.Identity(), max_iterations=500).solve(
+            uniform(2, 1, 2, 2), MeasurementBall(b, low_rank, radius)
+        )
+        assert stats.outcome.tolist() == ended
+    _, stats = PnP(torch.nn.Identity(), max_iterations=500).solve(
+        uniform(2, 1, 2, 2), MeasurementBall(b, low_rank, 1e-3)
+    )
+    assert float(stats.attainable[0]) == pytest.approx(0.5**0.5)
+    assert float(stats.distance[0]) == pytest.approx(0.5**0.5)

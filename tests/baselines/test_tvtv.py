@@ -9,9 +9,9 @@ from torch import Tensor
 
 from mcnet_lightning.baselines import TVTV
 from mcnet_lightning.baselines.tvtv import gradient, gradient_adjoint
-from mcnet_lightning.equilibrium import MeasurementBall
+from mcnet_lightning.equilibrium import MeasurementBall, Outcome
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.operators import BicubicDownsample, DenseOperator
 
 A = BicubicDownsample(2)
 HEIGHT, WIDTH = 8, 10
@@ -97,3 +97,14 @@ def test_cap_is_reported() -> None:
 def test_impossible_settings_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         TVTV(**options)  # type: ignore[arg-type]
+
+
+def test_a_ball_out_of_reach_is_no_success() -> None:
+    low_rank = DenseOperator(torch.tensor([[1.0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]]), (1, 2, 2))
+    b = torch.tensor([[1.0, 0, 0.5], [0.7, 0.7, 0.1]], dtype=torch.float64)
+    for radius, ended in ((1e-3, [Outcome.INCONSISTENT, Outcome.CONVERGED]), (0.7072, [Outcome.CONVERGED] * 2)):
+        _, stats = TVTV(max_steps=20_000).solve(uniform(2, 1, 2, 2), MeasurementBall(b, low_rank, radius))
+        assert stats.outcome.tolist() == ended
+    _, stats = TVTV(max_steps=20_000).solve(uniform(2, 1, 2, 2), MeasurementBall(b, low_rank, 1e-3))
+    assert float(stats.attainable[0]) == pytest.approx(0.5**0.5)
+    assert float(stats.distance[0]) == pytest.approx(0.5**0.5)

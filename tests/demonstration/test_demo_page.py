@@ -14,6 +14,7 @@ from browser import launched
 from PIL import Image
 
 from mcnet_lightning import certify
+from mcnet_lightning.epsilon import UNITS
 from mcnet_lightning.settings import compose_config
 
 pytest.importorskip("gradio")
@@ -42,6 +43,12 @@ def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str], Path]]:
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_page_offers_every_unit_of_epsilon() -> None:
+    from mcnet_lightning.demonstration import page
+
+    assert {unit for _, unit in page.UNITS} == set(UNITS)
 
 
 @pytest.mark.slow

@@ -11,9 +11,11 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from mcnet_lightning import demo, restore
-from mcnet_lightning.demonstration.restoring import Choice, Demonstrator, summary
+from mcnet_lightning.build import build_epsilon
+from mcnet_lightning.demonstration.restoring import Choice, Demonstrator, _words, summary
 from mcnet_lightning.demonstration.serving import example_pictures, is_loopback
 from mcnet_lightning.demonstration.views import displayed, error_map, magnified
+from mcnet_lightning.epsilon import UNITS, Epsilon, Unit
 from mcnet_lightning.errors import ConfigError, DataError, MCNetError
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.restoration import certify
@@ -59,6 +61,13 @@ def test_files_are_those_of_the_command(upload: Path, folder: Path, tmp_path: Pa
         assert stated | own == of_command | own
         found = certify(ours, upload, BicubicDownsample(2, "symmetric"), 0.01)
         assert not differences(stated, found)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_unit_is_that_of_the_command(unit: Unit) -> None:
+    words = _words(Choice("bicubic", 2, "truncated", 0.5, unit))
+    epsilon = build_epsilon(compose_config("restore", ["input=a.png", "output=out", *words]))
+    assert epsilon == Epsilon(0.0 if unit == "noise" else 0.5, unit)
 
 
 def test_views_show_the_pictures_of_the_saved_file(upload: Path, folder: Path) -> None:

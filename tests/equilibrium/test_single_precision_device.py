@@ -9,7 +9,11 @@ from references import relative_error, tiny_layer, uniform
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from mcnet_lightning.equilibrium import GMRES, AdjointAnderson, AndersonSolver, local_jacobian
+from mcnet_lightning.baselines import TVTV
+from mcnet_lightning.epsilon import UNITS, Epsilon, Unit
+from mcnet_lightning.equilibrium import GMRES, AdjointAnderson, AndersonSolver, MeasurementBall, local_jacobian
+from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, headroom, lr_psnr, psnr, ssim
+from mcnet_lightning.operators import BicubicDownsample
 
 DEVICE = torch.device("mps")
 CPU = torch.device("cpu")
@@ -103,3 +107,44 @@ def test_beta_is_set_without_float64() -> None:
     with Device():
         layer.set_prior_weight(0.25, floor=0.1)
     assert layer.prior_weight.cpu().item() == pytest.approx(0.25, rel=1e-6)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_radii_never_ask_for_float64(unit: Unit) -> None:
+    A, b = BicubicDownsample(2), torch.rand(2, 1, 6, 6)
+    expected = Epsilon(0.5, unit).radii(b, A)
+    with Device():
+        radii = Epsilon(0.5, unit).radii(there(b), A)
+        ball = MeasurementBall(there(b), A, radii)
+    assert torch.equal(radii, expected)
+    assert torch.equal(ball.radius.cpu(), expected.float())
+
+
+@torch.no_grad()
+def test_metrics_never_ask_for_float64() -> None:
+    A, x, truth = BicubicDownsample(2), torch.rand(2, 1, 24, 24), torch.rand(2, 1, 24, 24)
+    b = A(truth)
+
+    def figures(x: Tensor, truth: Tensor, b: Tensor) -> dict[str, Tensor]:
+        of_pair = {name: measure(x, truth, 2) for name, measure in (("psnr", psnr), ("ssim", ssim))}
+        of_pair |= {"consistency": consistency(x, b, A), "lr_psnr": lr_psnr(x, b, A)}
+        means = ImageMeans(("mean",))
+        means.update(mean=x.flatten(1).mean(1))
+        return {**of_pair, "headroom": headroom(x, truth, A, 2), "mean": means.compute()["mean"]}
+
+    expected = figures(x, truth, b)
+    with Device():
+        found = figures(there(x), there(truth), there(b))
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values, rtol=1e-6, atol=1e-7)
+
+
+@torch.no_grad()
+def test_tvtv_s_gap_never_asks_for_float64() -> None:
+    A, w, truth = BicubicDownsample(2), torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8)
+    b = A(truth)
+    x, dual = MeasurementBall(b, A).project(w), torch.rand(1, 2, 8, 8)
+    expected = TVTV().gap(x, dual, w, MeasurementBall(b, A))
+    with Device():
+        found = TVTV().gap(there(x), there(dual), there(w), MeasurementBall(there(b), A))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)

@@ -12,7 +12,7 @@ from mcnet_lightning.backbones import BackboneSpec, FrozenBackbone, load_backbon
 from mcnet_lightning.config.commands import LADDER
 from mcnet_lightning.data import WholeImages
 from mcnet_lightning.data.sources import NamedImage
-from mcnet_lightning.equilibrium import Outcome, SolveStats
+from mcnet_lightning.equilibrium import EquilibriumLayer, MeasurementBall, Outcome, SolveStats
 from mcnet_lightning.equilibrium.layer import LayerResult
 from mcnet_lightning.errors import CertificateError, ConvergenceError, MCNetError, WeightsError
 from mcnet_lightning.evaluation.beta_search import search_beta
@@ -135,6 +135,33 @@ def test_a_layer_of_nan_is_no_row() -> None:
         evaluate_ladder(ladder, images(0.2))
 
 
+class NaNAfterwards(nn.Module):
+    """A denoiser whose second answer is NaN: the solver still has a plausible state to return."""
+
+    calls = 0
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.calls += 1
+        return image if self.calls == 1 else image * torch.nan
+
+
+def test_a_denoiser_of_nan_gives_no_row_and_its_image_is_named() -> None:
+    layer = EquilibriumLayer(NaNAfterwards())
+    answer = r"^i0: beta=0\.1: the solve ended as NON_FINITE .*check the image and the denoiser's weights"
+    with pytest.raises(ConvergenceError, match=answer):
+        list(search_beta(layer, load_backbone("bicubic", 2), images(0.2, 0.3), [0.1]))
+
+
+def test_what_misses_its_ball_is_said_once(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder = Ladder(load_backbone("bicubic", 2), None, Degradation("paper", 2), 0.0, ["bicubic+projection"], CPU)
+    monkeypatch.setattr(MeasurementBall, "project", lambda self, image: image + 1 / 255)  # a projection that fails
+    monkeypatch.setattr("mcnet_lightning.evaluation.ladder.headroom", lambda *_: torch.zeros(1))  # projects, too
+    _, failures = evaluate_ladder(ladder, images(0.2))
+    assert not [warning for warning in recwarn if "project_measurement_ball" in str(warning.message)]
+    with pytest.raises(CertificateError, match=r"^Own, i0: bicubic\+projection"):
+        failures.raise_first()
+
+
 def test_no_beta_is_searched_where_epsilon_cannot_be_met(monkeypatch: pytest.MonkeyPatch) -> None:
     found = images(0.2)
     backbone, layer = load_backbone("bicubic", 2), load_layer()
@@ -144,5 +171,6 @@ def test_no_beta_is_searched_where_epsilon_cannot_be_met(monkeypatch: pytest.Mon
     monkeypatch.undo()
     unreachable: Any = Unreachable()
     unreachable.set_prior_weight = lambda beta: None
-    with pytest.raises(CertificateError, match="INCONSISTENT"):
+    answer = r"^i0: beta=0\.1: the solve ended as INCONSISTENT with "
+    with pytest.raises(CertificateError, match=answer):
         list(search_beta(unreachable, backbone, found, [0.1]))

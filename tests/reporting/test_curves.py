@@ -4,8 +4,11 @@ from pathlib import Path
 
 from run_folders import PSNR, make_run
 
-from mcnet_lightning.reporting.curves import curves, robustness_table
+from mcnet_lightning.reporting.curves import curve_table, curves, robustness_table
+from mcnet_lightning.reporting.rows import build_rows
 from mcnet_lightning.reporting.runs import read_runs
+
+GAINS_OF_MCNET = {"gain over backbone": "+0.800", "gain over projection": "+0.600", "headroom": "0.200"}
 
 
 def test_tolerance_curve_joins_what_differs_in_tolerance_only(tmp_path: Path) -> None:
@@ -17,6 +20,20 @@ def test_tolerance_curve_joins_what_differs_in_tolerance_only(tmp_path: Path) ->
     found = curves(runs, "tolerance")
     assert [[point.value for point in curve.points] for curve in found] == [[1e-6, 1e-5, 1e-4]] * 2
     assert len(curves(runs, "beta")) == 3  # one for each tolerance
+
+
+def test_a_curve_s_table_says_what_is_gained_over_what(tmp_path: Path) -> None:
+    for beta in (0.02, 0.05):
+        make_run(tmp_path / f"{beta}", {"beta": beta})
+    without = {method: PSNR[method] for method in ("backbone", "mcnet")}
+    for beta in (0.02, 0.05):
+        make_run(tmp_path / f"{beta}_bare", {"beta": beta, "seed": 1, "solver": {"tolerance": 1e-6}}, psnr=without)
+    table = curve_table("beta", curves(read_runs([tmp_path]), "beta"))
+    rows = [dict(zip(table.headings, row, strict=True)) for row in table.rows]
+    assert [row["beta"] for row in rows] == ["0.02", "0.05"] * 2
+    for row in rows[:2]:
+        assert {key: row[key] for key in GAINS_OF_MCNET} == GAINS_OF_MCNET
+    assert [row["gain over projection"] for row in rows[2:]] == ["", ""]
 
 
 def test_epsilon_curve_has_projection_and_mcnet(tmp_path: Path) -> None:
@@ -40,9 +57,22 @@ def test_perturbed_runs_stand_in_the_robustness_table(tmp_path: Path) -> None:
     )
     runs = read_runs([tmp_path])
     assert [row[2] for row in robustness_table(runs).rows] == ["paper", "paper+noise2"]
+    headings, first = robustness_table(runs).headings, robustness_table(runs).rows[0]
+    assert dict(zip(headings, first, strict=True)) | GAINS_OF_MCNET == dict(zip(headings, first, strict=True))
     noise = curves(runs, "noise")
     assert [point.value for point in noise[0].points] == [0.0, 2.0]
     assert not curves(runs, "tolerance")
+
+
+def test_an_epsilon_that_nobody_gave_is_that_of_0(tmp_path: Path) -> None:
+    """Runs of earlier versions have 0 where it is null today, also beside another unit."""
+    for name, settings in {"null": {"epsilon": None}, "0": {"epsilon": 0.0}}.items():
+        make_run(tmp_path / name, settings)
+        make_run(tmp_path / f"{name}_levels", {**settings, "epsilon_levels": 0.5}, consistency=0.2)
+    runs = read_runs([tmp_path])
+    assert [run.epsilon_label for run in runs] == ["0", "0.5 levels", "0", "0.5 levels"]
+    labels = [row.label for row in build_rows(runs) if row.method == "mcnet"]
+    assert labels == ["MCNet+SRCNN (ours), epsilon=0", "MCNet+SRCNN (ours), epsilon_levels=0.5"]
 
 
 def test_units_of_epsilon_have_curves_of_their_own(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ LEVELS = {"srcnn": None, "rdn": 0.1, "rcan": 0.1}  # an l2 radius of 0.1, as pub
 def test_every_training_of_the_paper_has_a_name(network: str, scale: int) -> None:
     config = compose_config("train", [f"experiment=paper_{network}_x{scale}"])
     assert (config.backbone.name, config.backbone.weights, config.scale) == (network, "official", scale)
-    assert (config.epsilon, config.epsilon_levels) == (0.0, LEVELS[network])
+    assert (config.epsilon, config.epsilon_levels) == (None, LEVELS[network])
+    assert build_epsilon(config) == Epsilon(LEVELS[network] or 0.0, "levels" if LEVELS[network] else "l2")
     assert (list(config.data.train), config.trainer.max_epochs, config.protocol.name) == (["T91"], 40, "paper")
     last_rate = config.optimiser.learning_rate * config.optimiser.final_fraction
     assert (config.optimiser.learning_rate, last_rate) == (1e-4, pytest.approx(1e-5))
@@ -32,6 +33,15 @@ def test_the_command_line_wins() -> None:
     assert (config.scale, config.epsilon_levels) == (4, 0.1)
     published = compose_config("train", ["experiment=paper_rcan_x4", "epsilon=0.1", "epsilon_levels=null"])
     assert build_epsilon(published) == Epsilon(0.1)
+    exact = compose_config("train", ["experiment=paper_rcan_x4", "epsilon=0", "epsilon_levels=null"])
+    assert build_epsilon(exact) == Epsilon(0.0)
+
+
+@pytest.mark.parametrize("epsilon", ["0", "0.0", "0.1"])
+def test_an_epsilon_beside_the_recipe_s_own_is_refused(epsilon: str) -> None:
+    answer = r"epsilon=[0.1]+ and epsilon_levels=0\.1 are two answers .*\(epsilon=null or epsilon_levels=null\)"
+    with pytest.raises(ConfigError, match=answer):
+        compose_config("train", ["experiment=paper_rcan_x2", f"epsilon={epsilon}"])
 
 
 def test_beta_of_a_trained_layer_is_not_started_anew() -> None:

@@ -63,7 +63,7 @@ class PnP:
     @torch.no_grad()
     def solve(self, start: Tensor, ball: MeasurementBall) -> tuple[Tensor, SolveStats]:
         """The image that R leaves alone and `ball` allows, from `start` (B, C, H, W), bicubic interpolation as a rule;
-        consistent to rounding. Per-sample stats; samples do not see each other.
+        consistent to rounding, or as near as it can be, which the per-sample stats say; samples do not see each other.
         """
         bound = as_denoiser(self.denoiser).to(start).bind()
         with full_precision(start.device):
@@ -81,7 +81,8 @@ class PnP:
             stats = replace(
                 fine, evaluations=rough.evaluations + fine.evaluations, trace=torch.cat([rough.trace, fine.trace])
             )
-        return exact.estimate(state), stats
+        estimate, reached = exact.ball.settle(exact.estimate(state))
+        return estimate, stats.at(reached)
 
     def _iterate(
         self, step: DouglasRachfordMap, start: Tensor, most: int, tolerance: float | None = None

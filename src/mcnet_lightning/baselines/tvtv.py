@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mcnet_lightning.equilibrium import MeasurementBall, Outcome, SolveStats
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.precision import doubled
 
 GRADIENT_NORM_SQUARED = 8.0  # a bound of ||D||^2 in two dimensions
 CHECK_EVERY = 20  # steps between two looks at the gap
@@ -46,7 +47,8 @@ class TVTV:
 
     @torch.no_grad()
     def solve(self, prior_image: Tensor, ball: MeasurementBall) -> tuple[Tensor, SolveStats]:
-        """The minimiser for w = `prior_image` (B, C, H, W), consistent to rounding, and its stats: steps, relative gap.
+        """The minimiser for w = `prior_image` (B, C, H, W), consistent to rounding, and its stats: steps, relative gap,
+        and where the ball cannot be reached, that.
 
         Batches end together, when the last sample is done.
         """
@@ -70,23 +72,24 @@ class TVTV:
         done = gap <= self.tolerance
         outcome = torch.where(done, int(Outcome.CONVERGED), int(Outcome.MAX_EVALUATIONS))
         stats = SolveStats(torch.full((len(x),), steps), gap, outcome, torch.stack(gaps))
-        return feasible, stats
+        settled, reached = ball.settle(feasible)
+        return settled, stats.at(reached)
 
     def objective(self, image: Tensor, prior_image: Tensor) -> Tensor:
         """||D x||_1 + beta ||D (x - w)||_1 per sample, float64."""
-        change, target = gradient(image).double(), gradient(prior_image).double()
+        change, target = doubled(gradient(image)), doubled(gradient(prior_image))
         return (change.abs() + self.prior_weight * (change - target).abs()).flatten(1).sum(1)
 
     def gap(self, image: Tensor, dual: Tensor, prior_image: Tensor, ball: MeasurementBall) -> Tensor:
         """The relative optimality gap of a feasible x and a dual y (2 differences per pixel), per sample, float64."""
         objective = self.objective(image, prior_image)
-        change, target, y = gradient(image).double(), gradient(prior_image).double(), dual.double()
+        change, target, y = (doubled(each) for each in (gradient(image), gradient(prior_image), dual))
         conjugate = torch.maximum(-self.prior_weight * target.abs(), y * target - target.abs())
         duality = objective + (conjugate - y * change).flatten(1).sum(1)
         pull = gradient_adjoint(dual)
         # the step that the constraint would still allow: zero at the solution
-        free = (image - ball.project(image - pull)).double().flatten(1).norm(dim=1)
-        moved = (image - prior_image).double().flatten(1).norm(dim=1)
+        free = doubled(image - ball.project(image - pull)).flatten(1).norm(dim=1)
+        moved = doubled(image - prior_image).flatten(1).norm(dim=1)
         return ((duality.abs() + free * moved) / objective.clamp_min(torch.finfo(torch.float64).tiny)).cpu()
 
     def _dual_step(self, target: Tensor, sigma: float) -> Callable[[Tensor], Tensor]:

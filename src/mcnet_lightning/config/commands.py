@@ -14,6 +14,7 @@ from mcnet_lightning.config.training import Logger, Optimiser, Trainer
 LADDER = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
 DEVICES = ("auto", "cpu", "cuda")
 NOISE = "noise"  # a word for epsilon
+EPSILON = ("epsilon", "epsilon_rms", "epsilon_levels")  # one question, in several units
 EPSILON_RMS = "in place of epsilon: root mean square of b - A x over all measured values, for values in [0, 1]"
 EPSILON_LEVELS = "in place of epsilon: the same root mean square in grey levels of 255"
 DEQUANTISE_FILE = (
@@ -58,10 +59,10 @@ class Training:
 class Layered(Problem):
     """A problem solved by an equilibrium layer on top of its backbone."""
 
-    epsilon: int | float | str = key(
-        0.0,
+    epsilon: int | float | str | None = key(
+        None,
         "largest ||b - A x||_2, per patch in training and per image in testing; noise: what the noise and the rounding "
-        "of b amount to",
+        "of b amount to; null: 0, unless another unit says more",
         minimum=0.0,
         words=(NOISE,),
     )
@@ -147,9 +148,10 @@ class RestoreConfig:
     lr: str | None = key(None, "picture or folder of what was measured, matched by name (mode=fix)")
     output: str = key(MISSING, "folder for the results and their certificates")
     scale: int = key(2, "factor between result and measurement", choices=SCALES)
-    epsilon: int | float | str = key(
-        0.0,
-        "largest ||b - A x||_2 of each channel, for values in [0, 1]; noise: what the rounding of b amounts to",
+    epsilon: int | float | str | None = key(
+        None,
+        "largest ||b - A x||_2 of each channel, for values in [0, 1]; noise: what the rounding of b amounts to; null: "
+        "0, unless another unit says more",
         minimum=0.0,
         words=(NOISE,),
     )

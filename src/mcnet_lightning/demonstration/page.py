@@ -16,6 +16,7 @@ BACKBONES = [("SRCNN (fastest)", "srcnn"), ("RCAN, compact", "rcan"), ("RDN, com
 BOUNDARIES = [("torch, Pillow", "truncated"), ("MATLAB", "symmetric"), ("older MATLAB", "replicate")]
 UNITS = [
     ("the l2 norm, values in [0, 1]", "l2"),
+    ("the root mean square, values in [0, 1]", "rms"),
     ("the root mean square, in grey levels", "levels"),
     ("what rounding to 8 bit amounts to", "noise"),
 ]

@@ -25,7 +25,12 @@ from mcnet_lightning.settings import compose_config
 
 FORMATS: tuple[Format, ...] = ("png8", "tiff")  # the last one is what the page shows
 LONGEST_STEM = 100
-EPSILON_WORDS = {"l2": "epsilon={}", "levels": "epsilon_levels={}", "noise": "epsilon=noise"}  # by unit
+EPSILON_WORDS = {  # by unit
+    "l2": "epsilon={}",
+    "rms": "epsilon_rms={}",
+    "levels": "epsilon_levels={}",
+    "noise": "epsilon=noise",
+}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mcnet_lightning.data import WholeImages
 from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer, Outcome, project_measurement_ball
 from mcnet_lightning.errors import CertificateError, ConvergenceError
-from mcnet_lightning.evaluation.failures import ROUND_UP, UNMET
+from mcnet_lightning.evaluation.failures import ROUND_UP, UNMET, ended
 from mcnet_lightning.evaluation.metrics import consistency, headroom, psnr
 from mcnet_lightning.evaluation.records import meets
 from mcnet_lightning.files import staged
@@ -45,7 +45,8 @@ def search_beta(
 ) -> Iterator[BetaRow]:
     """One row per beta, as soon as it is known. Leaves the layer with the last beta and no floor below it.
 
-    Raises CertificateError where epsilon is not met, which no beta would change.
+    Raises CertificateError where epsilon is not met, which no beta would change, and ConvergenceError where a solve
+    ends in NaN or Inf; both name the image.
     """
     device, epsilon = device or torch.device("cpu"), Epsilon.of(epsilon)
     layer, backbone = layer.to(device).eval(), backbone.to(device)
@@ -56,19 +57,22 @@ def search_beta(
         truth, b = image["truth"].to(device), image["measurement"].to(device)
         w = backbone.prior_image(image, device)
         radius = epsilon.radii(b, operator)
-        projected = project_measurement_ball(w, b, operator, radius)
+        projected = project_measurement_ball(w, b, operator, radius, lambda reached: None)  # judged below
         _check_met(image["name"], consistency(projected, b, operator).item(), radius.item(), b[0].numel())
         room = headroom(w, truth, operator, border, protocol).item()
-        problems.append((truth, b, w, radius, room, *(psnr(x, truth, border, protocol).item() for x in (w, projected))))
+        qualities = (psnr(x, truth, border, protocol).item() for x in (w, projected))
+        problems.append((image["name"], truth, b, w, radius, room, *qualities))
     for beta in betas:
         layer.set_prior_weight(beta)
         figures = []
-        for truth, b, w, radius, room, of_backbone, of_projection in problems:
+        for name, truth, b, w, radius, room, of_backbone, of_projection in problems:
             result = layer(w, b, operator, radius)
             reached = psnr(result.estimate, truth, border, protocol).item()
             stats = result.stats
-            if Outcome(int(stats.outcome[0])) in UNMET:
-                raise CertificateError(stats.sentence(0))
+            outcome = Outcome(int(stats.outcome[0]))
+            if outcome in UNMET or outcome == Outcome.NON_FINITE:
+                kind = CertificateError if outcome in UNMET else ConvergenceError
+                raise kind(f"{name}: beta={beta:g}: {ended(stats)}")
             figures.append(
                 (
                     reached,

@@ -31,6 +31,11 @@ class Failures:
         raise kind(sentence + (f" (and {more} more, named above)" if more else ""))
 
 
+def ended(stats: SolveStats) -> str:
+    """How the solve of one image ended; the image's own name goes before it."""
+    return f"the solve {stats.sentence(0).removeprefix('sample 0 ')}"
+
+
 def failure_of(record: Record, stats: SolveStats | None, values: int) -> tuple[str, type[MCNetError]] | None:
     """How a method failed on an image: NaN on the way, or no image within epsilon of b; None where neither is so.
 
@@ -39,10 +44,10 @@ def failure_of(record: Record, stats: SolveStats | None, values: int) -> tuple[s
     outcome = None if stats is None else Outcome(int(stats.outcome[0]))
     where = f"{record.dataset}, {record.image}: {record.method}"
     if stats is not None and outcome == Outcome.NON_FINITE:
-        return f"{where}: {stats.sentence(0)}", ConvergenceError
+        return f"{where}: {ended(stats)}", ConvergenceError
     if record.epsilon is None or (outcome not in UNMET and meets(record.consistency, record.epsilon, values)):
         return None
-    ended = "" if outcome not in UNMET else f" ended as {Outcome(outcome).name}:"
+    how = "" if outcome not in UNMET else f" ended as {Outcome(outcome).name}:"
     least = math.nan if stats is None else float(stats.attainable[0])
     remedy = (
         f"the smallest epsilon that can be met is {least:.6g}"
@@ -52,6 +57,6 @@ def failure_of(record: Record, stats: SolveStats | None, values: int) -> tuple[s
     if outcome in (Outcome.INEXACT, Outcome.WRONG_ADJOINT):
         remedy += f"; {Outcome(outcome).remedy}"
     return (
-        f"{where}{ended} ||A x - b|| = {record.consistency:.4g}, where epsilon = {record.epsilon:.4g} was asked for; "
+        f"{where}{how} ||A x - b|| = {record.consistency:.4g}, where epsilon = {record.epsilon:.4g} was asked for; "
         f"{remedy}"
     ), CertificateError

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from mcnet_lightning.precision import doubled
+
 ERROR_GAIN = 8.0  # errors are shown as 1/2 + gain * (estimate - truth): gray is right
 MARGIN = 4
 CAPTION = 18
@@ -43,4 +45,4 @@ def _panel(caption: str, image: Tensor) -> Tensor:
 
 
 def _psnr(image: Tensor, truth: Tensor) -> float:
-    return float(-10 * torch.log10((image - truth).double().square().mean().clamp_min(1e-20)))
+    return float(-10 * torch.log10(doubled(image - truth).square().mean().clamp_min(1e-20)))

@@ -11,8 +11,9 @@ from torch import Tensor
 from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.baselines import TVTV, PnP
 from mcnet_lightning.epsilon import Epsilon
-from mcnet_lightning.equilibrium import EquilibriumLayer, MeasurementBall, SolveStats
+from mcnet_lightning.equilibrium import EquilibriumLayer, MeasurementBall, SolveStats, project_measurement_ball
 from mcnet_lightning.errors import ConvergenceError
+from mcnet_lightning.evaluation.failures import ended
 from mcnet_lightning.evaluation.metrics import consistency, headroom, lr_psnr, psnr, ssim
 from mcnet_lightning.evaluation.records import UNBOUNDED, Record
 from mcnet_lightning.imaging import Degradation
@@ -85,8 +86,8 @@ class Ladder:
             alone = method.startswith(NO_BACKBONE)
             seconds = self._elapsed(start) + (0.0 if alone else backbone_seconds)
             if not bool(torch.isfinite(estimate).all()):
-                ended = "its result holds NaN or Inf" if stats is None else stats.sentence(0)
-                raise ConvergenceError(f"{image['name']}: {method}: {ended}")
+                how = "its result holds NaN or Inf" if stats is None else ended(stats)
+                raise ConvergenceError(f"{image['name']}: {method}: {how}")
             yield Estimate(method, estimate, seconds, stats, None if alone else room)
 
     def measure(self, image: dict[str, Any], estimate: Estimate) -> Record:
@@ -118,7 +119,9 @@ class Ladder:
         return headroom(w, truth, degradation.operator, degradation.scale, degradation.protocol).item()
 
     def _project(self, image: Tensor, b: Tensor) -> Tensor:
-        return self._ball(b).project(image)
+        """What misses its ball is judged by its record, and needs no warning beside it."""
+        operator = self.degradation.operator
+        return project_measurement_ball(image, b, operator, self.epsilon.radii(b, operator), lambda reached: None)
 
     def _ball(self, b: Tensor) -> MeasurementBall:
         operator = self.degradation.operator

@@ -15,6 +15,7 @@ from mcnet_lightning.equilibrium import project_measurement_ball
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.imaging.degradation import ProtocolName
 from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.precision import doubled
 
 WINDOW: dict[str, int] = {"paper": 7, "standard": 11}  # of SSIM, in pixels
 
@@ -34,7 +35,7 @@ def shave(image: Tensor, border: int) -> Tensor:
 def psnr(estimate: Tensor, truth: Tensor, border: int, protocol: ProtocolName = "paper") -> Tensor:
     """10 log10(1 / mse) in dB, per image (B,), `border` pixels removed; `standard` clips the estimate to [0, 1]."""
     estimate = estimate.clamp(0, 1) if protocol == "standard" else estimate
-    pairs = zip(shave(estimate, border).double(), shave(truth, border).double(), strict=True)
+    pairs = zip(doubled(shave(estimate, border)), doubled(shave(truth, border)), strict=True)
     return torch.stack([peak_signal_noise_ratio(x, y, data_range=1.0) for x, y in pairs])
 
 
@@ -44,7 +45,7 @@ def ssim(estimate: Tensor, truth: Tensor, border: int, protocol: ProtocolName = 
     NaN for images smaller than the window, of which it is not defined.
     """
     estimate = estimate.clamp(0, 1) if protocol == "standard" else estimate
-    x, y = shave(estimate, border).double(), shave(truth, border).double()
+    x, y = doubled(shave(estimate, border)), doubled(shave(truth, border))
     if min(x.shape[-2:]) < WINDOW[protocol]:
         return x.new_full((len(x),), math.nan)
     if protocol == "paper":
@@ -67,12 +68,12 @@ def ssim_uniform(x: Tensor, y: Tensor, window: int = 7) -> Tensor:
 
 def consistency(estimate: Tensor, measurement: Tensor, operator: MeasurementOperator) -> Tensor:
     """||A x - b||_2 per image (B,), Y in [0, 1], computed in float64 so that it measures x and not the metric."""
-    return (operator(estimate.double()) - measurement.double()).flatten(1).norm(dim=1)
+    return (operator(doubled(estimate)) - doubled(measurement)).flatten(1).norm(dim=1)
 
 
 def lr_psnr(estimate: Tensor, measurement: Tensor, operator: MeasurementOperator) -> Tensor:
     """PSNR in dB of A x against b, per image (B,); infinite for a perfect match."""
-    squared_error = (operator(estimate.double()) - measurement.double()).square().flatten(1).mean(dim=1)
+    squared_error = (operator(doubled(estimate)) - doubled(measurement)).square().flatten(1).mean(dim=1)
     return -10 * torch.log10(squared_error)
 
 
@@ -86,7 +87,7 @@ def headroom(
     one that the protocol counts, of w clipped to [0, 1] for `standard` and without the border; errors of the border
     that are spread inwards can make it negative there, which it never is over the whole image (border = 0).
     """
-    w, x = prior_image.double(), truth.double()
+    w, x = doubled(prior_image), doubled(truth)
     w = w.clamp(0, 1) if protocol == "standard" else w
     perfect = project_measurement_ball(w, operator(x), operator)
     gain = psnr(perfect, x, border, protocol) - psnr(w, x, border, protocol)
@@ -109,7 +110,7 @@ class ImageMeans(Metric):
 
     def update(self, counts: bool = True, **figures: Tensor) -> None:
         """One value per image, (B,), for each name. `counts=False`: seen only to keep processes in step."""
-        columns = [figures[name].double().reshape(-1) for name in self.names]
+        columns = [doubled(figures[name]).reshape(-1) for name in self.names]
         self.rows.append(torch.stack([*columns, torch.full_like(columns[0], float(counts))], dim=1))
 
     def compute(self) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from mcnet_lightning.evaluation.records import gains
 from mcnet_lightning.reporting.rows import identity, row_label
 from mcnet_lightning.reporting.runs import Run
 from mcnet_lightning.reporting.tables import Table
@@ -16,6 +17,7 @@ AXES = {
     "beta": "beta",
     "noise": "perturbation.noise",
 }
+GAINS = ("gain over backbone", "gain over projection", "headroom")  # columns in dB
 SHOWN = ("backbone", "backbone+projection", "mcnet")
 
 
@@ -26,6 +28,9 @@ class Point(NamedTuple):
     psnr: float
     consistency: float
     evaluations: float | None
+    gain: float | None = None  # PSNR over the backbone's
+    gain_over_projection: float | None = None  # over the projected backbone's
+    headroom: float | None = None
 
 
 @dataclass
@@ -42,13 +47,15 @@ def curves(runs: Iterable[Run], axis: str) -> list[Curve]:
         value = run.l2_epsilon if axis == "epsilon" else run.settings.get(key)
         if value is None or (run.perturbed and axis != "noise") or _otherwise_perturbed(run):
             continue
-        for record in run.means():
+        means = list(run.means())
+        for record in means:
             if record.method not in SHOWN or (record.method != "mcnet" and axis in ("tolerance", "beta")):
                 continue
             protocol = record.protocol.split("+")[0]
             same = (record.dataset, record.scale, protocol, record.method, identity(run, record.method, without=(key,)))
             label = f"{record.dataset} x{record.scale}, {row_label(run, record.method)}"
-            point = Point(float(value), record.psnr_y, record.consistency, record.evaluations)
+            over = (*gains(record, means), record.headroom)
+            point = Point(float(value), record.psnr_y, record.consistency, record.evaluations, *over)
             groups.setdefault(same, Curve(label, [])).points.append(point)
     for curve in groups.values():
         curve.points = sorted({point.value: point for point in curve.points}.values())
@@ -57,19 +64,20 @@ def curves(runs: Iterable[Run], axis: str) -> list[Curve]:
 
 def curve_table(axis: str, found: list[Curve]) -> Table:
     """The points of the curves as a table."""
-    headings = ["method", axis, "PSNR", "consistency", "evaluations"]
+    headings = ["method", axis, "PSNR", *GAINS, "consistency", "evaluations"]
     table = Table(f"curve_{axis}", f"Means over the images against {AXES[axis]}.", headings)
     for curve in found:
         for point in curve.points:
             evaluations = "" if point.evaluations is None else f"{point.evaluations:.1f}"
-            figures = [f"{point.value:g}", f"{point.psnr:.3f}", f"{point.consistency:.2e}", evaluations]
-            table.rows.append([curve.label, *figures])
+            over = _decibels(point.gain, point.gain_over_projection, point.headroom)
+            figures = [f"{point.psnr:.3f}", *over, f"{point.consistency:.2e}", evaluations]
+            table.rows.append([curve.label, f"{point.value:g}", *figures])
     return table
 
 
 def robustness_table(runs: Iterable[Run]) -> Table:
     """PSNR under every perturbation, next to the clean measurement's, one column per method."""
-    headings = ["dataset", "scale", "protocol", "network", *SHOWN, "gain over backbone", "consistency of mcnet"]
+    headings = ["dataset", "scale", "protocol", "network", *SHOWN, *GAINS, "consistency of mcnet"]
     table = Table("robustness", "PSNR in dB where LR is not what the methods assume.", headings)
     for run in sorted(runs, key=lambda run: run.perturbed):
         means = {(record.dataset, record.method): record for record in run.means()}
@@ -85,11 +93,17 @@ def robustness_table(runs: Iterable[Run]) -> Table:
                     mcnet.protocol,
                     row_label(run, "backbone"),
                     *("" if record is None else f"{record.psnr_y:.3f}" for record in found.values()),
-                    f"{mcnet.psnr_y - backbone.psnr_y:+.3f}",
+                    *_decibels(*gains(mcnet, list(means.values())), mcnet.headroom),
                     f"{mcnet.consistency:.1e}",
                 ]
             )
     return table
+
+
+def _decibels(gain: float | None, over_projection: float | None, headroom: float | None) -> list[str]:
+    """The columns GAINS; empty where the records do not say."""
+    signed = ["" if value is None else f"{value:+.3f}" for value in (gain, over_projection)]
+    return [*signed, "" if headroom is None else f"{headroom:.3f}"]
 
 
 def _otherwise_perturbed(run: Run) -> bool:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.records import Record
 from mcnet_lightning.reporting.runs import Run
 
 # the settings that a method's result depends on, beside problem and images: by group or key
-EPSILON = ("epsilon", "epsilon_rms", "epsilon_levels")
 INFLUENCES = {
     "bicubic": (),
     "bicubic+projection": EPSILON,
@@ -66,10 +66,11 @@ def identity(run: Run, method: str, without: Sequence[str] = ()) -> Identity:
     groups = INFLUENCES.get(method, tuple(name.split(".")[0] for name in run.settings))
     if run.trained and method == "mcnet":
         groups = (*groups, *OF_TRAINING)
+    settings = {**{key: value for key, value in run.settings.items() if key not in EPSILON}, **run.epsilon}
     chosen = {
         key: SCALE.sub("x", value) if isinstance(value, str) else value
-        for key, value in run.settings.items()
-        if key.split(".")[0] in groups and key not in (*NEVER, *without) and not (value is None and key in EPSILON)
+        for key, value in settings.items()
+        if key.split(".")[0] in groups and key not in (*NEVER, *without)
     }
     return tuple(sorted(chosen.items()))
 
@@ -142,7 +143,7 @@ def _tell_apart(rows: list[Row]) -> None:
         if "solver._target_" in differing:
             differing = ["solver._target_", *(k for k in differing if k == "solver.tolerance")]
         for row, each in zip(group, settings, strict=True):
-            shown = [_shown(key, each.get(key)) for key in differing]
+            shown = [_shown(key, each.get(key)) for key in differing if key in each or key not in EPSILON]
             row.label += f", {', '.join(shown)}" if shown else ""
 
 

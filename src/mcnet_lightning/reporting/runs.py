@@ -35,13 +35,19 @@ class Run:
         return any(self.settings.get(f"perturbation.{key}") for key in ("noise", "jpeg", "operator"))
 
     @property
+    def epsilon(self) -> dict[str, float | str]:
+        """What was asked for, as the one key that says it: {"epsilon": 0.0} where none does."""
+        for key in ("epsilon_rms", "epsilon_levels"):  # first: earlier versions have epsilon=0 beside them
+            if (value := self.settings.get(key)) is not None:
+                return {key: value}
+        return {"epsilon": self.settings.get("epsilon") or 0.0}
+
+    @property
     def epsilon_label(self) -> str:
-        """What was asked for: the l2 radius as a number, or with its unit."""
-        for unit in ("rms", "levels"):
-            if (value := self.settings.get(f"epsilon_{unit}")) is not None:
-                return f"{value:g} {unit}"
-        epsilon = self.settings.get("epsilon") or 0.0
-        return epsilon if isinstance(epsilon, str) else f"{epsilon:g}"
+        """The l2 radius as a number, or what was asked for with its unit."""
+        ((key, value),) = self.epsilon.items()
+        unit = key.removeprefix("epsilon").replace("_", " ")
+        return value if isinstance(value, str) else f"{value:g}{unit}"
 
     @property
     def l2_epsilon(self) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.errors import ConfigError
 
 _TYPE_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
@@ -100,12 +101,12 @@ def validate(cfg: DictConfig) -> None:
 
 
 def _refuse_two_epsilons(cfg: DictConfig) -> None:
-    """Raises ConfigError where two keys say how far b - A x may be from 0; epsilon=0 says nothing."""
-    values = {name: OmegaConf.select(cfg, name) for name in ("epsilon", "epsilon_rms", "epsilon_levels")}
-    given = [name for name, value in values.items() if value is not None and (value != 0 or name != "epsilon")]
+    """Raises ConfigError where two keys say how far b - A x may be from 0; null says nothing, and 0 says 0."""
+    values = {name: OmegaConf.select(cfg, name) for name in EPSILON}
+    given = [name for name, value in values.items() if value is not None]
     if len(given) > 1:
         words = " and ".join(f"{name}={shown_value(values[name])}" for name in given)
-        off = " or ".join(f"{name}={'0' if name == 'epsilon' else 'null'}" for name in given)
+        off = " or ".join(f"{name}=null" for name in given)
         raise ConfigError(f"{words} are two answers to one question; take one of them back ({off})")
 
 

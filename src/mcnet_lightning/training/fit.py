@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.config.training import Trainer as TrainerConfig
 from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.errors import ConfigError
@@ -36,8 +37,13 @@ class Average(EMAWeightAveraging):
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A config as plain containers: what a checkpoint can hold and `torch.load(weights_only=True)` can read."""
-    return OmegaConf.to_container(config, resolve=True, enum_to_str=True)  # type: ignore[return-value]
+    """A config as plain containers: what a checkpoint can hold and `torch.load(weights_only=True)` can read. An epsilon
+    that nobody gave stands as the 0 that it means, so that loggers can plot it.
+    """
+    settings: Any = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    if "epsilon" in settings and all(settings[key] is None for key in EPSILON):
+        settings["epsilon"] = 0.0
+    return settings
 
 
 def fit(
