@@ -10,8 +10,9 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.errors import ConfigError, printable
 from mcnet_lightning.evaluation.records import (
     COLUMNS,
     MEAN,
@@ -101,7 +102,11 @@ def print_ladder(records: Sequence[Record], console: Console | None = None, labe
         title = f"{dataset} ({count})  x{scale}  {label or backbone}  protocol {protocol}\n{operator}"
         means = {record.method: record for record in rows if record.image == MEAN}
         table = Table(
-            title=title, caption=_caption(protocol, list(means.values())), box=SIMPLE_HEAD, pad_edge=False, padding=0
+            title=Text(printable(title)),
+            caption=_caption(protocol, list(means.values())),
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            padding=0,
         )
         table.add_column("method", no_wrap=True)
         for heading in ("PSNR", "gain", "over\nproj.", "SSIM", "||Ax-b||", "evals", "residual", "s"):
