@@ -36,6 +36,23 @@ def test_a_lost_connection_alone_is_one_sentence(tmp_path: Path) -> None:
     assert str(found).startswith("another process of this run was ended from outside")
 
 
+def test_a_plain_command_in_a_batch_script_of_several_tasks_is_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LOCAL_RANK")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    error = ConfigError("no")
+    for _ in range(3):  # the same command again, in the same job and folder
+        assert first_failure(error, error, tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("SLURM_STEP_ID", "0")  # srun
+    assert first_failure(error, error, tmp_path) is None
+    assert isinstance(first_failure(error, error, tmp_path), FailedElsewhereError)
+    monkeypatch.setenv("SLURM_STEP_ID", "1")  # the next step speaks for itself
+    assert first_failure(error, error, tmp_path) is None
+
+
 def test_a_process_that_is_alone_speaks_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOCAL_RANK")
     error = ConfigError("no")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.run_folder import claim, release_claims
 
 PROCESSES = 8
@@ -71,5 +71,5 @@ def test_the_claim_of_a_killed_run_blocks_nobody(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"file/run cannot be written .*; choose another hydra\.run\.dir"):
+    with pytest.raises(DataError, match=r"file/run cannot be written .*; go to .* hydra\.run\.dir=FOLDER"):
         claim(tmp_path / "file" / "run", named=True)

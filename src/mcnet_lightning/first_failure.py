@@ -35,7 +35,7 @@ def name_run() -> None:
 
 def in_company() -> bool:
     """Whether this is one of several processes, started by Lightning (which takes WORLD_SIZE back) or by Slurm."""
-    return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1
+    return "LOCAL_RANK" in os.environ or _of_slurm()
 
 
 def first_failure(error: Exception, failure: MCNetError | None, folder: Path) -> MCNetError | None:
@@ -94,4 +94,9 @@ def _read(path: Path) -> FailedElsewhereError:
 
 def _run() -> str:
     step = ".".join(os.environ.get(f"SLURM_{name}", "") for name in ("JOB_ID", "STEP_ID", "RESTART_COUNT"))
-    return os.environ.get(RUN, "") if int(os.environ.get("SLURM_NTASKS", 1)) <= 1 else step
+    return step if _of_slurm() else os.environ.get(RUN, "")
+
+
+def _of_slurm() -> bool:
+    """Whether srun started several. A plain command in a batch script is alone, whatever the job has asked for."""
+    return "SLURM_STEP_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", 1)) > 1

@@ -40,7 +40,7 @@ from mcnet_lightning.process import (
     keep_streams_open,
     tune_process,
 )
-from mcnet_lightning.run_folder import release_claims
+from mcnet_lightning.run_folder import ELSEWHERE, release_claims
 from mcnet_lightning.settings.arguments import (
     check_arguments,
     flags_first,
@@ -161,7 +161,7 @@ def _run(config_name: str, task: Task, argv: list[str], program: Program) -> Non
     except Exception as error:
         if isinstance(error, OSError) and (not begun or disk_failure(error) is not None):
             place = error.filename or "the run's folder"
-            _fail(unwritable(place, error, "go to another folder, or give one as hydra.run.dir=FOLDER"))
+            _fail(unwritable(place, error, ELSEWHERE))
         if not type(error).__module__.startswith(LAUNCHERS):
             raise
         _fail(MCNetError(f"a job was ended from outside ({_first_line(error)}); {AGAIN}"))

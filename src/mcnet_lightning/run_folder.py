@@ -14,9 +14,12 @@ from filelock import FileLock, Timeout
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.errors import ConfigError, MCNetError
+from mcnet_lightning.files import unwritable
 from mcnet_lightning.process import is_first_process
 from mcnet_lightning.sweeps.record import job_lock
+
+ELSEWHERE = "go to another folder, or give one as hydra.run.dir=FOLDER"
 
 _claims: list[FileLock] = []
 
@@ -30,7 +33,7 @@ class ClaimRunFolder(Callback):
         named = any(word.startswith("hydra.run.dir=") for word in config.hydra.overrides.hydra)
         try:
             folder = claim(Path(config.hydra.run.dir), named or "SLURM_STEP_ID" in os.environ)
-        except ConfigError as error:  # Hydra would make a warning of it
+        except MCNetError as error:  # Hydra would make a warning of it
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(error.exit_code) from None
         with read_write(config):
@@ -40,7 +43,7 @@ class ClaimRunFolder(Callback):
 def claim(folder: Path, named: bool) -> Path:
     """Takes the folder, or, where it was not `named` by the user and is there already, the next free FOLDER_2, _3, ...
 
-    Raises ConfigError if another process runs in it, or it cannot be made.
+    Raises ConfigError if another process runs in it, and DataError if it cannot be written.
     """
     try:
         folder = folder if named else _new(folder)
@@ -52,7 +55,7 @@ def claim(folder: Path, named: bool) -> Path:
     except NotImplementedError:  # a file system without locks
         return folder
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be written ({error.strerror}); choose another hydra.run.dir") from None
+        raise unwritable(folder, error, ELSEWHERE) from None
     _claims.append(lock)
     return folder
 

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +60,36 @@ def test_gains_are_over_the_raw_and_over_the_projected_backbone() -> None:
     assert gains(RECORDS[2], RECORDS[2:]) == (None, None)
     assert headroom_sentence(RECORDS).endswith("0.040 dB on Set5.")
     assert headroom_sentence([FIRST]) == ""
+
+
+def test_methods_are_compared_over_the_same_images_where_one_has_no_error() -> None:
+    """Backbone 30 and 50 dB, layer 31 dB and exact: over the image that both have a figure of it gains 1 dB, not -9."""
+    psnr = {"backbone": (30.0, 50.0), "backbone+projection": (30.5, 60.0), "mcnet": (31.0, math.inf)}
+    records = [
+        replace(row, image=image, psnr_y=psnr[row.method][n], ssim_y=(0.8, 1.0)[n], lr_psnr=40.0 + n, headroom=2.0 + n)
+        for n, image in enumerate(("baby", "flat"))
+        for row in RECORDS
+    ]
+    other = [replace(row, dataset="Set14") for row in RECORDS]
+    means = [row for row in with_means([*records, *other]) if row.image == "mean"]
+    first = [row for row in means if row.dataset == "Set5"]
+    assert [(row.psnr_y, row.lr_psnr, row.headroom) for row in first] == [(30, 40, 2), (30.5, 40, 2), (31, 40, 2)]
+    assert [row.ssim_y for row in first] == pytest.approx([0.9] * 3)
+    assert gains(first[2], means) == (1.0, 0.5)
+    assert [row.psnr_y for row in means if row.dataset == "Set14"] == [37.0, 37.2, 37.1]
+
+
+def test_a_gain_over_or_of_what_has_no_error_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    for exact in (("mcnet",), ("backbone",), ("backbone", "backbone+projection", "mcnet")):
+        records = [replace(row, psnr_y=math.inf) if row.method in exact else row for row in RECORDS]
+        records = with_means([replace(row, ssim_y=math.nan, headroom=math.nan) for row in records])
+        means = [row for row in records if row.image == "mean"]
+        assert gains(means[2], means)[0] is None
+        assert headroom_sentence(means) == ""
+        print_ladder(records)
+        printed = capsys.readouterr().out
+        assert "exact" in printed
+        assert not re.search(r"\b(nan|inf)\b", printed)
 
 
 def test_which_b_is_said_in_words() -> None:

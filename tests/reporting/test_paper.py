@@ -2,12 +2,16 @@
 
 import csv
 import io
+import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from run_folders import PSNR, make_run
 
+from mcnet_lightning.reporting.explore import run_rows
+from mcnet_lightning.reporting.page import Page
 from mcnet_lightning.reporting.paper import consistency_table, gain_table, published_figures, quality_table
 from mcnet_lightning.reporting.rows import build_rows
 from mcnet_lightning.reporting.runs import read_runs
@@ -81,6 +85,17 @@ def test_gain_is_paired_over_images_and_found_across_runs(tmp_path: Path) -> Non
     assert row[4].startswith(f"{over_backbone.mean():+.3f} [{over_backbone.min():+.3f}")
     assert row[5].startswith(f"{over_projection.mean():+.3f} [{over_projection.min():+.3f}")
     assert row[6:] == ["0.200", "12.0", "12", "5.0e-06"]
+
+
+def test_what_has_no_error_has_no_gain_and_leaves_the_tables_without_inf(tmp_path: Path) -> None:
+    exact = {**PSNR, "backbone": (38.0, math.inf, 32.0), "mcnet": (38.4, math.inf, math.inf)}
+    runs = read_runs([make_run(tmp_path, psnr=exact)])
+    rows = build_rows(runs)
+    (cells,) = gain_table(rows).rows
+    assert cells[4].startswith("+0.400")  # of the one image where both have an error
+    pages = [Page("t", [], tables=[quality_table(rows), gain_table(rows)], runs=run_rows(runs)).html()]
+    assert not re.search(r">[+-]?(nan|inf)\b", pages[0])
+    assert "exact" in pages[0]
 
 
 def test_the_three_forms_hold_the_same_cells() -> None:

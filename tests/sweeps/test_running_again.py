@@ -11,11 +11,11 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from mcnet_lightning.errors import DataError
+from mcnet_lightning.errors import CertificateError, DataError
 from mcnet_lightning.launch import launch
 from mcnet_lightning.settings import compose_config
 from mcnet_lightning.sweeps import content
-from mcnet_lightning.sweeps.record import job_lock, read_record
+from mcnet_lightning.sweeps.record import JobRecord, job_lock, read_record
 
 Action = Callable[[DictConfig, Path], None]
 
@@ -145,6 +145,38 @@ def test_failed_jobs_start_afresh() -> None:
     assert not (job_folder("scale=2") / "history.csv").exists()
 
 
+def test_a_training_that_ended_with_results_and_a_failure_is_kept_and_fails_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trained: list[bool] = []
+
+    def miss_epsilon(config: DictConfig, folder: Path) -> None:
+        trained.append(config.resume is None)
+        if config.resume is None:
+            write_results(config, folder)
+            (folder / "checkpoints" / "last.ckpt").write_text("an hour of training")
+        raise CertificateError("S, im0: epsilon is not met")
+
+    for _ in range(3):
+        capsys.readouterr()
+        assert sweep("-m scale=2,3", miss_epsilon) == (["scale=2", "scale=3"], CertificateError.exit_code)
+        assert capsys.readouterr().err.count("epsilon is not met") >= 2
+        assert {row["state"] for row in table()} == {"failed"}
+        assert (job_folder("scale=2") / "checkpoints" / "last.ckpt").read_text() == "an hour of training"
+        assert (job_folder("scale=2") / "metrics.csv").is_file()
+    assert trained == [True, True, False, False, False, False]
+
+
+def test_what_was_moved_aside_is_never_replaced() -> None:
+    for number in range(3):
+        sweep("-m scale=2,3", write_results)
+        (job_folder("scale=3") / "metrics.csv").write_text(f"attempt {number}")
+        (job_folder("scale=3") / "job.json").write_text("{")
+    sweep("-m scale=2,3")
+    kept = Path("multirun/train").glob("*.superseded/scale=3-unknown*/metrics.csv")
+    assert {path.read_text() for path in kept} == {"attempt 0", "attempt 1", "attempt 2"}
+
+
 def test_other_code_makes_other_jobs_and_keeps_the_old_results(monkeypatch: pytest.MonkeyPatch) -> None:
     def write_scale(config: DictConfig, folder: Path) -> None:
         (folder / "metrics.csv").write_text("image\n")
@@ -206,6 +238,20 @@ def test_settings_pictures_and_weights_are_in_the_key(tmp_path: Path) -> None:
     assert content.content_key(compose_config("train", [f"layer.weights={copy}"])) == keys[-1]
 
 
-def test_a_damaged_record_counts_as_none(tmp_path: Path) -> None:
-    (tmp_path / "job.json").write_text('{"key": ')
+@pytest.mark.parametrize(
+    "text",
+    ['{"key": ', '{"key": "k", "state": "running", "started": "x"}', "[" * 100000, "[]", "null"],
+    ids=["cut", "started", "deep", "list", "null"],
+)
+def test_a_damaged_record_counts_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "job.json").write_text(text)
     assert read_record(tmp_path) is None
+
+
+def test_a_search_that_has_lost_its_table_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "search_beta.csv").write_text("beta\n")
+    record = JobRecord("k", "running")
+    record.complete(tmp_path)
+    assert record.damaged(tmp_path) is None
+    (tmp_path / "search_beta.csv").unlink()
+    assert record.damaged(tmp_path) == "search_beta.csv"

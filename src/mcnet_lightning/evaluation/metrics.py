@@ -90,8 +90,8 @@ def headroom(
     w, x = doubled(prior_image), doubled(truth)
     w = w.clamp(0, 1) if protocol == "standard" else w
     perfect = project_measurement_ball(w, operator(x), operator)
-    gain = psnr(perfect, x, border, protocol) - psnr(w, x, border, protocol)
-    return gain.masked_fill(gain.isnan(), 0.0)  # of an image without error
+    of_w = psnr(w, x, border, protocol)
+    return (psnr(perfect, x, border, protocol) - of_w).masked_fill(of_w == math.inf, 0.0)  # of an image without error
 
 
 class ImageMeans(Metric):

@@ -58,18 +58,32 @@ def stated_measurement(protocol: str) -> str:
 
 
 def gains(record: Record, means: Sequence[Record]) -> tuple[float | None, float | None]:
-    """PSNR of a mean over that of the raw backbone and over the projected one, on the same dataset; None without it."""
+    """PSNR of a mean over that of the raw backbone and over the projected one, on the same dataset; None without it,
+    and where one of the two has no error at all.
+    """
     of = {row.method: row.psnr_y for row in means if row.dataset == record.dataset}
     backbone, projected = (of.get(method) for method in ("backbone", "backbone+projection"))
     return (
-        None if backbone is None else record.psnr_y - backbone,
-        None if projected is None else record.psnr_y - projected,
+        None if backbone is None else finite(record.psnr_y - backbone),
+        None if projected is None else finite(record.psnr_y - projected),
     )
+
+
+def finite(value: float | None) -> float | None:
+    """The figure; None where it is not one: the PSNR of an image without error, the SSIM of one below the window."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def shown(value: float | None, form: str) -> str:
+    """A cell of a table: empty where there is no figure, "exact" for an infinite PSNR."""
+    if value == math.inf:
+        return "exact"
+    return "" if finite(value) is None else f"{value:{form}}"
 
 
 def headroom_sentence(means: Sequence[Record]) -> str:
     """How much a perfect b could add to the backbone, by dataset; empty where no record knows."""
-    known = {row.dataset: row.headroom for row in means if row.headroom is not None}
+    known = {row.dataset: room for row in means if (room := finite(row.headroom)) is not None}
     if not known:
         return ""
     figures = ", ".join(f"{value:.3f} dB on {dataset}" for dataset, value in known.items())

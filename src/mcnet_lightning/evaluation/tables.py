@@ -10,9 +10,18 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.evaluation.records import COLUMNS, MEAN, Record, gains, stated_measurement
+from mcnet_lightning.errors import ConfigError, printable
+from mcnet_lightning.evaluation.records import (
+    COLUMNS,
+    MEAN,
+    Record,
+    finite,
+    gains,
+    shown,
+    stated_measurement,
+)
 from mcnet_lightning.files import staged
 
 FIGURES = (
@@ -26,34 +35,39 @@ FIGURES = (
     "epsilon",
     "headroom",
 )
+COMPARED = ("psnr_y", "lr_psnr", "headroom")  # whose means are over the same images for every method
 WIDTH = 80
 
 
 def with_means(records: Sequence[Record]) -> list[Record]:
-    """The records, and after those of each dataset and method their mean."""
+    """The records, and after those of each dataset and method their mean.
+
+    An image that one method makes without error has no finite PSNR: it leaves the means in decibels of all methods, as
+    means over different images must not be compared. Where no image would be left, all stay.
+    """
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.dataset, record.method), []).append(record)
-    return [row for group in groups.values() for row in [*group, _mean(group)]]
+    left_out = {
+        (record.dataset, name, record.image)
+        for record in records
+        for name in COMPARED
+        if math.inf in (record.psnr_y, getattr(record, name))
+    }
+    return [row for group in groups.values() for row in [*group, _mean(group, left_out)]]
 
 
-def _mean(group: list[Record]) -> Record:
+def _mean(group: list[Record], left_out: set[tuple[str, str, str]]) -> Record:
     def average(name: str) -> float | None:
-        values = [getattr(record, name) for record in group]
-        if None in values:
+        values = [(getattr(record, name), (record.dataset, name, record.image) in left_out) for record in group]
+        if any(value is None for value, _ in values):
             return None
-        left = [value for value in values if _counts(name, value)] or values[:1]
-        return math.fsum(left) / len(left)
+        counted = [value for value, out in values if not out and not (name == "ssim_y" and math.isnan(value))]
+        counted = counted or [value for value, _ in values]
+        return math.fsum(counted) / len(counted)
 
     figures: dict[str, Any] = {name: average(name) for name in FIGURES}
     return replace(group[0], image=MEAN, **figures)
-
-
-def _counts(name: str, value: float) -> bool:
-    """Whether a figure enters its mean: no PSNR of an image without error, and no SSIM that there is none of."""
-    if name in ("psnr_y", "lr_psnr"):
-        return value != math.inf
-    return name != "ssim_y" or not math.isnan(value)
 
 
 def write_metrics(path: Path, records: Iterable[Record]) -> None:
@@ -88,7 +102,11 @@ def print_ladder(records: Sequence[Record], console: Console | None = None, labe
         title = f"{dataset} ({count})  x{scale}  {label or backbone}  protocol {protocol}\n{operator}"
         means = {record.method: record for record in rows if record.image == MEAN}
         table = Table(
-            title=title, caption=_caption(protocol, list(means.values())), box=SIMPLE_HEAD, pad_edge=False, padding=0
+            title=Text(printable(title)),
+            caption=_caption(protocol, list(means.values())),
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            padding=0,
         )
         table.add_column("method", no_wrap=True)
         for heading in ("PSNR", "gain", "over\nproj.", "SSIM", "||Ax-b||", "evals", "residual", "s"):
@@ -103,7 +121,7 @@ def print_ladder(records: Sequence[Record], console: Console | None = None, labe
 
 def _caption(protocol: str, means: Sequence[Record]) -> str:
     lines = [f"gain: over the backbone; {stated_measurement(protocol)}"]
-    room = next((record.headroom for record in means if record.headroom is not None), None)
+    room = next((room for record in means if (room := finite(record.headroom)) is not None), None)
     if room is not None:
         lines.append(f"headroom, what a perfect b could add to the backbone at most: {room:.3f} dB")
     return "\n".join(lines)
@@ -118,11 +136,11 @@ def _console() -> Console:
 def _cells(record: Record, over: tuple[float | None, float | None], worst: float | None) -> list[str]:
     return [
         record.method,
-        f"{record.psnr_y:.3f}",
-        *("" if gain is None else f"{gain:+.3f}" for gain in over),
-        "" if math.isnan(record.ssim_y) else f"{record.ssim_y:.4f}",
+        shown(record.psnr_y, ".3f"),
+        *(shown(gain, "+.3f") for gain in over),
+        shown(record.ssim_y, ".4f"),
         f"{record.consistency:.2e}",
-        "" if record.evaluations is None else f"{record.evaluations:.1f}",
-        "" if worst is None else f"{worst:.0e}",
+        shown(record.evaluations, ".1f"),
+        shown(worst, ".0e"),
         f"{record.seconds:.2f}",
     ]

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.evaluation.records import Record
+from mcnet_lightning.evaluation.records import Record, finite, shown
 from mcnet_lightning.reporting.runs import Run
 
 KINDS = ("lr", "bicubic", "backbone", "backbone+projection", "tvtv", "pnp", "mcnet", "hr")
@@ -34,7 +34,10 @@ class Pictured:
     def caption(self, kind: str) -> str:
         """The kind with its PSNR."""
         record = self.record(kind)
-        return {"lr": "LR", "hr": "HR"}.get(kind, kind) + ("" if record is None else f" {record.psnr_y:.2f} dB")
+        name = {"lr": "LR", "hr": "HR"}.get(kind, kind)
+        if record is None:
+            return name
+        return f"{name} {shown(record.psnr_y, '.2f')}" + ("" if finite(record.psnr_y) is None else " dB")
 
 
 def pictured(runs: list[Run]) -> Iterator[Pictured]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mcnet_lightning.evaluation.records import Record, gains
+from mcnet_lightning.evaluation.records import Record, finite, gains
 from mcnet_lightning.reporting.rows import row_label
 from mcnet_lightning.reporting.runs import Run
 
@@ -53,11 +53,11 @@ def _row(run: Run, method: str, record: Record, over: tuple[float | None, float 
         "epsilon": run.l2_epsilon if record.epsilon is None else record.epsilon,
         "beta": run.settings.get("beta"),
         "tolerance": run.settings.get("solver.tolerance"),
-        "PSNR": record.psnr_y,
+        "PSNR": finite(record.psnr_y),
         "gain, dB": over[0],
         "over projection, dB": over[1],
-        "headroom, dB": record.headroom,
-        "SSIM": record.ssim_y,
+        "headroom, dB": finite(record.headroom),
+        "SSIM": finite(record.ssim_y),
         "consistency": record.consistency,
         "log10 consistency": math.log10(max(record.consistency, CONSISTENT)),
         "evaluations": record.evaluations,

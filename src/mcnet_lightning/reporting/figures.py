@@ -1,6 +1,7 @@
 """Figures, drawn by matplotlib: curves along a setting, and how solvers converge."""
 
 import io
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,10 @@ def curve_figure(axis: str, curves: Sequence[Curve]) -> "Figure":
         plot.plot(x, [point.psnr for point in curve.points], label=curve.label, **style)
         if trade_off:
             for point, place in zip(curve.points, x, strict=True):
-                plot.annotate(
-                    f"{point.value:g}", (place, point.psnr), textcoords="offset points", xytext=(4, 4), size=7
-                )
+                if math.isfinite(point.psnr):
+                    plot.annotate(
+                        f"{point.value:g}", (place, point.psnr), textcoords="offset points", xytext=(4, 4), size=7
+                    )
     plot.set_xlabel("||A x - b||, mean over images (numbers: epsilon)" if axis == "epsilon" else AXES[axis])
     plot.set_ylabel("PSNR, dB")
     if axis != "noise":

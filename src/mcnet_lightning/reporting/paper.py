@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from mcnet_lightning.evaluation.records import UNBOUNDED, Record, stated_measurement
+from mcnet_lightning.evaluation.records import UNBOUNDED, Record, finite, shown, stated_measurement
 from mcnet_lightning.reporting.rows import Column, Row, identity
 from mcnet_lightning.reporting.statistics import paired_gain
 from mcnet_lightning.reporting.tables import Table
@@ -125,7 +125,7 @@ def _gain_cells(rows: Sequence[Row], row: Row, column: Column, seed: int) -> lis
         for method in ("backbone", "backbone+projection")
     ]
     evaluations = [image.evaluations for image in images.values() if image.evaluations is not None]
-    rooms = [image.headroom for image in images.values() if image.headroom is not None]
+    mean = row.mean(column)
     residuals = [image.residual for image in images.values() if image.residual is not None]
     return [
         column[0],
@@ -133,7 +133,7 @@ def _gain_cells(rows: Sequence[Row], row: Row, column: Column, seed: int) -> lis
         row.label,
         str(len(images)),
         *("" if gain is None else str(gain) for gain in gains),
-        f"{sum(rooms) / len(rooms):.3f}" if rooms else "",
+        "" if mean is None else shown(mean.headroom, ".3f"),
         f"{sum(evaluations) / len(evaluations):.1f}" if evaluations else "",
         f"{max(evaluations):.0f}" if evaluations else "",
         f"{max(residuals):.1e}" if residuals else "",
@@ -147,7 +147,7 @@ def _quality(row: Row, column: Column) -> list[str]:
     cells = []
     for value, figure, form in ((record.psnr_y, "psnr_y", ".3f"), (record.ssim_y, "ssim_y", ".4f")):
         said = published(row, column, figure)
-        cells += [f"{value:{form}}", said, f"{value - float(said):+{form}}" if said else ""]
+        cells += [shown(value, form), said, shown(finite(value - float(said)), f"+{form}") if said else ""]
     return cells
 
 

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+from mcnet_lightning.evaluation.records import finite
 from mcnet_lightning.files import make_folder, staged, write_file
 from mcnet_lightning.reporting.crops import Pictured, crop_strip, pictured
 from mcnet_lightning.reporting.curves import AXES, curve_table, curves, robustness_table
@@ -102,6 +103,7 @@ def _about(runs: list[Run]) -> list[str]:
 def _best_first(items: list[Pictured]) -> list[Pictured]:
     def gain(item: Pictured) -> float:
         ours, theirs = item.record("mcnet"), item.record("backbone")
-        return ours.psnr_y - theirs.psnr_y if ours is not None and theirs is not None else -1e9
+        found = finite(ours.psnr_y - theirs.psnr_y) if ours is not None and theirs is not None else None
+        return -1e9 if found is None else found
 
     return sorted(items, key=gain, reverse=True)

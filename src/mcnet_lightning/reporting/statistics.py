@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import bootstrap
 
-from mcnet_lightning.evaluation.records import Record
+from mcnet_lightning.evaluation.records import Record, finite
 
 RESAMPLES, LEVEL = 9999, 0.95
 
@@ -27,8 +27,9 @@ class Interval(NamedTuple):
 
 
 def paired_gain(ours: Mapping[str, Record], theirs: Mapping[str, Record], seed: int = 0) -> Interval | None:
-    """The mean gain in PSNR over the images that both have; None if there are none."""
-    differences = [record.psnr_y - theirs[image].psnr_y for image, record in ours.items() if image in theirs]
+    """The mean gain in PSNR over the images that both have, with error; None if there are none."""
+    pairs = [(record.psnr_y, theirs[image].psnr_y) for image, record in ours.items() if image in theirs]
+    differences = [gain for our, their in pairs if (gain := finite(our - their)) is not None]
     return bootstrap_mean(differences, seed) if differences else None
 
 

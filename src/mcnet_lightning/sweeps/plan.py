@@ -5,11 +5,13 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from mcnet_lightning.sweeps.content import content_key
+from mcnet_lightning.sweeps.job import CHECKPOINT
 from mcnet_lightning.sweeps.record import COMPLETE, FAILED, NAME, RESULTS, RUNNING, is_running, read_record
 
 LONGEST_NAME = 150  # file systems allow 255
@@ -53,9 +55,12 @@ def outcome(job: Job) -> str:
 def prepare(job: Job, config: DictConfig) -> str:
     """Readies the job's folder and says what the job is now: `complete` and `running` need no work, `killed` goes on.
 
-    A failed job starts afresh. What was made from other data, weights or code, or by other settings, is moved beside
-    the sweep: it is still a result. So is what nobody can say that of, since its record is damaged. A complete job
-    whose results are gone or changed goes on from its last checkpoint, which makes them again.
+    A failed job starts afresh where it has left nothing. Where it has a checkpoint or results, such as one that missed
+    epsilon on a test image after its training, it goes on from them, and what it failed by is met again.
+
+    What was made from other data, weights or code, or by other settings, is moved beside the sweep: it is still a
+    result. So is what nobody can say that of, since its record is damaged. A complete job whose results are gone or
+    changed goes on from its last checkpoint, which makes them again.
     """
     state = outcome(job)
     if state == ELSEWHERE or (state == WAITING and is_running(job.folder)):
@@ -70,7 +75,7 @@ def prepare(job: Job, config: DictConfig) -> str:
         return WAITING
     if state == DAMAGED:
         print(f"{job.folder.name}: {record.damaged(job.folder)} is gone or not as the job left it; it is made again")
-    if state == FAILED:
+    if state == FAILED and not any((job.folder / name).exists() for name in (CHECKPOINT, *RESULTS)):
         shutil.rmtree(job.folder)
     return state
 
@@ -82,9 +87,8 @@ def needs_work(state: str) -> bool:
 def _move_aside(folder: Path, key: str, reason: str) -> None:
     store = folder.parent.with_name(folder.parent.name + SUPERSEDED)
     store.mkdir(parents=True, exist_ok=True)
-    target = store / f"{folder.name}-{key}"
-    if target.exists():
-        shutil.rmtree(target)
+    names = (f"{folder.name}-{key}" + (f"-{number}" if number > 1 else "") for number in count(1))
+    target = next(path for name in names if not (path := store / name).exists())
     folder.rename(target)
     print(f"{folder.name}: {reason}; what was there is now {target}")
 

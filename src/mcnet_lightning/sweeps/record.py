@@ -12,7 +12,7 @@ from mcnet_lightning.files import file_digest, write_file
 RUNNING, COMPLETE, FAILED = "running", "complete", "failed"
 NAME = "job.json"
 LOCK = ".job.lock"
-RESULTS = ("metrics.csv", "layer.safetensors", "weights.safetensors")
+RESULTS = ("metrics.csv", "layer.safetensors", "weights.safetensors", "search_beta.csv")
 
 
 @dataclass
@@ -49,9 +49,10 @@ def read_record(folder: Path) -> JobRecord | None:
     """The record of a job; None if it has not begun, or what is there is no record of ours."""
     try:
         record = JobRecord(**json.loads((folder / NAME).read_text()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
-    kinds = {"key": str, "state": str, "overrides": list, "seconds": int | float, "results": dict}
+    kinds = {"key": str, "state": str, "overrides": list, "results": dict}
+    kinds |= dict.fromkeys(("started", "seconds"), int | float)
     known = record.state in (RUNNING, COMPLETE, FAILED)
     return record if known and all(isinstance(getattr(record, n), kind) for n, kind in kinds.items()) else None
 

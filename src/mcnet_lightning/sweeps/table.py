@@ -8,17 +8,18 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from mcnet_lightning.errors import DataError, printable
+from mcnet_lightning.evaluation.records import MEAN, finite, gains, read_metrics
 from mcnet_lightning.files import staged
 from mcnet_lightning.sweeps.plan import Job, outcome
 from mcnet_lightning.sweeps.record import read_record
 
 FILE = "sweep.csv"
-KEPT = ("dataset", "method", "psnr_y", "consistency", "evaluations")  # as metrics.csv has them
-FIGURES = (*KEPT[:3], "gain", "gain_over_projection", "headroom", *KEPT[3:])
+FIGURES = ("dataset", "method", "psnr_y", "gain", "gain_over_projection", "headroom", "consistency", "evaluations")
 STYLES = {"complete": "green", "failed": "red", "killed": "yellow", "running": "cyan", "damaged": "red"}
-MEAN, OURS = "mean", "mcnet"
-BASELINES = {"gain": "backbone", "gain_over_projection": "backbone+projection"}
+OURS = "mcnet"
 
 
 def report(jobs: Sequence[Job], sweep_dir: Path, console: Console | None = None) -> None:
@@ -29,16 +30,22 @@ def report(jobs: Sequence[Job], sweep_dir: Path, console: Console | None = None)
     counts = Counter(row["state"] for row in rows)
     summary = ", ".join(f"{count} {state}" for state, count in counts.items())
     dataset = next((f"; means over {row['dataset']}" for row in rows if row["dataset"]), "")
-    table = Table(title=f"{sweep_dir}: {len(rows)} job{'s' * (len(rows) > 1)}, {summary}{dataset}")
+    table = Table(title=_verbatim(f"{sweep_dir}: {len(rows)} job{'s' * (len(rows) > 1)}, {summary}{dataset}"))
     for heading in [*swept, "state"]:
-        table.add_column(heading, no_wrap=True)
+        table.add_column(_verbatim(heading), no_wrap=True)
     for heading in ("PSNR", "gain", "over proj.", "headroom", "||Ax-b||", "evals", "s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for job, row in zip(jobs, rows, strict=True):
         state = row["state"]
-        table.add_row(*job.settings.values(), f"[{STYLES.get(state, 'dim')}]{state}[/]", *_cells(row))
+        settings = map(_verbatim, job.settings.values())
+        table.add_row(*settings, Text(state, style=STYLES.get(state, "dim")), *_cells(row))
     console = console or Console()
     (console if console.is_terminal else Console(width=140, file=console.file)).print(table)
+
+
+def _verbatim(text: str) -> Text:
+    """What was typed, in which brackets are no markup."""
+    return Text(printable(text))
 
 
 def _row(job: Job) -> dict[str, Any]:
@@ -54,22 +61,28 @@ def _row(job: Job) -> dict[str, Any]:
 
 def _figures(path: Path) -> dict[str, Any]:
     """Means of the layer (else of the last method) over the first test set; `gain` over the backbone alone, and over
-    the projected one; `headroom`, what a perfect b could add to the backbone, is missing in earlier runs.
+    the projected one; `headroom`, what a perfect b could add to the backbone, is missing in earlier runs. None of a
+    file that is cut or damaged.
     """
-    if not path.is_file():
+    try:
+        means = [record for record in read_metrics(path) if record.image == MEAN] if path.is_file() else []
+    except DataError:
         return {}
-    with path.open(newline="") as file:
-        means = [row for row in csv.DictReader(file) if row["image"] == MEAN]
-    means = [row for row in means if row["dataset"] == means[0]["dataset"]]
+    means = [record for record in means if record.dataset == means[0].dataset]
     if not means:
         return {}
-    by_method = {row["method"]: row for row in means}
-    chosen = by_method.get(OURS, means[-1])
-    figures: dict[str, Any] = {name: chosen[name] for name in KEPT} | {"headroom": chosen.get("headroom")}
-    for name, baseline in BASELINES.items():
-        if baseline in by_method:
-            figures[name] = f"{float(chosen['psnr_y']) - float(by_method[baseline]['psnr_y']):.9g}"
-    return figures
+    chosen = next((record for record in means if record.method == OURS), means[-1])
+    gain, over_projection = gains(chosen, means)
+    figures = {
+        "psnr_y": chosen.psnr_y,
+        "gain": gain,
+        "gain_over_projection": over_projection,
+        "headroom": chosen.headroom,
+        "consistency": chosen.consistency,
+        "evaluations": chosen.evaluations,
+    }
+    texts = {name: f"{value:.9g}" for name, figure in figures.items() if (value := finite(figure)) is not None}
+    return {"dataset": chosen.dataset, "method": chosen.method, **texts}
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

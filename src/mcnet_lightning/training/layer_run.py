@@ -18,7 +18,7 @@ from mcnet_lightning.build import (
 )
 from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.evaluation.failures import Failures
-from mcnet_lightning.evaluation.records import MEAN, Record, gains, headroom_sentence, stated_measurement
+from mcnet_lightning.evaluation.records import MEAN, Record, gains, headroom_sentence, shown, stated_measurement
 from mcnet_lightning.evaluation.runs import evaluate_ladder
 from mcnet_lightning.evaluation.tables import write_metrics
 from mcnet_lightning.imaging import Degradation
@@ -138,10 +138,9 @@ def _start(config: DictConfig) -> str:
 def _card(model: MCNet, means: list[Record]) -> list[str]:
     certificate = model.layer.denoiser.certificate()
     rows = [
-        f"| {row.dataset} | {row.method} | {row.psnr_y:.3f} | "
-        + " | ".join("" if gain is None else f"{gain:+.3f}" for gain in gains(row, means))
-        + f" | {row.ssim_y:.4f} | {row.consistency:.1e} | "
-        f"{'' if row.evaluations is None else f'{row.evaluations:.1f}'} |"
+        f"| {row.dataset} | {row.method} | {shown(row.psnr_y, '.3f')} | "
+        + " | ".join(shown(gain, "+.3f") for gain in gains(row, means))
+        + f" | {shown(row.ssim_y, '.4f')} | {row.consistency:.1e} | {shown(row.evaluations, '.1f')} |"
         for row in means
     ]
     return [

@@ -7,7 +7,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
-from mcnet_lightning.evaluation.records import MEAN, Record, gains
+from mcnet_lightning.evaluation.records import MEAN, Record, finite, gains
 from mcnet_lightning.training.leaving_out import leaving_out
 
 TABLE = {"dataset": "dataset", "image": "image", "method": "method"} | {
@@ -66,7 +66,7 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
             "gain_over_projection": over_projection,
             "headroom": row.headroom,
         }
-        known = {key: value for key, value in of_row.items() if value is not None}
+        known = {key: figure for key, value in of_row.items() if (figure := finite(value)) is not None}
         figures |= {f"test/{row.dataset}/{row.method}/{key}": value for key, value in known.items()}
         if row.method == "mcnet" and row.dataset == means[0].dataset:
             figures |= {f"test/{key}": value for key, value in known.items()}
