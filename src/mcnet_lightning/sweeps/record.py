@@ -51,8 +51,8 @@ def read_record(folder: Path) -> JobRecord | None:
         record = JobRecord(**json.loads((folder / NAME).read_text()))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    kinds = {"key": str, "state": str, "overrides": list, "results": dict}
-    kinds |= dict.fromkeys(("started", "seconds"), int | float)
+    number = int | float
+    kinds = {"key": str, "state": str, "overrides": list, "started": number, "seconds": number, "results": dict}
     known = record.state in (RUNNING, COMPLETE, FAILED)
     return record if known and all(isinstance(getattr(record, n), kind) for n, kind in kinds.items()) else None
 
