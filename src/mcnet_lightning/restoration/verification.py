@@ -51,8 +51,8 @@ def stated_epsilon(stated: Mapping[str, Any]) -> float:
     epsilon = stated.get("epsilon")
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon <= sys.float_info.max:
         raise CertificateError(
-            f"the certificate states epsilon={repr(epsilon)[:80]}, which is no number from 0 on; it was changed, restore "
-            "again"
+            f"the certificate states epsilon={repr(epsilon)[:80]}, which is no number from 0 on; it was changed, "
+            "restore again"
         )
     return float(epsilon)
 
@@ -62,8 +62,8 @@ def stated_dequantise(stated: Mapping[str, Any]) -> str:
     dequantise = stated.get("dequantise", "none")
     if dequantise not in DEQUANTISE:
         raise CertificateError(
-            f"the certificate states dequantise={repr(dequantise)[:80]}, which is none of {', '.join(DEQUANTISE)}; it was "
-            "changed, restore again"
+            f"the certificate states dequantise={repr(dequantise)[:80]}, which is none of {', '.join(DEQUANTISE)}; it "
+            "was changed, restore again"
         )
     return str(dequantise)
 

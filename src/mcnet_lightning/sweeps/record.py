@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -52,7 +53,7 @@ def read_record(folder: Path) -> JobRecord | None:
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     number = int | float
-    kinds = {"key": str, "state": str, "overrides": list, "started": number, "seconds": number, "results": dict}
+    kinds: dict[str, Any] = dict(key=str, state=str, overrides=list, started=number, seconds=number, results=dict)
     known = record.state in (RUNNING, COMPLETE, FAILED)
     return record if known and all(isinstance(getattr(record, n), kind) for n, kind in kinds.items()) else None
 
