@@ -52,8 +52,8 @@ def read_record(folder: Path) -> JobRecord | None:
         record = JobRecord(**json.loads((folder / NAME).read_text()))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    number = int | float
-    kinds: dict[str, Any] = dict(key=str, state=str, overrides=list, started=number, seconds=number, results=dict)
+    kinds: dict[str, Any] = {"key": str, "state": str, "overrides": list, "results": dict}
+    kinds |= {"started": int | float, "seconds": int | float}
     known = record.state in (RUNNING, COMPLETE, FAILED)
     return record if known and all(isinstance(getattr(record, n), kind) for n, kind in kinds.items()) else None
 
