@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,19 @@ def test_subnormal_numbers_are_flushed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0.0"
+
+
+@pytest.mark.parametrize(("home", "given"), [("/proc/nothing", True), ("HOME", False)])
+def test_matplotlib_says_nothing_of_a_home_that_cannot_be_written(tmp_path: Path, home: str, given: bool) -> None:
+    left_out = ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    code = (
+        "import os; from mcnet_lightning.process import settle_matplotlib; settle_matplotlib();"
+        "print(os.environ.get('MPLCONFIGDIR', '')); import matplotlib; matplotlib.get_configdir()"
+    )
+    environment["HOME"] = str(tmp_path) if home == "HOME" else home
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    folder = done.stdout.strip()
+    assert (folder != "") == given
+    assert "matplotlib" not in done.stderr.lower()
+    assert not folder or not Path(folder).exists()  # afterwards

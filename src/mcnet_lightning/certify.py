@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from mcnet_lightning.errors import CertificateError
+from mcnet_lightning.errors import CertificateError, printable
 from mcnet_lightning.launch import launch
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def run(config: DictConfig) -> None:
     from mcnet_lightning.restoration import guess_operator, read_picture
     from mcnet_lightning.restoration.certificate import read_certificate
     from mcnet_lightning.restoration.guess import scale_of
-    from mcnet_lightning.restoration.verification import certify, stated_epsilon
+    from mcnet_lightning.restoration.verification import certify, stated_dequantise, stated_epsilon
 
     image, measurement = (Path(path).expanduser() for path in (config.image, config.measurement))
     if config.guess:
@@ -40,7 +40,8 @@ def run(config: DictConfig) -> None:
         scale = scale_of(*(read_picture(path, config.max_megapixels) for path in (image, measurement)))
     stated = read_certificate(image)
     made_for = 0.0 if stated is None else stated_epsilon(stated)
-    dequantise = config.dequantise or str((stated or {}).get("dequantise", "none"))
+    made_from = stated_dequantise(stated or {})
+    dequantise = config.dequantise or made_from
     operator = build_operator(config.operator, scale)
     found = certify(image, measurement, operator, made_for, config.max_megapixels, dequantise)
     asked = found
@@ -91,7 +92,7 @@ def _compare(stated: dict[str, Any] | None, found: dict[str, Any], scale: int, d
     compared = check_weights(stated, scale)
     print(f"certificate agrees, as made for epsilon={found['epsilon']:g}")
     if rest := unverified(stated, found, compared):
-        print(f"not checked {', '.join(rest)}: stated there, and the two files cannot tell")
+        print(printable(f"not checked {', '.join(rest)}: stated there, and the two files cannot tell"))
     raise_if_unmet([stated])
 
 

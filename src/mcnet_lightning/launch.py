@@ -38,6 +38,7 @@ from mcnet_lightning.process import (
     flush_subnormals,
     is_first_process,
     keep_streams_open,
+    settle_matplotlib,
     tune_process,
 )
 from mcnet_lightning.run_folder import ELSEWHERE, release_claims
@@ -103,6 +104,7 @@ def _launch(config_name: str, task: Task, argv: list[str], program: str) -> None
     except MCNetError as error:
         _fail(error)
     tune_process()
+    settle_matplotlib()
     if "LOCAL_RANK" in os.environ:
         end_with_parent()
     name_run()

@@ -4,13 +4,17 @@ Large temporaries go back to the system by default and are then faulted in page 
 wait by spinning stop each other when two programs share the cores: a training that took 4 minutes took over 7.
 """
 
+import atexit
 import contextlib
 import ctypes
 import io
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
@@ -71,6 +75,27 @@ def keep_streams_open() -> None:
                 write_through=stream.write_through,
             )
             setattr(sys, name, lasting)
+
+
+def settle_matplotlib() -> None:
+    """Gives matplotlib a temporary folder where it cannot write into HOME; it would say so between our lines."""
+    if "MPLCONFIGDIR" in os.environ:
+        return
+    places = [os.environ.get("XDG_CONFIG_HOME") or "~/.config", os.environ.get("XDG_CACHE_HOME") or "~/.cache"]
+    if all(_can_be_made(Path(os.path.expanduser(place))) for place in places):
+        return
+    with contextlib.suppress(OSError):
+        os.environ["MPLCONFIGDIR"] = folder = tempfile.mkdtemp(prefix="mcnet-matplotlib-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Whether the nearest folder above that is there can be written; rights alone do not tell for root."""
+    try:
+        with tempfile.TemporaryFile(dir=next(path for path in (folder, *folder.parents) if path.exists())):
+            return folder.is_absolute()
+    except OSError:
+        return False
 
 
 def end_with_parent() -> None:

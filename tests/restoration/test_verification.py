@@ -1,5 +1,6 @@
 """Certificates that were edited, forged, cut or exchanged: none of them agrees."""
 
+import contextlib
 import json
 import os
 import random
@@ -167,6 +168,62 @@ def test_what_can_be_recomputed_is(tmp_path: Path, sealed: bool, format: str) ->
     assert all("\n" not in sentence and len(sentence) < 500 for sentence in sentences)
     met = json.loads(good)["epsilon_met"] and sealed  # then it is no lie that a picture as close as this meets it
     assert believed == (["epsilon of a miss"] if met else [])
+
+
+@pytest.mark.parametrize("dequantise", ["foo", None, ["none"], {}, 10**400], ids=lambda value: type(value).__name__)
+def test_a_measurement_that_nobody_knows_is_the_certificates_fault(tmp_path: Path, dequantise: object) -> None:
+    image, lr = made(tmp_path)
+    forge(image, lambda stated: stated.update(dequantise=dequantise), sealed=True)
+    with pytest.raises(CertificateError, match="dequantise"):
+        judged(image, lr)
+
+
+@pytest.mark.parametrize("epsilon", [10**400, -(10**400)])
+def test_an_epsilon_beyond_every_float_is_none(tmp_path: Path, epsilon: int) -> None:
+    image, lr = made(tmp_path)
+    forge(image, lambda stated: stated.update(epsilon=epsilon), sealed=True)
+    with pytest.raises(CertificateError, match=r"states epsilon=-?1000"):
+        judged(image, lr)
+
+
+NAMELESS: dict[str, Callable[[Certificate], object]] = {
+    "backbone without a name": lambda c: c["backbone"].pop("name"),
+    "layer without a backbone": lambda c: c.pop("backbone"),
+    "backbone as text": lambda c: c.update(backbone="srcnn"),
+    "weights that no file is called": lambda c: c["layer"].update(weights="a\0b"),
+    "weights of a long name": lambda c: c["layer"].update(weights="a" * 5000),
+    "backbone null": lambda c: c.update(backbone=None),
+}
+
+
+@pytest.mark.parametrize("edit", NAMELESS.values(), ids=NAMELESS)
+def test_weights_of_nobody_are_not_checked(
+    tmp_path: Path, edit: Callable[[Certificate], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, lr = made(tmp_path)
+    forge(image, edit, sealed=True)
+    with contextlib.suppress(CertificateError):  # epsilon is not met at eight bits
+        judged(image, lr)
+    (rest,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not checked")]
+    assert "layer.sha256" in rest or "layer," in rest
+
+
+def test_names_of_entries_are_printed_without_what_a_terminal_obeys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, lr = made(tmp_path)
+    forge(image, lambda stated: stated.update({"a\x1b[2Jb": 1, "dequantise": "none"}), sealed=True)
+    judged(image, lr)
+    (rest,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not checked")]
+    assert "\x1b" not in rest
+    assert "dequantise" not in rest  # it was: of another b nothing would agree
+
+
+def test_a_name_that_a_terminal_would_obey_agrees_with_its_certificate(tmp_path: Path) -> None:
+    image, lr = made(tmp_path)
+    target = tmp_path / "a\u200e.png"
+    save_certified(target, read_picture(image), read_picture(lr), OPERATOR, epsilon=EPSILON)
+    judged(target, lr)
 
 
 def test_any_other_edit_shows_in_the_digest(tmp_path: Path) -> None:

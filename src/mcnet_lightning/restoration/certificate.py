@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mcnet_lightning.errors import CertificateError, DataError
+from mcnet_lightning.errors import CertificateError, DataError, printable
 from mcnet_lightning.files import file_digest, locked, staged, sync, write_file
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import BESIDE_COLOUR, Agreement, agreement, operator_digest
@@ -62,7 +62,7 @@ def save_certified(
         sync(temporary)
         found = agreement(read_picture(temporary, math.inf), measurement, operator)
         certificate = {
-            "file": path.name,
+            "file": printable(path.name),
             "sha256": hashlib.sha256(content).hexdigest(),
             "size": [picture.size[1], picture.size[0]],
             "format": format,

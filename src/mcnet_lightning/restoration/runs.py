@@ -104,7 +104,7 @@ def run_jobs(
             if is_certified(job.target, key):
                 report.kept.append(job.target)
                 continue
-            if not overwrite and os.path.lexists(job.target) and not is_certified(job.target, key):  # by now
+            if not overwrite and os.path.lexists(job.target):
                 raise DataError(
                     f"{job.target} exists and was not made from this file with these settings; "
                     "overwrite=true replaces it"

@@ -1,6 +1,7 @@
 """A certificate against what the two files say themselves, and what only its author can know."""
 
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.certificate import SEAL, describe, seal
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, read_picture
-from mcnet_lightning.restoration.target import radius_of, stated_target
+from mcnet_lightning.restoration.target import DEQUANTISE, radius_of, stated_target
 from mcnet_lightning.weights import BUNDLED, OFFICIAL, bundled_path
 
 CLOSE = 1e-9  # relative: two computations of one figure on different machines
@@ -48,11 +49,23 @@ def certify(
 def stated_epsilon(stated: Mapping[str, Any]) -> float:
     """The epsilon that a certificate says its picture was made for. Raises CertificateError if that is no epsilon."""
     epsilon = stated.get("epsilon")
-    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon < math.inf:
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon <= sys.float_info.max:
         raise CertificateError(
-            f"the certificate states epsilon={epsilon}, which is no number from 0 on; it was changed, restore again"
+            f"the certificate states epsilon={repr(epsilon)[:80]}, which is no number from 0 on; it was changed, "
+            "restore again"
         )
     return float(epsilon)
+
+
+def stated_dequantise(stated: Mapping[str, Any]) -> str:
+    """Which b a certificate says its picture was made for. Raises CertificateError if there is no such one."""
+    dequantise = stated.get("dequantise", "none")
+    if dequantise not in DEQUANTISE:
+        raise CertificateError(
+            f"the certificate states dequantise={repr(dequantise)[:80]}, which is none of {', '.join(DEQUANTISE)}; it "
+            "was changed, restore again"
+        )
+    return str(dequantise)
 
 
 def differences(stated: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
@@ -88,11 +101,10 @@ def check_weights(stated: Mapping[str, Any], scale: int) -> list[str]:
             continue
         try:
             path = _weight_file(kind, stated, scale)
-        except (WeightsError, AttributeError, TypeError):
-            continue
-        if path is None or not path.is_file():
-            continue
-        if (found := _digest(path)) is None:
+            found = file_digest(path) if path is not None and path.is_file() else None
+        except (WeightsError, AttributeError, KeyError, TypeError, OSError, ValueError):  # such as no name of a file
+            found = None
+        if found is None:
             continue
         if found != said["sha256"]:
             raise CertificateError(
@@ -107,7 +119,7 @@ def unverified(stated: Mapping[str, Any], found: Mapping[str, Any], compared: li
     """Names of what the two files cannot tell: it is stated, and that is all."""
     names = []
     for name, value in stated.items():
-        if name == "measurement" or name in found or name == SEAL or value is None:
+        if name in ("measurement", "dequantise", SEAL) or name in found or value is None:
             continue
         inner = [f"{name}.{key}" for key in value] if isinstance(value, Mapping) else [name]
         names += [name] if not set(inner) & set(compared) else [key for key in inner if key not in compared]
@@ -121,13 +133,6 @@ def _weight_file(kind: str, stated: Mapping[str, Any], scale: int) -> Path | Non
     if weights == OFFICIAL:
         return cached_weights(name, scale)
     return bundled_path(kind, f"{name}_x{scale}") if weights == BUNDLED else Path(weights)
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return file_digest(path)
-    except OSError:
-        return None
 
 
 def _agree(stated: Any, found: Any) -> bool:

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -51,8 +52,8 @@ def read_record(folder: Path) -> JobRecord | None:
         record = JobRecord(**json.loads((folder / NAME).read_text()))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    kinds = {"key": str, "state": str, "overrides": list, "results": dict}
-    kinds |= dict.fromkeys(("started", "seconds"), int | float)
+    kinds: dict[str, Any] = {"key": str, "state": str, "overrides": list, "results": dict}
+    kinds |= {"started": int | float, "seconds": int | float}
     known = record.state in (RUNNING, COMPLETE, FAILED)
     return record if known and all(isinstance(getattr(record, n), kind) for n, kind in kinds.items()) else None
 

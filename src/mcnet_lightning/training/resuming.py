@@ -20,7 +20,6 @@ Identity = dict[str, Any]  # what a run and the checkpoint that it goes on from 
 LAST = Path("checkpoints") / "last.ckpt"
 # what a training starts with: a checkpoint brings its own
 START = ("layer", "denoiser", "beta", "initial_weights")
-PENALTY = "layer.penalty"  # the one key of these that acts from outside the weights
 PATCHES = ("seed", "data.train", "data.patch_size", "data.patch_stride", "data.max_patches")
 MEASURING = ("data.test", "method", "pictures", "tvtv", "pnp")  # what is measured afterwards
 LABELS = {"backbone_sha256": "SHA-256 of the backbone's weights"}
@@ -69,7 +68,7 @@ def take_up(config: DictConfig, folder: Path, identity: Identity, data: Measurem
             f"resume={path} was trained on other patches ({reason}); give the data that it was made with, or leave "
             "resume out"
         )
-    kept = {key: pair for key, pair in changed.items() if key.split(".")[0] in START and key != PENALTY}
+    kept = {key: pair for key, pair in changed.items() if key.split(".")[0] in START}
     for key, (there, _) in kept.items():
         OmegaConf.update(config, key, there)
     _tell({key: pair for key, pair in changed.items() if key not in kept}, sorted(kept))
