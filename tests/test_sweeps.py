@@ -52,6 +52,7 @@ def ended_and_run_again(folder: Path, words: list[str], jobs: list[str], number:
     assert not left_behind(folder)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_at_its_step(tmp_path: Path) -> None:
     make_pictures(tmp_path)
     words = ["-m", "scale=2,3,4", *SETTINGS, "trainer.max_epochs=4", "logger=csv"]

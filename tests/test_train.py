@@ -154,6 +154,7 @@ def test_checkpoint_and_safetensors_give_the_same_layer(finished: Path) -> None:
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_resume_goes_on_where_the_checkpoint_stopped(finished: Path) -> None:
     last = finished / "checkpoints" / "last.ckpt"
     steps = torch.load(last, weights_only=True)["global_step"]
