@@ -75,6 +75,22 @@ class Gram(ABC):
         """(t I + A A^T)^{-1}, the pseudo-inverse at t = 0; zero at t = inf."""
 
 
+class GramByProducts(Gram):
+    """Of an operator of which A and A^T are known: its coordinates are those of the measurement."""
+
+    def __init__(self, operator: MeasurementOperator, size: Size) -> None:
+        self.operator, self.size = operator, size
+
+    def to_coordinates(self, measurement: Tensor) -> Tensor:
+        return measurement
+
+    def from_coordinates(self, coefficients: Tensor) -> Tensor:
+        return coefficients
+
+    def to_image(self, coefficients: Tensor) -> Tensor:
+        return self.operator.adjoint(coefficients, self.size)
+
+
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
     """(B,) to multiply (B, ...) with, in its real dtype."""
     real = like.real.dtype if like.is_complex() else like.dtype

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.gram import Correction, Gram, inner, norm, per_sample, shift_of, widest
+from mcnet_lightning.equilibrium.gram import Correction, GramByProducts, inner, norm, per_sample, shift_of, widest
 from mcnet_lightning.operators.base import MeasurementOperator, Size
 
 MOST_STEPS = 1000
@@ -18,11 +18,11 @@ MOST_BYTES = 2**30  # of both bases
 NEXT_LOOK = 1.2  # times as many steps as at the last look at the small problem
 
 
-class KrylovGram(Gram):
+class KrylovGram(GramByProducts):
     """A A^T by products. `applications` counts those of A, each with one of A^T."""
 
     def __init__(self, operator: MeasurementOperator, size: Size) -> None:
-        self.operator, self.size = operator, size
+        super().__init__(operator, size)
         self.applications = 0
 
     def correct(self, residual: Tensor, radius: Tensor, slack: Tensor) -> Correction:
@@ -31,15 +31,6 @@ class KrylovGram(Gram):
     def pseudo_inverse(self, measurement: Tensor) -> Tensor:
         zero = norm(measurement) * 0
         return self.correct(measurement, zero, zero).image
-
-    def to_coordinates(self, measurement: Tensor) -> Tensor:
-        return measurement
-
-    def from_coordinates(self, coefficients: Tensor) -> Tensor:
-        return coefficients
-
-    def to_image(self, coefficients: Tensor) -> Tensor:
-        return self.operator.adjoint(coefficients, self.size)
 
     def inverse(self, coefficients: Tensor, shift: Tensor) -> Tensor:
         zero = torch.zeros_like(shift)

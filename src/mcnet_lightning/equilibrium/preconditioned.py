@@ -3,8 +3,15 @@
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.gram import NEWTON_STEPS, SMALL_STEP, Correction, Gram, inner, norm, per_sample
-from mcnet_lightning.operators.base import MeasurementOperator, Size
+from mcnet_lightning.equilibrium.gram import (
+    NEWTON_STEPS,
+    SMALL_STEP,
+    Correction,
+    GramByProducts,
+    inner,
+    norm,
+    per_sample,
+)
 from mcnet_lightning.operators.conjugate_gradient import Ended, conjugate_gradient
 
 ROUGH = 1e-3  # relative residual of inner systems, and relative step of mu from which they are solved exactly
@@ -12,11 +19,8 @@ FOUND = 1e-3  # relative error of a radius that was found
 STATIONARY = {torch.float32: 1e-3, torch.float64: 1e-6}  # ||A^T r|| / (||A|| ||r||) of a residual out of reach
 
 
-class ConjugateGradientGram(Gram):
+class ConjugateGradientGram(GramByProducts):
     """A A^T by products and something near its inverse."""
-
-    def __init__(self, operator: MeasurementOperator, size: Size) -> None:
-        self.operator, self.size = operator, size
 
     def correct(self, residual: Tensor, radius: Tensor, slack: Tensor) -> Correction:
         length, back = norm(residual), norm(self.to_image(residual))
@@ -67,15 +71,6 @@ class ConjugateGradientGram(Gram):
 
     def pseudo_inverse(self, measurement: Tensor) -> Tensor:
         return self.to_image(self.inverse(measurement, torch.zeros(len(measurement), device=measurement.device)))
-
-    def to_coordinates(self, measurement: Tensor) -> Tensor:
-        return measurement
-
-    def from_coordinates(self, coefficients: Tensor) -> Tensor:
-        return coefficients
-
-    def to_image(self, coefficients: Tensor) -> Tensor:
-        return self.operator.adjoint(coefficients, self.size)
 
     def inverse(self, coefficients: Tensor, shift: Tensor) -> Tensor:
         solution = self._solve(coefficients, shift.where(torch.isfinite(shift), 1.0), None)
