@@ -20,7 +20,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-from mcnet_lightning.process import M_MMAP_THRESHOLD, M_TOP_PAD, M_TRIM_THRESHOLD, tune_process
+from mcnet_lightning.cli.process import M_MMAP_THRESHOLD, M_TOP_PAD, M_TRIM_THRESHOLD, tune_process
 
 tune_process()
 
@@ -109,7 +109,7 @@ def machine(device: str) -> dict[str, str]:
     import torch
 
     from mcnet_lightning.denoisers.convolution import fusing_works
-    from mcnet_lightning.precision import half_pays
+    from mcnet_lightning.equilibrium.precision import half_pays
 
     flags = _cpu("flags").split()
     allocator = {name: value for name, value in os.environ.items() if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
@@ -172,7 +172,7 @@ def prepare(device: str) -> None:
     """Makes this process ready to compute there, without TF32, in which no solver reaches its tolerance."""
     import torch
 
-    from mcnet_lightning.precision import FLOAT32_PRODUCTS
+    from mcnet_lightning.equilibrium.precision import FLOAT32_PRODUCTS
 
     if device == "cuda" and not torch.cuda.is_available():
         sys.exit("--device cuda: this machine has no usable GPU")

@@ -8,8 +8,8 @@ import torch
 from mcnet_lightning import AndersonSolver, BicubicDownsample, MCNet, load_backbone, load_layer
 from mcnet_lightning.data import WholeImages, cut_patches, load_images
 from mcnet_lightning.evaluation.metrics import consistency, psnr
+from mcnet_lightning.files.weights import ASSETS
 from mcnet_lightning.imaging import Degradation
-from mcnet_lightning.weights import ASSETS
 
 PUBLISHED_SRCNN_SET5 = {2: 36.65, 3: 33.36, 4: 30.33}
 FILES = sorted(ASSETS.rglob("*.safetensors"))

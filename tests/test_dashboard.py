@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcnet_lightning.dashboard import workspace
+from mcnet_lightning.reporting.dashboard import workspace
 
 PANELS = {
     "PSNR gain by backbone",
@@ -49,7 +49,7 @@ def test_the_file_can_be_loaded_back() -> None:
 
 
 def test_going_online_without_an_entity_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mcnet_lightning.dashboard import _create
+    from mcnet_lightning.reporting.dashboard import _create
     from mcnet_lightning.errors import ConfigError
 
     with pytest.raises(ConfigError, match="entity="):

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from mcnet_lightning.data import load_images
+from mcnet_lightning.files.weights import ASSETS
 from mcnet_lightning.imaging import write_png
-from mcnet_lightning.weights import ASSETS
 
 LOUD = 4e5  # beyond float16 inside the network, and not at its end
 

@@ -12,35 +12,30 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
 
 COMMANDS = ("train", "pretrain", "search_beta", "evaluate", "report", "restore", "certify", "demo", "dashboard")
 ROOMS = (  # from the top of the house downwards; those on one line may import each other
-    ("errors", "files", "process", "precision"),
-    ("naming", "first_failure"),
+    ("errors",),
+    ("files",),
     ("config",),
-    ("settings",),
-    ("downloads",),
-    ("tensors", "weights"),
     ("operators",),
-    ("epsilon",),
-    ("imaging",),
     ("equilibrium",),
     ("denoisers",),
+    ("imaging",),
     ("backbones",),
-    ("mcnet", "layer_weights"),
-    ("baselines",),
+    ("model",),
+    ("methods",),
     ("data",),
+    ("build",),
     ("evaluation",),
     ("restoration",),
     ("reporting",),
-    ("build",),
     ("training",),
     ("demonstration",),
     ("sweeps",),
-    ("run_folder",),
-    ("launch",),
+    ("cli",),
     COMMANDS,
     ("__init__",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
-MATHEMATICS = ("operators", "equilibrium", "denoisers", "backbones", "mcnet", "layer_weights", "baselines")
+MATHEMATICS = ("operators", "equilibrium", "denoisers", "backbones", "model", "methods")
 FRAMEWORKS = ("pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb")
 
 

@@ -12,8 +12,8 @@ from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.equilibrium import SolveStats
 from mcnet_lightning.evaluation.metrics import consistency, psnr
 from mcnet_lightning.imaging import Degradation, Observation, list_images, read_rgb
-from mcnet_lightning.layer_weights import load_layer
-from mcnet_lightning.mcnet import MCNet
+from mcnet_lightning.model.layer_files import load_layer
+from mcnet_lightning.model.mcnet import MCNet
 
 SRCNN = {  # paper/table2_quality.csv
     ("Set5", 2): 36.6530,

@@ -11,7 +11,7 @@ from mcnet_lightning.data import MeasurementDataModule, WholeImages
 from mcnet_lightning.equilibrium import project_measurement_ball
 from mcnet_lightning.evaluation.metrics import consistency, psnr
 from mcnet_lightning.imaging import Degradation
-from mcnet_lightning.layer_weights import load_layer
+from mcnet_lightning.model.layer_files import load_layer
 
 PICTURES = {("RCAN", 2): 38.27, ("RCAN", 3): 34.74, ("RCAN", 4): 32.63} | {
     ("RDN", 2): 38.24,

@@ -13,9 +13,9 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from mcnet_lightning import certify, restore
+from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import CertificateError, ConfigError, DataError
 from mcnet_lightning.operators import BicubicDownsample
-from mcnet_lightning.settings import compose_config
 
 SIZE = (20, 24)
 

@@ -13,13 +13,13 @@ from PIL import Image
 
 from mcnet_lightning import certify, load_backbone, restore, restore_image
 from mcnet_lightning.backbones.bicubic import BicubicIdentity
+from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.equilibrium import Outcome, SolveStats
 from mcnet_lightning.errors import CertificateError, DataError, WeightsError
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.restoration import Picture, Restorer, restorer
 from mcnet_lightning.restoration.batch import Saving, restore_pictures
 from mcnet_lightning.restoration.restorer import Restored
-from mcnet_lightning.settings import compose_config
 
 SIZE = (20, 24)
 

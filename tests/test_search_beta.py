@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mcnet_lightning.search_beta import train_command
-from mcnet_lightning.settings import compose_config
+from mcnet_lightning.config.checking import compose_config
+from mcnet_lightning.evaluation.command import train_command
 
 
 def test_command_prints_the_table_and_names_the_training_that_follows(tmp_path: Path) -> None:

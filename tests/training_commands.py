@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from sweep_commands import SETTINGS
 
 from mcnet_lightning import pretrain, train
+from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.data.patches import PatchSet
-from mcnet_lightning.settings import compose_config
 from mcnet_lightning.training.checkpoints import StagedCheckpoints
 
 PICTURES = [word for word in SETTINGS if word.startswith("data")]

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from mcnet_lightning.weights import ASSETS, read_weights, write_weights
+from mcnet_lightning.files.weights import ASSETS, read_weights, write_weights
 
 LARGEST = 3 * 10**6  # bytes; what is larger is stored in half precision
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from mcnet_lightning.baselines import PnP, load_pnp_denoiser
 from mcnet_lightning.data import MeasurementDataModule, WholeImages
 from mcnet_lightning.equilibrium import MeasurementBall
 from mcnet_lightning.errors import MCNetError
 from mcnet_lightning.evaluation.metrics import psnr
 from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.methods import PnP, load_pnp_denoiser
 
 COLUMNS = ("scale", "denoiser", "psnr_y", "gain_over_bicubic", "iterations", "converged")
 

@@ -16,7 +16,7 @@ class PatientLauncher(BaseSubmititLauncher):
     """Waits for all jobs; only then is the first loss an error."""
 
     def __call__(self, *arguments: Any) -> JobReturn:
-        from mcnet_lightning.settings.composition import expect_launcher_schemas
+        from mcnet_lightning.config.composition import expect_launcher_schemas
 
         expect_launcher_schemas()  # in the job's own process
         return super().__call__(*arguments)

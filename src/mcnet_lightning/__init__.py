@@ -19,8 +19,8 @@ if TYPE_CHECKING:
         SolveStats,
         project_measurement_ball,
     )
-    from mcnet_lightning.layer_weights import load_layer
-    from mcnet_lightning.mcnet import MCNet
+    from mcnet_lightning.model.layer_files import load_layer
+    from mcnet_lightning.model.mcnet import MCNet
     from mcnet_lightning.operators import (
         BicubicDownsample,
         BlurDownsample,
@@ -44,7 +44,7 @@ _HOMES = {
     "DnCNN": "denoisers",
     "EquilibriumLayer": "equilibrium",
     "GMRES": "equilibrium",
-    "MCNet": "mcnet",
+    "MCNet": "model.mcnet",
     "Mask": "operators",
     "MeasurementBall": "equilibrium",
     "MeasurementOperator": "operators",
@@ -54,7 +54,7 @@ _HOMES = {
     "check_adjoint": "operators",
     "dense_gram": "operators",
     "load_backbone": "backbones",
-    "load_layer": "layer_weights",
+    "load_layer": "model.layer_files",
     "load_restorer": "restoration",
     "project_measurement_ball": "equilibrium",
     "restore_image": "restoration",

@@ -2,8 +2,8 @@
 
 from omegaconf import DictConfig
 
+from mcnet_lightning.cli.launch import launch
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.launch import launch
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from mcnet_lightning.launch import launch_subcommand
+from mcnet_lightning.cli.launch import launch_subcommand
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from mcnet_lightning.launch import launch
+from mcnet_lightning.cli.launch import launch
 
 
 def main() -> None:

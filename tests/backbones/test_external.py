@@ -9,7 +9,7 @@ from references import relative_error
 
 from mcnet_lightning.backbones import load_backbone, untrained_backbone
 from mcnet_lightning.errors import ConfigError, WeightsError
-from mcnet_lightning.weights import write_weights
+from mcnet_lightning.files.weights import write_weights
 
 TINY = {"groups": 1, "blocks": 1, "features": 8, "reduction": 2}
 

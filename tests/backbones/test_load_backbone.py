@@ -8,7 +8,7 @@ import torch
 
 from mcnet_lightning.backbones import load_backbone, untrained_backbone
 from mcnet_lightning.errors import ConfigError, WeightsError
-from mcnet_lightning.weights import write_weights
+from mcnet_lightning.files.weights import write_weights
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from file_server import FileServer
 
 from mcnet_lightning.backbones import official
 from mcnet_lightning.backbones.official import OFFICIAL, official_weights
-from mcnet_lightning.downloads import RemoteFile
 from mcnet_lightning.errors import DataError, WeightsError
-from mcnet_lightning.weights import SCALE_IN_NAME
+from mcnet_lightning.files.downloads import RemoteFile
+from mcnet_lightning.files.weights import SCALE_IN_NAME
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mcnet_lightning.backbones import load_backbone, load_trunk, untrained_backbone
 from mcnet_lightning.errors import WeightsError
-from mcnet_lightning.weights import read_weights, write_weights
+from mcnet_lightning.files.weights import read_weights, write_weights
 
 TINY = {
     "rcan": {"groups": 2, "blocks": 1, "features": 8, "reduction": 2},

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from mcnet_lightning.backbones import BackboneSpec, FrozenBackbone, InputKind
 from mcnet_lightning.data import PatchSet, cached_prior
-from mcnet_lightning.downloads import cache_folder
 from mcnet_lightning.errors import WeightsError
+from mcnet_lightning.files.downloads import cache_folder
 from mcnet_lightning.imaging import rgb_to_luma
 
 

@@ -14,8 +14,8 @@ from browser import launched
 from PIL import Image
 
 from mcnet_lightning import certify
-from mcnet_lightning.epsilon import UNITS
-from mcnet_lightning.settings import compose_config
+from mcnet_lightning.config.checking import compose_config
+from mcnet_lightning.equilibrium.epsilon import UNITS
 
 pytest.importorskip("gradio")
 

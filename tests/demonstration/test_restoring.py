@@ -12,16 +12,16 @@ from PIL import Image
 
 from mcnet_lightning import demo, restore
 from mcnet_lightning.build import build_epsilon
+from mcnet_lightning.config.checking import compose_config
+from mcnet_lightning.config.composition import composing
 from mcnet_lightning.demonstration.restoring import Choice, Demonstrator, _words, summary
 from mcnet_lightning.demonstration.serving import example_pictures, is_loopback
 from mcnet_lightning.demonstration.views import displayed, error_map, magnified
-from mcnet_lightning.epsilon import UNITS, Epsilon, Unit
+from mcnet_lightning.equilibrium.epsilon import UNITS, Epsilon, Unit
 from mcnet_lightning.errors import ConfigError, DataError, MCNetError
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.restoration import certify
 from mcnet_lightning.restoration.verification import differences
-from mcnet_lightning.settings import compose_config
-from mcnet_lightning.settings.composition import composing
 
 CHEAP = Choice("bicubic", 2, "truncated", 0.0)
 

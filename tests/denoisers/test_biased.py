@@ -7,14 +7,14 @@ import torch
 from references import relative_error
 from torch import Tensor, nn
 
-from mcnet_lightning.baselines import load_pnp_denoiser
 from mcnet_lightning.data import load_images
 from mcnet_lightning.denoisers import BiasedDnCNN, is_published_dncnn, read_published_dncnn
 from mcnet_lightning.equilibrium import AndersonSolver, EquilibriumLayer
 from mcnet_lightning.errors import WeightsError
+from mcnet_lightning.files.weights import WeightFile, read_weights
 from mcnet_lightning.imaging import rgb_to_luma
+from mcnet_lightning.methods import load_pnp_denoiser
 from mcnet_lightning.operators import BicubicDownsample
-from mcnet_lightning.weights import WeightFile, read_weights
 
 CHANNELS = 6
 

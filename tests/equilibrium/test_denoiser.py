@@ -7,10 +7,10 @@ import torch
 from references import relative_error, tiny_layer, uniform
 from torch import Tensor, nn
 
-from mcnet_lightning.baselines import PnP
 from mcnet_lightning.equilibrium import GMRES, AndersonSolver, EquilibriumLayer, MeasurementBall, Unrolled
 from mcnet_lightning.equilibrium.export import export_layer
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.methods import PnP
 from mcnet_lightning.operators import BicubicDownsample
 
 A = BicubicDownsample(2)

@@ -9,10 +9,10 @@ from references import relative_error, tiny_layer, uniform
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from mcnet_lightning.baselines import TVTV
-from mcnet_lightning.epsilon import UNITS, Epsilon, Unit
 from mcnet_lightning.equilibrium import GMRES, AdjointAnderson, AndersonSolver, MeasurementBall, local_jacobian
+from mcnet_lightning.equilibrium.epsilon import UNITS, Epsilon, Unit
 from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, headroom, lr_psnr, psnr, ssim
+from mcnet_lightning.methods import TVTV
 from mcnet_lightning.operators import BicubicDownsample
 
 DEVICE = torch.device("mps")

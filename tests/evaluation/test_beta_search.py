@@ -13,7 +13,7 @@ from mcnet_lightning.errors import ConvergenceError
 from mcnet_lightning.evaluation.beta_search import BetaRow, best_beta, print_rows, search_beta, write_rows
 from mcnet_lightning.evaluation.metrics import psnr
 from mcnet_lightning.imaging import Degradation
-from mcnet_lightning.layer_weights import load_layer
+from mcnet_lightning.model.layer_files import load_layer
 
 ROWS = [
     BetaRow(0.01, 34.0, 1.0, 0.9, 99.0, 0.5),

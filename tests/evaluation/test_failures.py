@@ -21,7 +21,7 @@ from mcnet_lightning.evaluation.ladder import Ladder
 from mcnet_lightning.evaluation.records import MEAN, Record
 from mcnet_lightning.evaluation.runs import evaluate_ladder
 from mcnet_lightning.imaging import Degradation
-from mcnet_lightning.layer_weights import load_layer
+from mcnet_lightning.model.layer_files import load_layer
 
 RECORD = Record("paper", "A", "Set5", 2, "srcnn", "mcnet", "baby", 30.0, 0.9, 1e-6, 150.0, epsilon=1e-3)
 CPU = torch.device("cpu")

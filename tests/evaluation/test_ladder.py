@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from mcnet_lightning.backbones import load_backbone
-from mcnet_lightning.baselines import TVTV, PnP
 from mcnet_lightning.config.commands import METHODS
 from mcnet_lightning.data import WholeImages, load_images
 from mcnet_lightning.data.sources import EMBEDDED
 from mcnet_lightning.evaluation.ladder import Estimate, Ladder
 from mcnet_lightning.imaging import Degradation
-from mcnet_lightning.layer_weights import load_denoiser, load_layer
+from mcnet_lightning.methods import TVTV, PnP
+from mcnet_lightning.model.layer_files import load_denoiser, load_layer
 
 ITERATIVE = ("tvtv", "pnp", "mcnet")
 PROJECTED = ("bicubic+projection", "backbone+projection", *ITERATIVE)

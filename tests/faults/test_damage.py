@@ -15,11 +15,11 @@ from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import DataError, MCNetError, WeightsError
 from mcnet_lightning.evaluation.records import Record
 from mcnet_lightning.evaluation.tables import with_means, write_metrics
+from mcnet_lightning.files.weights import bundled_path, read_weights
 from mcnet_lightning.imaging import read_rgb
-from mcnet_lightning.layer_weights import load_denoiser, load_layer, save_denoiser, save_layer
+from mcnet_lightning.model.layer_files import load_denoiser, load_layer, save_denoiser, save_layer
 from mcnet_lightning.reporting.runs import read_runs
 from mcnet_lightning.restoration import read_picture
-from mcnet_lightning.weights import bundled_path, read_weights
 
 pytestmark = pytest.mark.slow
 CASES = 60

@@ -16,10 +16,10 @@ from skimage import data
 from mcnet_lightning import load_restorer, restore, restore_image
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.backbones.tiling import Tiling
+from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.restoration import Picture, Restorer, agreement
-from mcnet_lightning.settings import compose_config
 
 
 def cat(height: int = 72, width: int = 96) -> np.ndarray:

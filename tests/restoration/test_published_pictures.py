@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from mcnet_lightning import BicubicDownsample, certify, restore
-from mcnet_lightning.settings import compose_config
+from mcnet_lightning.config.checking import compose_config
 
 pytestmark = pytest.mark.slow
 LUMA = np.array([65.481, 128.553, 24.966])  # of values in [0, 1], BT.601 studio swing

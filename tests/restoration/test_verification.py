@@ -14,14 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 from pictures import levels, save_png, smooth
 
 from mcnet_lightning import certify
+from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import CertificateError, DataError, MCNetError
+from mcnet_lightning.files.weights import bundled_path, read_weights
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.restoration import Picture, read_picture, save_certified
 from mcnet_lightning.restoration.batch import describe_measurement
 from mcnet_lightning.restoration.certificate import SEAL, certificate_path, seal
 from mcnet_lightning.restoration.writing import SUFFIX
-from mcnet_lightning.settings import compose_config
-from mcnet_lightning.weights import bundled_path, read_weights
 
 OPERATOR = BicubicDownsample(2)
 EPSILON = 0.001  # below what eight bits can keep

@@ -5,7 +5,7 @@ from dataclasses import fields
 from hydra_plugins.hydra_submitit_launcher.config import SlurmQueueConf
 from omegaconf import DictConfig
 
-from mcnet_lightning.settings.composition import composed, composing
+from mcnet_lightning.config.composition import composed, composing
 
 
 def launcher(name: str, *words: str) -> DictConfig:

@@ -11,9 +11,9 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from mcnet_lightning.cli.launch import launch
+from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import CertificateError, DataError
-from mcnet_lightning.launch import launch
-from mcnet_lightning.settings import compose_config
 from mcnet_lightning.sweeps import content
 from mcnet_lightning.sweeps.record import JobRecord, job_lock, read_record
 

@@ -8,7 +8,7 @@ from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.config.training import Optimiser
 from mcnet_lightning.equilibrium import Outcome, SolveStats
 from mcnet_lightning.errors import ConvergenceError
-from mcnet_lightning.mcnet import MCNet
+from mcnet_lightning.model.mcnet import MCNet
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.training.layer_training import LayerTraining
 

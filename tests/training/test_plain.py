@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcnet_lightning.settings import compose_config
+from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.training.fit import plain
 
 

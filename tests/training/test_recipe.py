@@ -3,9 +3,9 @@
 import pytest
 
 from mcnet_lightning.build import build_epsilon, build_layer
-from mcnet_lightning.epsilon import Epsilon
+from mcnet_lightning.config.checking import compose_config
+from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.settings import compose_config
 
 LEVELS = {"srcnn": None, "rdn": 0.1, "rcan": 0.1}  # an l2 radius of 0.1, as published, binds no patch of 48 x 48
 

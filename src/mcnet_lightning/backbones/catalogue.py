@@ -14,7 +14,7 @@ from torch import nn
 from mcnet_lightning.backbones.loading import NETWORKS, Architecture
 from mcnet_lightning.backbones.official import OFFICIAL
 from mcnet_lightning.errors import WeightsError
-from mcnet_lightning.weights import bundled_path
+from mcnet_lightning.files.weights import bundled_path
 
 SCALES = (2, 3, 4)
 FOOD = {"upsampled": "Y, enlarged", "lr_rgb": "RGB"}

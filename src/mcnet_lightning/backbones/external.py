@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mcnet_lightning.backbones.frozen import BackboneSpec, FrozenBackbone
 from mcnet_lightning.errors import ConfigError, WeightsError
-from mcnet_lightning.weights import read_weights
+from mcnet_lightning.files.weights import read_weights
 
 
 class _Detected(nn.Module):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.errors import DataError, WeightsError
+from mcnet_lightning.files.weights import BUNDLED, OFFICIAL
 from mcnet_lightning.imaging import rgb_to_luma
-from mcnet_lightning.weights import BUNDLED, OFFICIAL
 
 InputKind = Literal["upsampled", "measurement", "lr_rgb", "picture"]
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -17,7 +17,7 @@ from mcnet_lightning.backbones.rcan import RCAN
 from mcnet_lightning.backbones.rdn import RDN
 from mcnet_lightning.backbones.srcnn import SRCNN
 from mcnet_lightning.errors import ConfigError, WeightsError
-from mcnet_lightning.weights import BUNDLED, OFFICIAL, WeightFile, bundled_path, read_weights
+from mcnet_lightning.files.weights import BUNDLED, OFFICIAL, WeightFile, bundled_path, read_weights
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from pathlib import Path, PurePosixPath
 
-from mcnet_lightning.downloads import RemoteFile, cache_folder, fetch
 from mcnet_lightning.errors import WeightsError
+from mcnet_lightning.files.downloads import RemoteFile, cache_folder, fetch
 
 TORCHSR = "https://github.com/Coloquinte/torchSR/releases/download/v1.0.3"
 # trained on T91 with PIL bicubic, in the repository published with the paper

@@ -73,7 +73,7 @@ class Unrolled:
 
 @dataclass
 class TVTV:
-    _target_: str = "mcnet_lightning.baselines.TVTV"
+    _target_: str = "mcnet_lightning.methods.TVTV"
     prior_weight: float = key(1.0, "weight of ||D (x - w)||_1 against ||D x||_1", minimum=0.0)
     tolerance: float = key(1e-3, "stop at this optimality gap, relative to the objective", minimum=0.0, exclusive=True)
     max_steps: int = key(3000, "primal-dual steps at most", minimum=1)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mcnet_lightning.downloads import RemoteFile, cache_folder, fetch_all
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.weights import ASSETS
+from mcnet_lightning.files.downloads import RemoteFile, cache_folder, fetch_all
+from mcnet_lightning.files.weights import ASSETS
 
 # the repository published with the paper; the checksums, not a commit, pin what is accepted from it
 SOURCE = "https://raw.githubusercontent.com/mouryarahul/SR-MCNet/HEAD/Data"

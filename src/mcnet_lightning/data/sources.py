@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mcnet_lightning.data.registry import DATASETS, fetch_dataset
 from mcnet_lightning.errors import DataError
+from mcnet_lightning.files.naming import RESERVED, picture_names
 from mcnet_lightning.imaging import list_images, read_rgb
-from mcnet_lightning.naming import RESERVED, picture_names
 
 Part = Literal["train", "validation", "test"]
 

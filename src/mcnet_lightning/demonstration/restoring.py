@@ -10,18 +10,18 @@ from PIL import Image
 from torch import Tensor
 
 from mcnet_lightning.backbones.tiling import plain_memory_errors
-from mcnet_lightning.build import build_restorer, describe_restorer
+from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.demonstration.guard import used
 from mcnet_lightning.demonstration.views import LEVELS, ErrorMap, displayed, error_map, magnified
 from mcnet_lightning.errors import ConfigError, MCNetError, printable
-from mcnet_lightning.naming import shortened
+from mcnet_lightning.files.naming import shortened
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration import agreement, read_picture, save_certified
 from mcnet_lightning.restoration.batch import describe_measurement, restore_measurement
+from mcnet_lightning.restoration.building import build_restorer, describe_restorer
 from mcnet_lightning.restoration.certificate import certificate_path, worst_channel
 from mcnet_lightning.restoration.failures import describe_reached, raise_if_unmet
 from mcnet_lightning.restoration.writing import SUFFIX, Format
-from mcnet_lightning.settings import compose_config
 
 FORMATS: tuple[Format, ...] = ("png8", "tiff")  # the last one is what the page shows
 LONGEST_STEM = 100

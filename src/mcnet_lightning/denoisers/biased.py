@@ -11,7 +11,7 @@ from mcnet_lightning.denoisers.half_precision import channels_last
 from mcnet_lightning.denoisers.tiles import in_tiles
 from mcnet_lightning.equilibrium import Denoiser
 from mcnet_lightning.errors import WeightsError
-from mcnet_lightning.weights import WeightFile
+from mcnet_lightning.files.weights import WeightFile
 
 PREFIXES = ("module.dncnn.", "dncnn.", "module.model.", "model.")  # Ryu et al., ICML 2019; KAIR
 NORM_EPSILON = 1e-5  # added to the variance by batch norm (torch's default, which these networks were trained with)

@@ -15,9 +15,9 @@ from torch import Tensor
 from mcnet_lightning.equilibrium.anderson import Array
 from mcnet_lightning.equilibrium.fixed_point import AndersonSolver
 from mcnet_lightning.equilibrium.mixed_precision import LinearisableMap
+from mcnet_lightning.equilibrium.precision import full_precision, half_pays
 from mcnet_lightning.equilibrium.stats import Outcome, SolveStats, direct_stats
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.precision import full_precision, half_pays
 
 Vjp = Callable[[Tensor], Tensor]
 

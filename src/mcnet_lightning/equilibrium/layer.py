@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from mcnet_lightning.equilibrium.denoiser import as_denoiser
 from mcnet_lightning.equilibrium.fixed_point import AndersonSolver
 from mcnet_lightning.equilibrium.implicit import GMRES, AdjointSolver, Unrolled, implicit_fixed_point
+from mcnet_lightning.equilibrium.precision import full_precision
 from mcnet_lightning.equilibrium.projection import MeasurementBall
 from mcnet_lightning.equilibrium.splitting import DouglasRachfordMap
 from mcnet_lightning.equilibrium.stats import SolveStats
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators import MeasurementOperator
-from mcnet_lightning.precision import full_precision
 
 
 @dataclass(frozen=True)

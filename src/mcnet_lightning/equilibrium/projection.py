@@ -15,12 +15,12 @@ from torch import Tensor
 from mcnet_lightning.equilibrium.derivative import Projection, Weight, rounding
 from mcnet_lightning.equilibrium.gram import DiagonalGram, Gram, inner, norm, per_sample, widened
 from mcnet_lightning.equilibrium.krylov import KrylovGram
+from mcnet_lightning.equilibrium.precision import full_precision
 from mcnet_lightning.equilibrium.preconditioned import ConjugateGradientGram
 from mcnet_lightning.equilibrium.stats import Outcome, Reached
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator
 from mcnet_lightning.operators.dense import dense_operator
-from mcnet_lightning.precision import full_precision
 
 REPEATS = 3  # projections of a projection, where rounding left it outside
 MATRIX_ROWS, MATRIX_SIZE = 1024, 2**24  # small enough to be written down once a solve has cost more

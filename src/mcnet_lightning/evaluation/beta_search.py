@@ -12,8 +12,8 @@ from torch import Tensor
 
 from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.data import WholeImages
-from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer, Outcome, project_measurement_ball
+from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import CertificateError, ConvergenceError
 from mcnet_lightning.evaluation.failures import ROUND_UP, UNMET, ended
 from mcnet_lightning.evaluation.metrics import consistency, headroom, psnr

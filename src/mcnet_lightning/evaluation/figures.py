@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from mcnet_lightning.precision import doubled
+from mcnet_lightning.equilibrium.precision import doubled
 
 ERROR_GAIN = 8.0  # errors are shown as 1/2 + gain * (estimate - truth): gray is right
 MARGIN = 4

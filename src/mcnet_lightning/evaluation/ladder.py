@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.backbones import FrozenBackbone
-from mcnet_lightning.baselines import TVTV, PnP
-from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer, MeasurementBall, SolveStats, project_measurement_ball
+from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConvergenceError
 from mcnet_lightning.evaluation.failures import ended
 from mcnet_lightning.evaluation.metrics import consistency, headroom, lr_psnr, psnr, ssim
 from mcnet_lightning.evaluation.records import UNBOUNDED, Record
 from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.methods import TVTV, PnP
 
 NO_BACKBONE = ("bicubic", "pnp")
 

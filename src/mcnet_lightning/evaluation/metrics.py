@@ -12,10 +12,10 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from torchmetrics.utilities import dim_zero_cat
 
 from mcnet_lightning.equilibrium import project_measurement_ball
+from mcnet_lightning.equilibrium.precision import doubled
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.imaging.degradation import ProtocolName
 from mcnet_lightning.operators import MeasurementOperator
-from mcnet_lightning.precision import doubled
 
 WINDOW: dict[str, int] = {"paper": 7, "standard": 11}  # of SSIM, in pixels
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.naming import shortened
+from mcnet_lightning.files.naming import shortened
 
 MEAN = "mean"
 

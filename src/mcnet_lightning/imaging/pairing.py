@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcnet_lightning.errors import DataError, printable
-from mcnet_lightning.naming import RESERVED, picture_names
+from mcnet_lightning.files.naming import RESERVED, picture_names
 
 _KIND = re.compile(r"[_-](?=[A-Za-z0-9+]*[A-Z])[A-Za-z][A-Za-z0-9+]*$")  # _HR, _LRBI, _RCAN, -SwinIR
 

@@ -10,10 +10,10 @@ import torch
 
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.backbones.tiling import Tiling
-from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import WeightsError
-from mcnet_lightning.layer_weights import load_layer
+from mcnet_lightning.model.layer_files import load_layer
 from mcnet_lightning.operators import BicubicDownsample, MeasurementOperator
 from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.batch import describe_stats

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import Outcome, SolveStats
+from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError, MCNetError, printable
 from mcnet_lightning.files import file_digest
+from mcnet_lightning.files.naming import picture_names
 from mcnet_lightning.imaging import find_picture
-from mcnet_lightning.naming import picture_names
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.certificate import save_certified

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.backbones.tiling import Tiling, tiled_picture
-from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer, SolveStats, project_measurement_ball
+from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError, ConvergenceError, DataError
 from mcnet_lightning.imaging.colour import LUMA_GAIN, LUMA_OFFSET, rgb_to_luma
 from mcnet_lightning.imaging.picture import MAX_SIDE, Picture, profile_for

@@ -16,8 +16,8 @@ from rich.progress import track
 from mcnet_lightning.backbones.tiling import plain_memory_errors
 from mcnet_lightning.errors import ConfigError, DataError, MCNetError, printable
 from mcnet_lightning.files import file_digest
+from mcnet_lightning.files.naming import picture_names, shortened
 from mcnet_lightning.imaging.io import EXTENSIONS, is_picture_name
-from mcnet_lightning.naming import picture_names, shortened
 from mcnet_lightning.restoration.certificate import is_certified
 
 PICTURE_SUFFIXES = (*EXTENSIONS, ".gif", ".jfif", ".avif", ".heic", ".jp2")

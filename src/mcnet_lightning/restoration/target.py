@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mcnet_lightning.epsilon import Epsilon, measured_values
+from mcnet_lightning.equilibrium.epsilon import Epsilon, measured_values
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.imaging.colour import LUMA_GAIN, LUMA_SPREAD
 from mcnet_lightning.imaging.degradation import UNIFORM, middle_of_floored

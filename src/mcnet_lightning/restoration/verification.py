@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from mcnet_lightning.backbones.official import cached_weights
-from mcnet_lightning.epsilon import Epsilon
+from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import CertificateError, WeightsError, printable
 from mcnet_lightning.files import file_digest
-from mcnet_lightning.layer_weights import layer_path
+from mcnet_lightning.files.weights import BUNDLED, OFFICIAL, bundled_path
+from mcnet_lightning.model.layer_files import layer_path
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.certificate import SEAL, describe, seal
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, read_picture
 from mcnet_lightning.restoration.target import DEQUANTISE, radius_of, stated_target
-from mcnet_lightning.weights import BUNDLED, OFFICIAL, bundled_path
 
 CLOSE = 1e-9  # relative: two computations of one figure on different machines
 TIFF_STARTS = (b"II", b"MM")

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mcnet_lightning.settings.validation import keys_of
+from mcnet_lightning.config.validation import keys_of
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

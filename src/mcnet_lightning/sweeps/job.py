@@ -16,7 +16,7 @@ from omegaconf import DictConfig, read_write
 
 import __main__
 from mcnet_lightning.errors import MCNetError
-from mcnet_lightning.process import is_first_process
+from mcnet_lightning.files.writer import is_first_process
 from mcnet_lightning.sweeps.content import content_key
 from mcnet_lightning.sweeps.record import FAILED, RUNNING, JobRecord, job_lock, read_record
 

@@ -8,23 +8,18 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from mcnet_lightning.build import (
-    build_backbone,
-    build_data,
-    build_degradation,
-    build_epsilon,
-    build_ladder,
-    build_layer,
-)
-from mcnet_lightning.epsilon import Epsilon
+from mcnet_lightning.build import build_backbone, build_data, build_degradation, build_epsilon, build_layer
+from mcnet_lightning.equilibrium.epsilon import Epsilon
+from mcnet_lightning.evaluation.command import build_ladder
 from mcnet_lightning.evaluation.failures import Failures
 from mcnet_lightning.evaluation.records import MEAN, Record, gains, headroom_sentence, shown, stated_measurement
 from mcnet_lightning.evaluation.runs import evaluate_ladder
 from mcnet_lightning.evaluation.tables import write_metrics
+from mcnet_lightning.files.weights import BUNDLED
+from mcnet_lightning.files.writer import is_first_process
 from mcnet_lightning.imaging import Degradation
-from mcnet_lightning.layer_weights import describe_layer, load_layer, save_layer
-from mcnet_lightning.mcnet import MCNet
-from mcnet_lightning.process import is_first_process
+from mcnet_lightning.model.layer_files import describe_layer, load_layer, save_layer
+from mcnet_lightning.model.mcnet import MCNet
 from mcnet_lightning.training.callbacks import ComparisonPictures
 from mcnet_lightning.training.fit import fit, plain
 from mcnet_lightning.training.layer_training import LayerTraining
@@ -32,7 +27,6 @@ from mcnet_lightning.training.loggers import one_wandb_run
 from mcnet_lightning.training.model_card import write_model_card
 from mcnet_lightning.training.recording import record_results
 from mcnet_lightning.training.resuming import Identity, described, take_up
-from mcnet_lightning.weights import BUNDLED
 
 
 def train_layer(config: DictConfig) -> None:

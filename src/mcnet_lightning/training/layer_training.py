@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.config.training import Optimiser
-from mcnet_lightning.epsilon import Epsilon
 from mcnet_lightning.equilibrium import local_jacobian, project_measurement_ball
+from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.equilibrium.stats import SolveStats
 from mcnet_lightning.errors import ConvergenceError
 from mcnet_lightning.evaluation.failures import UNMET
 from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, headroom, psnr
 from mcnet_lightning.evaluation.records import meets
+from mcnet_lightning.files.tensors import LARGEST
 from mcnet_lightning.imaging.degradation import ProtocolName
-from mcnet_lightning.mcnet import MCNet
-from mcnet_lightning.tensors import LARGEST
+from mcnet_lightning.model.mcnet import MCNet
 from mcnet_lightning.training.optimisation import adam_with_warmup, finite, training_loss
 from mcnet_lightning.training.warm_starts import WarmStarts
 

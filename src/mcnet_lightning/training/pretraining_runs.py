@@ -15,15 +15,15 @@ from mcnet_lightning.build import backbone_hyperparameters, build_data, build_de
 from mcnet_lightning.data import MeasurementDataModule, WholeImages
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
+from mcnet_lightning.files.weights import read_weights, write_weights
 from mcnet_lightning.imaging import Degradation
-from mcnet_lightning.layer_weights import load_denoiser, save_denoiser
+from mcnet_lightning.model.layer_files import load_denoiser, save_denoiser
 from mcnet_lightning.training.backbone_pretraining import BackbonePretraining
 from mcnet_lightning.training.denoiser_pretraining import DenoiserPretraining, denoising_psnr
 from mcnet_lightning.training.fit import fit
 from mcnet_lightning.training.loggers import one_wandb_run
 from mcnet_lightning.training.model_card import write_model_card
 from mcnet_lightning.training.resuming import described, take_up
-from mcnet_lightning.weights import read_weights, write_weights
 
 Measure = Callable[[dict[str, Any], int], dict[str, Tensor]]
 

@@ -9,9 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from mcnet_lightning.config.validation import keys_of
 from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.errors import ConfigError, WeightsError
-from mcnet_lightning.settings.validation import keys_of
 from mcnet_lightning.training.checkpoints import load, readable
 from mcnet_lightning.training.processes import requeued_checkpoint
 

@@ -1,0 +1,93 @@
+"""The commands `evaluate` and `search_beta`, from config to files."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.progress import track
+
+from mcnet_lightning.backbones import FrozenBackbone
+from mcnet_lightning.build import (
+    build_backbone,
+    build_data,
+    build_degradation,
+    build_epsilon,
+    build_layer,
+    build_pnp,
+    choose_device,
+)
+from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.evaluation.beta_search import best_beta, print_rows, search_beta, write_rows
+from mcnet_lightning.evaluation.ladder import Ladder
+from mcnet_lightning.evaluation.runs import evaluate_ladder
+from mcnet_lightning.evaluation.tables import write_metrics
+from mcnet_lightning.imaging import Degradation
+
+NOT_FOR_TRAINING = ("betas=", "device=", "hydra.", "layer.prior_weight=", "-m", "--multirun")
+
+
+def evaluate(config: DictConfig) -> None:
+    """Writes metrics.csv, and where asked for traces.csv and one PNG per image and method, into the run's folder.
+
+    Raises CertificateError after that where epsilon was not met, WeightsError or ConvergenceError where a network or a
+    solve gave NaN.
+    """
+    degradation = build_degradation(config)
+    layer = None if config.layer.weights == "none" else build_layer(config).fold()
+    images = build_data(config, degradation).test_images()
+    ladder = build_ladder(config, build_backbone(config), layer, degradation, config.device)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    records, failures = evaluate_ladder(
+        ladder,
+        images,
+        pictures=folder / "pictures" if config.pictures else None,
+        traces=folder / "traces.csv" if config.traces else None,
+    )
+    write_metrics(folder / "metrics.csv", records)
+    print(f"wrote {folder}")
+    failures.raise_first()
+
+
+def build_ladder(
+    config: DictConfig,
+    backbone: FrozenBackbone,
+    layer: EquilibriumLayer | None,
+    degradation: Degradation,
+    device: str = "auto",
+) -> Ladder:
+    return Ladder(
+        backbone,
+        layer,
+        degradation,
+        build_epsilon(config, degradation.noise_deviation),
+        config.method,
+        choose_device(device),
+        instantiate(config.tvtv),
+        build_pnp(config) if "pnp" in config.method else None,
+    )
+
+
+def search(config: DictConfig) -> None:
+    """Prints the table, writes search_beta.csv into the run's folder, and names the command to go on with."""
+    degradation = build_degradation(config)
+    backbone, layer = build_backbone(config), build_layer(config).fold()
+    images = build_data(config, degradation, backbone).held_out_images()
+    betas = sorted(set(config.betas))
+    epsilon = build_epsilon(config, degradation.noise_deviation)
+    rows = search_beta(layer, backbone, images, betas, epsilon, choose_device(config.device))
+    found = list(track(rows, description="searching", total=len(betas), transient=True))
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    write_rows(folder / "search_beta.csv", found)
+    problem = f"x{config.scale}  {backbone.spec.label}  protocol {degradation.name}"
+    print_rows(found, f"{len(images)} held-out training images  {problem}")
+    print(f"wrote {folder}\ngo on with\n  {train_command(sys.argv[1:], best_beta(found).beta, config.layer.weights)}")
+
+
+def train_command(words: list[str], beta: float, layer_weights: str) -> str:
+    """`train` on the same problem, from the best beta: that of a fresh layer, or in place of a trained one's."""
+    kept = [word for word in words if not word.startswith(NOT_FOR_TRAINING)]
+    start = f"layer.prior_weight={beta:g}" if layer_weights == "none" else f"beta={beta:g}"
+    return shlex.join(["python", "-m", "mcnet_lightning.train", *kept, start])

@@ -1,0 +1,23 @@
+"""Files: written in one step, told apart by digests, named, downloaded, and weights read safely. Imports no torch."""
+
+from mcnet_lightning.files.writing import (
+    disk_failure,
+    file_digest,
+    locked,
+    make_folder,
+    staged,
+    sync,
+    unwritable,
+    write_file,
+)
+
+__all__ = [
+    "disk_failure",
+    "file_digest",
+    "locked",
+    "make_folder",
+    "staged",
+    "sync",
+    "unwritable",
+    "write_file",
+]

@@ -1,0 +1,1 @@
+"""MCNet and the files of its layer."""

@@ -1,0 +1,202 @@
+"""Equilibrium layers from files and to files: bundled ones, own checkpoints, and the published MCNet format."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.equilibrium.denoiser import PlainDenoiser, copied
+from mcnet_lightning.errors import ConfigError, WeightsError
+from mcnet_lightning.files.weights import BUNDLED, WeightFile, bundled_path, is_bundled, read_weights, write_weights
+
+# backbones of the bundled layers that are not named like theirs
+TRAINED_ON = {
+    "paper": "backbone=srcnn backbone.weights=official scale={scale}",
+    "dctlsa": "backbone=spandrel backbone.weights=dctlsa_x{scale}.pth scale={scale}",
+}
+OWN_DENOISERS = (DnCNN,)  # what a file may name
+FORMAT = 1  # of the files that are written; those without a number, from before, are read too
+PUBLISHED_PREFIXES = ("f.dncnn.dncnn.", "dncnn.")
+PUBLISHED_BETA = "f.alpha"
+CHECKPOINT_PREFIX = "model.layer."  # the LightningModule's name of the layer; its frozen backbone is in no checkpoint
+
+
+def load_layer(
+    weights: str | Path = BUNDLED,
+    backbone: str = "srcnn",
+    scale: int = 2,
+    denoiser: nn.Module | type[nn.Module] | None = None,
+) -> EquilibriumLayer:
+    """A trained layer, ready to run.
+
+    weights: "bundled" (for `backbone` and `scale`), "bundled:NAME" (assets/layers/NAME_xSCALE), or a path to our
+    safetensors, a training checkpoint, or the published format. Solver settings are those of the library;
+    `layer.solver.tolerance` is writable.
+    denoiser: where the layer was trained on a network that is not of this package, its class, or an instance of the
+    same shape (which is copied). No class is imported because a file says so.
+
+    Raises WeightsError if there is none, or if it was made for another scale or on another denoiser.
+    """
+    file = read_weights(layer_path(str(weights), backbone, scale))
+    file.require_kind("layer")
+    file.require_scale(scale)
+    return _layer_of(file, denoiser)
+
+
+def save_layer(path: str | Path, layer: EquilibriumLayer, metadata: dict[str, Any]) -> None:
+    """Writes safetensors that `load_layer` reads: the convolutions as they act, spectral normalisation folded into
+    them. `metadata` (backbone, scale, ...) travels in the header.
+    """
+    folded = copied(layer).eval().fold()
+    header = {"kind": "layer", "format": FORMAT, "layer": json.dumps(describe_layer(folded)), **metadata}
+    write_weights(path, _on_their_own(folded), header)
+
+
+def describe_layer(layer: EquilibriumLayer) -> dict[str, Any]:
+    """What is needed, beside the tensors, to build the layer again: the denoiser's class and the arguments of its
+    constructor, of foreign networks those that its attribute `hyperparameters` holds, if there is one.
+    """
+    network = layer.denoiser.network if isinstance(layer.denoiser, PlainDenoiser) else layer.denoiser
+    arguments = getattr(network, "hyperparameters", {})
+    try:
+        arguments = json.loads(json.dumps(dict(arguments)))
+    except (TypeError, ValueError):
+        raise WeightsError(
+            f"{_class_path(network)}.hyperparameters holds more than names with numbers, words and lists of them, and "
+            "cannot be stored; leave the rest out"
+        ) from None
+    return {"format": FORMAT, "class": _class_path(network), "denoiser": arguments}
+
+
+def load_denoiser(weights: str | Path, bundled: str = "dncnn6") -> DnCNN:
+    """A trained denoiser: "bundled" (the one named `bundled`), "bundled:NAME", or a path: ours, the published format,
+    or any layer's file.
+    """
+    name = str(weights).removeprefix(BUNDLED).removeprefix(":") or bundled
+    path = bundled_path("denoiser", name) if is_bundled(weights) else weights
+    file = read_weights(path)
+    if file.metadata.get("kind") == "layer" or PUBLISHED_BETA in file.tensors:
+        denoiser = _layer_of(file).denoiser
+        if not isinstance(denoiser, DnCNN):
+            raise WeightsError(f"{file.path} is of a layer on {denoiser.label}, and a DnCNN is needed here")
+        return denoiser
+    file.require_kind("denoiser")
+    if "denoiser" not in file.metadata:
+        return _published_denoiser(file)
+    denoiser = _network(file, file.described("denoiser"))
+    file.load_into(denoiser)
+    return denoiser
+
+
+def save_denoiser(path: str | Path, denoiser: DnCNN, metadata: dict[str, Any]) -> None:
+    """Writes safetensors that `load_denoiser` reads, spectral normalisation folded in."""
+    folded = copied(denoiser).eval()
+    folded.fold()
+    header = {"kind": "denoiser", "format": FORMAT, "denoiser": json.dumps(folded.hyperparameters), **metadata}
+    write_weights(path, folded.state_dict(), header)
+
+
+def _layer_of(file: WeightFile, denoiser: nn.Module | type[nn.Module] | None = None) -> EquilibriumLayer:
+    if PUBLISHED_BETA in file.tensors:
+        return EquilibriumLayer(_published_denoiser(file), prior_weight=float(file.tensors[PUBLISHED_BETA]))
+    if "layer" not in file.metadata:
+        raise WeightsError(f"{file.path} holds no equilibrium layer; train one with python -m mcnet_lightning.train")
+    stored = file.described("layer")
+    of_checkpoint = {
+        k.removeprefix(CHECKPOINT_PREFIX): v for k, v in file.tensors.items() if k.startswith(CHECKPOINT_PREFIX)
+    }
+    try:
+        layer = EquilibriumLayer(_denoiser_of(file, stored, denoiser))
+        penalty = float(stored.get("penalty", 1.0))  # of files from before: rho, in whose units beta is now
+        if not 0 < penalty < float("inf"):
+            raise ValueError(f"penalty {penalty}")
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise WeightsError(f"{file.path}: what it says of its layer cannot be right ({error}); train anew") from None
+    file.load_into(layer, of_checkpoint or file.tensors)
+    if penalty != 1:
+        layer.set_prior_weight(layer.prior_weight.item() / penalty, layer.prior_weight_floor.item() / penalty)
+    return layer
+
+
+def _denoiser_of(
+    file: WeightFile, stored: dict[str, Any], given: nn.Module | type[nn.Module] | None = None
+) -> nn.Module:
+    """The denoiser that a file describes, with tensors still to be loaded: of this package, or `given`."""
+    if int(stored.get("format", FORMAT)) > FORMAT:
+        raise WeightsError(
+            f"{file.path} is of format {stored['format']}, and this mcnet_lightning reads up to {FORMAT}; update it"
+        )
+    if isinstance(given, nn.Module):
+        network = copied(given)
+        return network.network if isinstance(network, PlainDenoiser) else network
+    path, arguments = stored.get("class", _class_path(DnCNN)), stored["denoiser"]
+    kind = given or next((own for own in OWN_DENOISERS if _class_path(own) == path), None)
+    if kind is None:
+        raise WeightsError(
+            f"{file.path} is of a layer on {path}, which is not of this package; give load_layer that class, or an "
+            f"instance of it, as in load_layer(PATH, denoiser={path.rpartition('.')[2]})"
+        )
+    if kind is DnCNN and given is None:
+        return _network(file, arguments)
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise WeightsError(
+            f"{file.path}: {kind.__name__} cannot be built from {arguments} ({error}); give load_layer an instance of "
+            "it, or the class an attribute hyperparameters with what its constructor needs"
+        ) from None
+
+
+def _class_path(network: nn.Module | type[nn.Module]) -> str:
+    kind = network if isinstance(network, type) else type(network)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _on_their_own(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a module, each with memory of its own: safetensors knows no tied weights."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def _network(file: WeightFile, settings: dict[str, Any]) -> DnCNN:
+    """The denoiser that a file describes. Raises WeightsError if it cannot be, before anything is allocated for it."""
+    try:
+        with torch.device("meta"):
+            numbers = sum(weight.numel() for weight in DnCNN(**settings).parameters())
+        if numbers > sum(tensor.numel() for tensor in file.tensors.values()):
+            raise ValueError(f"it would have {numbers} numbers")
+        return DnCNN(**settings)
+    except (TypeError, ValueError, RuntimeError, ConfigError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise WeightsError(f"{file.path}: what it says of its network cannot be right ({reason}); train anew") from None
+
+
+def layer_path(weights: str, backbone: str, scale: int) -> Path:
+    """The file that `load_layer` reads. Raises WeightsError that lists what is bundled."""
+    if weights != BUNDLED and not weights.startswith(f"{BUNDLED}:"):
+        return Path(weights)
+    name = weights.removeprefix(BUNDLED).removeprefix(":") or backbone
+    return bundled_path("layer", f"{name}_x{scale}", _training_command(name, backbone, scale))
+
+
+def _training_command(name: str, backbone: str, scale: int) -> str:
+    """What makes the layer `name` of this scale, for those who look for it in vain."""
+    if name in TRAINED_ON:
+        return f"train it with python -m mcnet_lightning.train {TRAINED_ON[name].format(scale=scale)} data=t91"
+    return f"train one with python -m mcnet_lightning.train backbone={backbone} scale={scale} data=t91"
+
+
+def _published_denoiser(file: WeightFile) -> DnCNN:
+    """The published residual DnCNN: already normalised weights and rescaling of the input by its extremes."""
+    prefix = next((p for p in PUBLISHED_PREFIXES if f"{p}0.weight" in file.tensors), None)
+    if prefix is None:
+        raise WeightsError(f"{file.path} is neither ours nor the published format (no dncnn.0.weight in it)")
+    names = [name for name in file.tensors if name.startswith(prefix) and name.endswith(".weight")]
+    names.sort(key=lambda name: int(name.removeprefix(prefix).split(".")[0]))
+    weights = {f"weights.{index}": file.tensors[name] for index, name in enumerate(names)}
+    denoiser = DnCNN(len(names), len(weights["weights.0"]), spectral_norm=False, rescale="per_sample")
+    file.load_into(denoiser, {**weights, "offset": torch.zeros(())})
+    return denoiser

@@ -1,0 +1,48 @@
+"""From the configuration of `restore` to what restores, and to what a certificate says of it."""
+
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mcnet_lightning.backbones.tiling import Tiling
+from mcnet_lightning.build import build_backbone, build_epsilon, build_operator, choose_device
+from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.files import file_digest
+from mcnet_lightning.model.layer_files import layer_path
+from mcnet_lightning.restoration.api import load_restoration_layer
+from mcnet_lightning.restoration.restorer import Restorer
+
+
+def build_restorer(config: DictConfig) -> Restorer:
+    """Backbone, layer and operator for the pictures of `restore`."""
+    layer = build_restoration_layer(config)
+    operator = build_operator(config.operator, config.scale)
+    tiling = Tiling(config.tile, config.overlap)
+    device = choose_device(config.device)
+    return Restorer(build_backbone(config), layer, operator, build_epsilon(config), tiling, device, config.dequantise)
+
+
+def build_restoration_layer(config: DictConfig) -> EquilibriumLayer | None:
+    """The layer of `config.layer.weights` for inference, with the config's solver and beta."""
+    layer = load_restoration_layer(config.layer.weights, config.backbone.name, config.scale)
+    if layer is not None:
+        layer.solver = instantiate(config.solver)
+        if config.beta is not None:
+            layer.set_prior_weight(config.beta)
+    return layer
+
+
+def describe_restorer(config: DictConfig, restorer: Restorer) -> dict[str, Any]:
+    """Which backbone, layer and tiling: part of every certificate, and of what makes two runs the same."""
+    spec, layer = restorer.backbone.spec, restorer.layer
+    backbone = {"name": spec.name, "weights": str(spec.weights), "sha256": spec.sha256, "precision": spec.precision}
+    record: dict[str, Any] = {"method": "backbone+projection" if layer is None else "mcnet", "backbone": backbone}
+    if layer is None:
+        record["layer"] = None
+    else:
+        weights = "bundled" if config.layer.weights == "auto" else config.layer.weights
+        digest = file_digest(layer_path(weights, config.backbone.name, config.scale))
+        beta = round(float(layer.prior_weight.detach()), 9)
+        record["layer"] = {"weights": weights, "sha256": digest, "beta": beta, "tolerance": layer.solver.tolerance}
+    return {**record, "tile": [restorer.tiling.size, restorer.tiling.overlap]}
