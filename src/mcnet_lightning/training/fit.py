@@ -10,12 +10,12 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.config.training import Trainer as TrainerConfig
 from mcnet_lightning.data import MeasurementDataModule
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.errors import ConfigError, Terminated
 from mcnet_lightning.training.callbacks import progress
 from mcnet_lightning.training.checkpoints import BestCheckpoint, LastCheckpoint, StagedCheckpoints
 from mcnet_lightning.training.loggers import build_loggers, forget_after
@@ -95,7 +95,10 @@ def fit(
         }
     )
     start = time.perf_counter()
-    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    try:
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    except SIGTERMException:  # Lightning's own, with exit code 0, of a signal before the first step
+        raise Terminated from None
     leave_process_group(trainer)
     return time.perf_counter() - start
 
