@@ -11,7 +11,7 @@ BENCHMARKS := memory scaling peak backbone_cost
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(READY) ## make .venv with the exact packages of requirements.lock
+setup: $(READY) ## make .venv with the exact packages of requirements.lock, for training and development
 
 train: $(READY) ## train on the embedded photographs and print the ladder
 	$(PYTHON) -m mcnet_lightning.train $(ARGS)
@@ -45,7 +45,7 @@ paper: $(READY) ## make the paper's tables (hours; goes on where it stopped): AR
 
 lock: ## renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" --extra dev --extra spandrel --extra report pyproject.toml --output-file requirements.lock
+	  --custom-compile-command "make lock" --extra train --extra dev --extra spandrel --extra report pyproject.toml --output-file requirements.lock
 
 clean: ## remove caches and build products; .venv and the outputs of runs stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache build dist src/*.egg-info

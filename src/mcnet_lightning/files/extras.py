@@ -1,34 +1,44 @@
 """Packages that not everybody needs: pip installs them with an extra, and what is missing is one sentence."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 from mcnet_lightning.errors import ConfigError
 
-# the modules that tell whether an extra of pyproject.toml is there
-EXTRAS = {
-    "train": ("pytorch_lightning", "torchmetrics", "kornia", "skimage", "jinja2", "wandb", "tensorboard"),
+EXTRAS = {  # of pyproject.toml, as the modules that they bring
+    "train": (
+        "pytorch_lightning",
+        "torchmetrics",
+        "kornia",
+        "skimage",
+        "scipy",
+        "jinja2",
+        "wandb",
+        "wandb_workspaces",
+        "tensorboard",
+        "joblib",
+        "submitit",
+    ),
     "spandrel": ("spandrel",),
     "report": ("matplotlib", "plotly"),
     "demo": ("gradio",),
     "mlflow": ("mlflow",),
 }
-EXTRA_OF = {module: extra for extra, modules in EXTRAS.items() for module in modules} | {
-    "submitit": "train",
-    "wandb_workspaces": "train",
-}
+EXTRA_OF = {module: extra for extra, modules in EXTRAS.items() for module in modules}
 
 
-def installed(module: str) -> bool:
-    """Whether `module` can be imported; it is not."""
+def place_of(module: str) -> Path | None:
+    """The file that importing `module` would run; None where there is none. It is not imported."""
     try:
-        return find_spec(module) is not None
+        spec = find_spec(module)
     except (ImportError, ValueError):  # somebody keeps it out
-        return False
+        return None
+    return None if spec is None else Path(spec.origin or module)
 
 
 def require(module: str, what: str = "this") -> None:
     """Raises ConfigError, with the command that installs it, where `module` is missing."""
-    if not installed(module):
+    if place_of(module) is None:
         raise ConfigError(
             f"{what} needs the package {module}; install it with pip install 'mcnet-lightning[{EXTRA_OF[module]}]'"
         )

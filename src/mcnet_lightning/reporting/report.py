@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mcnet_lightning.evaluation.records import finite
 from mcnet_lightning.files import make_folder, staged, write_file
-from mcnet_lightning.files.extras import installed
+from mcnet_lightning.files.extras import place_of
 from mcnet_lightning.reporting.crops import Pictured, crop_strip, pictured
 from mcnet_lightning.reporting.curves import AXES, curve_table, curves, robustness_table
 from mcnet_lightning.reporting.explore import explore_html, run_rows
@@ -83,7 +83,7 @@ def _figures(runs: list[Run]) -> list[tuple[str, str, str]]:
 
 def _have(package: str, page: Page) -> bool:
     """Whether an optional package is there; if not, the page says what is left out."""
-    if installed(package):
+    if place_of(package) is not None:
         return True
     page.notes.append(f"Without {package} there are no {NEEDED[package]}: pip install 'mcnet-lightning[report]'.")
     return False
