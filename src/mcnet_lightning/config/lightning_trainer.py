@@ -33,7 +33,8 @@ def trainer_arguments(besides: Collection[str]) -> Iterator[tuple[str, Any, Fiel
     assert head is not None, "Lightning's Trainer has no __init__ as it was"
     (init,) = ast.parse(textwrap.dedent(head[0])).body
     assert isinstance(init, ast.FunctionDef)
-    meanings = {name: " ".join(MARKUP.sub("", said).split()) for name, said in MEANING.findall(ast.get_docstring(init))}
+    docstring = ast.get_docstring(init) or ""
+    meanings = {name: " ".join(MARKUP.sub("", said).split()) for name, said in MEANING.findall(docstring)}
     for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
         name = argument.arg
         if default is not None and name not in (*OURS, *besides):
