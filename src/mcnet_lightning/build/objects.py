@@ -7,15 +7,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mcnet_lightning.backbones import FrozenBackbone, load_backbone
-from mcnet_lightning.methods import PnP, load_pnp_denoiser
 from mcnet_lightning.config.commands import NOISE
 from mcnet_lightning.denoisers import DnCNN
-from mcnet_lightning.files.downloads import cache_folder
-from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.files.downloads import cache_folder
 from mcnet_lightning.imaging import Degradation, Perturbation, read_picture
-from mcnet_lightning.model.layer_files import layer_path, load_denoiser, load_layer
+from mcnet_lightning.methods import PnP, load_pnp_denoiser
+from mcnet_lightning.model.layer_files import load_denoiser, load_layer
 from mcnet_lightning.operators import (
     BicubicDownsample,
     BlurDownsample,
