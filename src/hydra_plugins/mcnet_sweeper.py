@@ -44,8 +44,9 @@ class ResumingSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from mcnet_lightning.sweeps import Job, report
+        from mcnet_lightning.sweeps import Job
         from mcnet_lightning.sweeps.plan import needs_work
+        from mcnet_lightning.sweeps.table import report
 
         overrides = self._parsed(self._with_params(arguments))
         folder = Path(self.config.hydra.sweep.dir)

@@ -6,7 +6,7 @@ from mcnet_lightning.cli.launch import launch
 
 
 def main() -> None:
-    launch("demo", run, extra="demo")
+    launch("demo", run, "demo", "train")
 
 
 def run(config: DictConfig) -> None:

@@ -11,7 +11,7 @@ def main() -> None:
             "backbone": ("pretrain_backbone", run_backbone),
             "denoiser": ("pretrain_denoiser", run_denoiser),
         },
-        extra="train",
+        "train",
     )
 
 

@@ -47,7 +47,7 @@ from mcnet_lightning.config.composition import conf_dir
 from mcnet_lightning.config.running import running
 from mcnet_lightning.errors import ConfigError, MCNetError, Terminated
 from mcnet_lightning.files import disk_failure, unwritable
-from mcnet_lightning.files.extras import require_extra
+from mcnet_lightning.files.extras import require_extras
 from mcnet_lightning.files.writer import is_first_process
 from mcnet_lightning.sweeps import swept_job
 from mcnet_lightning.sweeps.record import LOCK
@@ -58,18 +58,18 @@ INTERRUPTED = 130  # what a shell reports after Ctrl-C
 LAUNCHERS = ("submitit", "joblib")  # whose own exceptions say that a job's process has gone
 
 
-def launch(config_name: str, task: Task, extra: str | None = None) -> None:
+def launch(config_name: str, task: Task, *extras: str) -> None:
     """Runs `task` with the configuration that conf/`config_name`.yaml and the command line make.
 
-    A wrong command line exits with 2 and has written nothing, and so does a command whose `extra` is not installed. An
+    A wrong command line exits with 2 and has written nothing, and so does a command whose `extras` are not installed. An
     MCNetError of the task becomes one line and its own exit code; in a sweep it ends only its job. Any other exception
     is a bug and keeps its traceback (exit code 1).
     """
     keep_streams_open()
-    _launch(config_name, task, extra, CommandLine.typed())
+    _launch(config_name, task, extras, CommandLine.typed())
 
 
-def launch_subcommand(tasks: dict[str, tuple[str, Task]], extra: str | None = None) -> None:
+def launch_subcommand(tasks: dict[str, tuple[str, Task]], *extras: str) -> None:
     """Like `launch`, for a command whose first word chooses: {"denoiser": ("pretrain_denoiser", run_denoiser), ...}."""
     keep_streams_open()
     line = CommandLine.typed()
@@ -87,10 +87,10 @@ def launch_subcommand(tasks: dict[str, tuple[str, Task]], extra: str | None = No
         close = difflib.get_close_matches(word, tasks, n=1)
         _fail(ConfigError(f"'{word}' is not one of {words}" + (f"; did you mean '{close[0]}'?" if close else "")))
     config_name, task = tasks[word]
-    _launch(config_name, task, extra, line.choosing(position))
+    _launch(config_name, task, extras, line.choosing(position))
 
 
-def _launch(config_name: str, task: Task, extra: str | None, line: CommandLine) -> None:
+def _launch(config_name: str, task: Task, extras: tuple[str, ...], line: CommandLine) -> None:
     try:
         flags = parse_flags(list(line.words))
         if flags.help:
@@ -98,8 +98,8 @@ def _launch(config_name: str, task: Task, extra: str | None, line: CommandLine) 
             return
         if not (flags.shell_completion or flags.hydra_help or flags.experimental_rerun or flags.config_path):
             check_arguments(config_name, flags)
-        if extra is not None and not (flags.cfg or flags.info):  # which only show a configuration
-            require_extra(extra)
+        if not (flags.cfg or flags.info):  # which only show a configuration
+            require_extras(extras)
     except MCNetError as error:
         _fail(error)
     tune_process()

@@ -1,5 +1,6 @@
 """Packages that not everybody needs: pip installs them with an extra, and what is missing is one sentence."""
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +12,6 @@ EXTRAS = {  # of pyproject.toml, as the modules that they bring
         "torchmetrics",
         "kornia",
         "skimage",
-        "scipy",
         "jinja2",
         "wandb",
         "wandb_workspaces",
@@ -44,7 +44,8 @@ def require(module: str, what: str = "this") -> None:
         )
 
 
-def require_extra(extra: str) -> None:
-    """The same for all modules of an extra."""
-    for module in EXTRAS[extra]:
-        require(module, "this command")
+def require_extras(extras: Iterable[str]) -> None:
+    """The same for all modules of extras."""
+    for extra in extras:
+        for module in EXTRAS[extra]:
+            require(module, "this command")
