@@ -61,9 +61,9 @@ LAUNCHERS = ("submitit", "joblib")  # whose own exceptions say that a job's proc
 def launch(config_name: str, task: Task, *extras: str) -> None:
     """Runs `task` with the configuration that conf/`config_name`.yaml and the command line make.
 
-    A wrong command line exits with 2 and has written nothing, and so does a command whose `extras` are not installed. An
-    MCNetError of the task becomes one line and its own exit code; in a sweep it ends only its job. Any other exception
-    is a bug and keeps its traceback (exit code 1).
+    A wrong command line exits with 2 and has written nothing, and so does a command one of whose `extras` is not
+    installed. An MCNetError of the task becomes one line and its own exit code; in a sweep it ends only its job. Any
+    other exception is a bug and keeps its traceback (exit code 1).
     """
     keep_streams_open()
     _launch(config_name, task, extras, CommandLine.typed())
