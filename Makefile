@@ -1,7 +1,7 @@
 # `make` lists the targets. Arguments of a command go into ARGS: make train ARGS="scale=3 epsilon=0.1"
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow lint format bench paper lock clean
+.PHONY: help setup train test test-slow lint format bench gpu paper lock clean
 
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -39,6 +39,9 @@ bench: $(READY) ## run every benchmark, some of them against torchdeq and deepin
 	  $$install --quiet --no-build-isolation -e '.[bench]' || echo "going on without them"; }
 	$(PYTHON) benchmarks/compare.py $(ARGS)
 	@set -e; for name in $(BENCHMARKS); do echo "== benchmarks/$$name.py"; $(PYTHON) benchmarks/$$name.py; done
+
+gpu: $(READY) ## hold a GPU against the CPU and time it, in under 8 minutes (ARGS="--device cpu --smoke" tries the code here)
+	$(PYTHON) benchmarks/gpu.py --device cuda $(ARGS)
 
 paper: $(READY) ## make the paper's tables (hours; goes on where it stopped): ARGS="data.root=DIR"
 	$(PYTHON) experiments/paper_tables/run.py $(ARGS)

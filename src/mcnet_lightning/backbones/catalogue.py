@@ -56,7 +56,7 @@ def _row(name: str, kind: type[nn.Module]) -> str:
     figures = " / ".join(_bundled_psnr(name, scale) for scale in SCALES) if bundled else ""
     hosts = {"/".join(urlsplit(file.url).path.split("/")[1:3]) for file in facts.official.values()}
     return (
-        f"| `{name}` | {facts.citation} | {parameters} | {FOOD[facts.input_kind]} | "
+        f"| `{name}` | {facts.citation} | {parameters} | {FOOD.get(facts.input_kind, facts.input_kind)} | "
         f"{facts.levels} | {figures} | {', '.join(hosts)} |"
     )
 

@@ -53,8 +53,8 @@ def load_backbone(
     file = read_weights(_weight_path(facts, scale, weights))
     file.require_kind("backbone")
     found = dict(arguments)
-    if facts.compact:
-        file = file.below(facts.anchor)
+    if hasattr(kind, "hyperparameters"):  # the file tells them
+        file = file.below(facts.anchor) if facts.anchor else file
         found = _hyperparameters(kind, file, facts.name, scale)
         for key, value in arguments.items():
             if value != found[key]:

@@ -15,6 +15,7 @@ from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.name
+KEPT = ("__init__", "hyperparameters")
 UNKNOWN = ast.Constant(...)  # a default that cannot be told without importing more
 
 
@@ -92,9 +93,12 @@ def _declared(node: ast.stmt) -> list[str]:
 def _emptied(node: ast.stmt) -> ast.stmt | None:
     """A declaration without what it does; None for anything else."""
     if isinstance(node, ast.FunctionDef):
-        node.body, node.decorator_list, node.returns = _documentation(node), [], None
+        node.body, node.returns = _documentation(node), None
+        node.decorator_list = [
+            each for each in node.decorator_list if ast.unparse(each) in ("property", "staticmethod")
+        ]
     elif isinstance(node, ast.ClassDef):
-        inner = [each for each in node.body if not isinstance(each, ast.FunctionDef) or each.name == "__init__"]
+        inner = [each for each in node.body if not isinstance(each, ast.FunctionDef) or each.name in KEPT]
         node.body = [*_documentation(node), *filter(None, map(_emptied, inner))]
         node.decorator_list = [each for each in node.decorator_list if "dataclass" in ast.unparse(each)]
         node.keywords = []

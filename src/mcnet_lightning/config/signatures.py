@@ -68,14 +68,18 @@ def _house(group: str, option: str, subject: Any, own: bool) -> Iterator[Entry]:
 
 def _arguments(subject: Any) -> Iterator[Entry]:
     meanings, compact = _meanings(subject), getattr(subject, "compact", {})
+    told_by_files = inspect.isfunction(
+        getattr(subject, "hyperparameters", None)
+    )  # a property: what a denoiser was built of
     for name, parameter in parameters_of(subject).items():
         kind, limits = _kind(parameter)
         default, meaning = parameter.default, meanings.get(name, "")
         if default is parameter.empty:
             default = MISSING
-        if name in compact:  # a file tells it
-            meaning += f"; null: as in the weight file, else {compact[name]}"
-            meaning += f" (published: {default})" if default != compact[name] else ""
+        if told_by_files and default is not MISSING:
+            ours = compact.get(name, default)
+            meaning += f"; null: as in the weight file, else {ours}"
+            meaning += f" (published: {default})" if default != ours else ""
             kind, default = kind | None, None
         default = list(default) if isinstance(default, tuple) else default
         if default is None or isinstance(default, (*PLAIN, list, dict)):  # any other is the constructor's affair
