@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mcnet_lightning.config.checking import Checker
-from mcnet_lightning.config.composition import composing, group_choices, group_options, without_hydra
+from mcnet_lightning.config.composition import check_files, composing, group_choices, group_options, without_hydra
 from mcnet_lightning.config.overrides import check_grid, parse
 from mcnet_lightning.config.validation import check_complete
 from mcnet_lightning.errors import ConfigError, printable
@@ -77,8 +77,7 @@ def check_arguments(config_name: str, flags: argparse.Namespace) -> None:
     """Raises ConfigError unless every job that the command line asks for is a valid one."""
     extra = []
     if flags.config_dir:
-        if not Path(flags.config_dir).is_dir():
-            raise ConfigError(f"--config-dir {flags.config_dir}: there is no such folder")
+        check_files(Path(flags.config_dir), flags.config_name or config_name)
         extra = [f"hydra.searchpath=[file://{Path(flags.config_dir).absolute()}]"]
     with composing(config_name):
         overrides = parse(flags.overrides)
