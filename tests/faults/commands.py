@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,7 +54,7 @@ def run(name: str, *words: str, cwd: Path | None = None, **environment: str | No
     return subprocess.run(command(name, *words), capture_output=True, text=True, cwd=cwd, env=kept, timeout=600)
 
 
-def ended_well(done: subprocess.CompletedProcess[str], *codes: int) -> None:
+def ended_well(done: subprocess.CompletedProcess[str] | in_process.Ended, *codes: int) -> None:
     """The exit code is one of these, and nobody sees a traceback; an error is the last line, and one sentence."""
     assert "Traceback" not in done.stderr + done.stdout, done.stderr
     assert done.returncode in codes, (done.returncode, done.stdout[-500:], done.stderr[-1500:])

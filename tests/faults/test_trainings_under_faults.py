@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import in_process
 import pytest
 import torch
 from commands import TINY_TRAINING, command, ended_well, make_data, nothing_half_written, run, small_disk
@@ -97,15 +98,14 @@ def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_full_disk_ends_a_training_in_one_sentence_and_with_room_it_is_finished(
-    name: str, full: Path, data: str
+    name: str, full: Path, data: str, tmp_path: Path
 ) -> None:
     words = [*COMMANDS[name], data]
-    done = run(*words, *going_on(full / "run"))
-    ended_well(done, 0, 3)
+    ended_well(in_process.command(tmp_path, *words, *going_on(full / "run")), 0, 3)
     nothing_half_written(full)
     whole(full / "run")
     subprocess.run(["mount", "-o", "remount,size=64m", str(full)], check=True)
-    ended_well(run(*words, *going_on(full / "run")), 0)
+    ended_well(in_process.command(tmp_path, *words, *going_on(full / "run")), 0)
     assert len(list((full / "run").glob("*.safetensors"))) == 1
     nothing_half_written(full)
     whole(full / "run")
@@ -120,14 +120,14 @@ def test_files_that_cannot_grow_end_a_training_in_one_sentence(tmp_path: Path, d
     ended_well(done, 0, 3)
     nothing_half_written(tmp_path)
     whole(folder)
-    ended_well(run("train", *TRAINING, data, *going_on(folder)), 0)
+    ended_well(in_process.command(tmp_path, "train", *TRAINING, data, *going_on(folder)), 0)
 
 
 @pytest.mark.parametrize("place", ["history.csv", "checkpoints", "layer.safetensors", "MODEL_CARD.md", "metrics.csv"])
 def test_a_device_that_is_full_in_the_place_of_a_file(tmp_path: Path, data: str, place: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / place).symlink_to("/dev/full")
-    ended_well(run("train", *TRAINING, data, f"hydra.run.dir={tmp_path / 'run'}"), 0, 3)
+    ended_well(in_process.command(tmp_path, "train", *TRAINING, data, f"hydra.run.dir={tmp_path / 'run'}"), 0, 3)
     nothing_half_written(tmp_path)
     whole(tmp_path / "run")
 
