@@ -149,6 +149,36 @@ def test_values_from_files_are_checked_too(tmp_path: Path, capsys: pytest.Captur
         assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x00",
+        "scale: 3".encode("utf-16"),
+        b"scale: 3\n\tseed: 1",
+        b"- 1\n- 2",
+        b"seed: !!python/object/apply:os.mkdir [run]",
+        b"scale: 2\nscale: 3",
+        b"seed: " + b"[" * 700,
+        b"a: &a [1, 2]\n" + b"".join(b"%c: &%c [%s]\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in b"bcdefgh"),
+        b"a: &a [*a]",
+        b"seed: ${a",
+    ],
+    ids=["nul", "utf-16", "tab", "list", "python", "twice", "deep", "bomb", "circle", "interpolation"],
+)
+def test_a_file_that_is_no_settings_is_named(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "odd.yaml").write_bytes(b"# @package _global_\n" + content)
+    _, code = run(f"--config-dir {tmp_path / 'mine'} experiment=odd")
+    error = capsys.readouterr().err
+    assert code == 2
+    assert f"{folder / 'odd.yaml'} cannot be read as settings (" in error
+    assert error.count("\n") == 1
+    assert [path.name for path in written()] == ["mine"]
+
+
 def test_validate_stands_alone() -> None:
     cfg = compose_config("train", ["scale=3"])
     validate(cfg)

@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mcnet_lightning.config.checking import Checker
-from mcnet_lightning.config.composition import composing, group_choices, group_options, without_hydra
+from mcnet_lightning.config.composition import check_files, composing, group_choices, group_options, without_hydra
 from mcnet_lightning.config.overrides import check_grid, parse
 from mcnet_lightning.config.validation import check_complete
 from mcnet_lightning.errors import ConfigError, printable
@@ -74,6 +74,8 @@ def help_configuration(config_name: str, flags: argparse.Namespace) -> DictConfi
 
 def check_arguments(config_name: str, flags: argparse.Namespace) -> None:
     """Raises ConfigError unless every job that the command line asks for is a valid one."""
+    if flags.config_dir:
+        check_files(Path(flags.config_dir), flags.config_name or config_name)
     extra = _own_folder(flags)
     with composing(config_name):
         overrides = parse(flags.overrides)
@@ -96,8 +98,6 @@ def _own_folder(flags: argparse.Namespace) -> list[str]:
     folders = [Path.cwd()]
     if flags.config_dir:
         folders.insert(0, Path(flags.config_dir).absolute())
-        if not folders[0].is_dir():
-            raise ConfigError(f"--config-dir {flags.config_dir}: there is no such folder")
     added = [str(folder) for folder in folders if str(folder) not in sys.path]
     sys.path += added
     known = os.environ.get("PYTHONPATH", "")

@@ -6,6 +6,7 @@ what differs from them. Imports neither torch nor Lightning, so that a typo is a
 
 import os
 from datetime import datetime
+from functools import cache
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
@@ -33,6 +34,7 @@ def run_name() -> str:
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
 
 
+@cache
 def register_schemas() -> None:
     """Puts every schema in Hydra's store: commands under their name, components as options of their groups.
 
