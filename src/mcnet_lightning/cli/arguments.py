@@ -7,8 +7,6 @@ composed and validated as a whole.
 import argparse
 import itertools
 import math
-import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,8 +22,6 @@ from mcnet_lightning.config.overrides import check_grid, parse
 from mcnet_lightning.config.validation import check_complete
 from mcnet_lightning.errors import ConfigError, printable
 
-KEY = re.compile(r"\+{0,2}[A-Za-z_][\w.@/]*")
-PLAIN = re.compile(r"[\w./~+-]*", re.ASCII)  # what stands for itself in Hydra's grammar
 GRID = "sweep"  # the group whose files name the values of a sweep
 MAX_COMPOSED_JOBS = 32  # a larger sweep is checked value by value, the other axes at their first
 
@@ -42,24 +38,6 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
 
     parser.error = refuse  # type: ignore[method-assign]
     return parser.parse_intermixed_args(argv)
-
-
-def quote_paths(words: list[str]) -> list[str]:
-    """The words, with quotes around the value of `input=photo (1).png` where there is such a file or folder.
-
-    Hydra's grammar gives spaces, commas, brackets and letters beyond ASCII other meanings or none.
-    """
-    return [_quoted(word) for word in words]
-
-
-def _quoted(word: str) -> str:
-    key, sign, value = word.partition("=")
-    if not sign or not KEY.fullmatch(key) or PLAIN.fullmatch(value) or "${" in value or value.endswith("\\"):
-        return word
-    if not os.path.lexists(os.path.expanduser(value)):
-        return word
-    escaped = value.replace("'", "\\'")
-    return f"{key}='{escaped}'"
 
 
 def flags_first(argv: list[str], flags: argparse.Namespace) -> list[str]:

@@ -26,7 +26,6 @@ from mcnet_lightning.cli.arguments import (
     flags_first,
     help_configuration,
     parse_flags,
-    quote_paths,
 )
 from mcnet_lightning.cli.first_failure import (
     AGAIN,
@@ -38,6 +37,7 @@ from mcnet_lightning.cli.first_failure import (
 )
 from mcnet_lightning.cli.first_failure import NAME as FAILURE
 from mcnet_lightning.cli.help_page import help_page
+from mcnet_lightning.cli.opening import say_what_begins
 from mcnet_lightning.cli.process import (
     end_with_parent,
     flush_subnormals,
@@ -46,6 +46,7 @@ from mcnet_lightning.cli.process import (
     tune_process,
 )
 from mcnet_lightning.cli.run_folder import ELSEWHERE, release_claims
+from mcnet_lightning.cli.words import hydra_words
 from mcnet_lightning.config import register_schemas
 from mcnet_lightning.config.composition import conf_dir
 from mcnet_lightning.errors import ConfigError, MCNetError
@@ -68,14 +69,13 @@ def launch(config_name: str, task: Task) -> None:
     exit code; in a sweep it ends only its job. Any other exception is a bug and keeps its traceback (exit code 1).
     """
     keep_streams_open()
-    sys.argv[1:] = quote_paths(sys.argv[1:])
-    _launch(config_name, task, sys.argv[1:], _program())
+    _launch(config_name, task, _typed(config_name), _program())
 
 
 def launch_subcommand(tasks: dict[str, tuple[str, Task]]) -> None:
     """Like `launch`, for a command whose first word chooses: {"denoiser": ("pretrain_denoiser", run_denoiser), ...}."""
     keep_streams_open()
-    sys.argv[1:] = argv = quote_paths(sys.argv[1:])
+    argv = _typed("")
     position = next((i for i, word in enumerate(argv) if not word.startswith("-") and "=" not in word), None)
     words = " or ".join(tasks)
     if position is None:
@@ -93,11 +93,22 @@ def launch_subcommand(tasks: dict[str, tuple[str, Task]]) -> None:
     _launch(config_name, task, argv, f"{_program()} {word}")
 
 
+def _typed(config_name: str) -> list[str]:
+    """The command line in Hydra's words, which also the processes see that Lightning starts by repeating it."""
+    try:
+        sys.argv[1:] = hydra_words(config_name, sys.argv[1:])
+    except MCNetError as error:
+        _fail(error)
+    return sys.argv[1:]
+
+
 def _launch(config_name: str, task: Task, argv: list[str], program: str) -> None:
     try:
         flags = parse_flags(argv)
         if flags.help:
-            print(help_page(config_name, program, help_configuration(config_name, flags)))
+            everything = "all" in flags.overrides
+            flags.overrides = [word for word in flags.overrides if word != "all"]
+            print(help_page(config_name, program, help_configuration(config_name, flags), everything))
             return
         if not (flags.shell_completion or flags.hydra_help or flags.experimental_rerun or flags.config_path):
             check_arguments(config_name, flags)
@@ -132,6 +143,7 @@ def _run(config_name: str, task: Task, argv: list[str], program: Program) -> Non
             forget_failures(folder)
         try:
             with swept_job(cfg, program) if swept else contextlib.nullcontext():
+                say_what_begins(config_name, cfg)
                 return _once(task, cfg, folder)
         except Exception as error:
             failure = _failure_behind(error)
