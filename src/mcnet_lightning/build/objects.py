@@ -1,20 +1,21 @@
 """From a composed config to objects: the only place that knows both."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mcnet_lightning.backbones import FrozenBackbone, load_backbone
-from mcnet_lightning.methods import PnP, load_pnp_denoiser
 from mcnet_lightning.config.commands import NOISE
-from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.denoisers import DnCNN
-from mcnet_lightning.files.downloads import cache_folder
-from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.files.downloads import cache_folder
 from mcnet_lightning.imaging import Degradation, Perturbation, read_picture
-from mcnet_lightning.model.layer_files import layer_path, load_denoiser, load_layer
+from mcnet_lightning.methods import PnP, load_pnp_denoiser
+from mcnet_lightning.model.layer_files import load_denoiser, load_layer
 from mcnet_lightning.operators import (
     BicubicDownsample,
     BlurDownsample,
@@ -24,6 +25,9 @@ from mcnet_lightning.operators import (
     MeasurementOperator,
 )
 from mcnet_lightning.operators.blur import gaussian_kernel
+
+if TYPE_CHECKING:
+    from mcnet_lightning.data import MeasurementDataModule
 
 START_OF_BETA = {"srcnn": 0.05, "bicubic": 0.05}
 START_ON_STRONG_BACKBONES = 0.3  # RDN x3, one epoch on the photographs: -0.006 dB against -0.124 dB with 0.05
@@ -117,7 +121,9 @@ def build_denoiser(settings: DictConfig) -> DnCNN:
 
 def build_data(
     config: DictConfig, degradation: Degradation, backbone: FrozenBackbone | None = None
-) -> MeasurementDataModule:
+) -> "MeasurementDataModule":
+    from mcnet_lightning.data import MeasurementDataModule  # with Lightning, which restoring does without
+
     data = config.data
     if backbone is not None and backbone.spec.input_kind == "picture":
         raise ConfigError(
