@@ -8,7 +8,6 @@ import argparse
 import itertools
 import math
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +24,6 @@ from mcnet_lightning.config.validation import check_complete
 from mcnet_lightning.errors import ConfigError, printable
 from mcnet_lightning.files.private_apis import hydra_flags
 
-KEY = re.compile(r"\+{0,2}[A-Za-z_][\w.@/]*")
-TARGET = re.compile(r"^(\w+)\._target_=")
-PLAIN = re.compile(r"[\w./~+-]*", re.ASCII)  # what stands for itself in Hydra's grammar
 GRID = "sweep"  # the group whose files name the values of a sweep
 MAX_COMPOSED_JOBS = 32  # a larger sweep is checked value by value, the other axes at their first
 
@@ -44,25 +40,6 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
 
     parser.error = refuse  # type: ignore[method-assign]
     return parser.parse_intermixed_args(argv)
-
-
-def quote_paths(words: list[str]) -> list[str]:
-    """The words, with quotes around the value of `input=photo (1).png` where there is such a file or folder.
-
-    Hydra's grammar gives spaces, commas, brackets and letters beyond ASCII other meanings or none. A component that is
-    named by `GROUP._target_=module.Class` is an option of its group, GROUP=module.Class.
-    """
-    return [_quoted(TARGET.sub(r"\1=", word)) for word in words]
-
-
-def _quoted(word: str) -> str:
-    key, sign, value = word.partition("=")
-    if not sign or not KEY.fullmatch(key) or PLAIN.fullmatch(value) or "${" in value or value.endswith("\\"):
-        return word
-    if not os.path.lexists(os.path.expanduser(value)):
-        return word
-    escaped = value.replace("'", "\\'")
-    return f"{key}='{escaped}'"
 
 
 def help_configuration(config_name: str, flags: argparse.Namespace) -> DictConfig:
