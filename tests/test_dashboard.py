@@ -49,8 +49,8 @@ def test_the_file_can_be_loaded_back() -> None:
 
 
 def test_going_online_without_an_entity_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mcnet_lightning.reporting.dashboard import _create
     from mcnet_lightning.errors import ConfigError
+    from mcnet_lightning.reporting.dashboard import _create
 
     with pytest.raises(ConfigError, match="entity="):
         _create(workspace("us", "mine", "MCNet"), None)

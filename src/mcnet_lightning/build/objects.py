@@ -5,16 +5,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mcnet_lightning.backbones import FrozenBackbone, load_backbone
-from mcnet_lightning.methods import PnP, load_pnp_denoiser
-from mcnet_lightning.config.commands import NOISE
 from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.denoisers import DnCNN
-from mcnet_lightning.files.downloads import cache_folder
-from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.imaging import Degradation, Perturbation, read_picture
-from mcnet_lightning.model.layer_files import layer_path, load_denoiser, load_layer
+from mcnet_lightning.files.downloads import cache_folder
+from mcnet_lightning.imaging import read_picture
+from mcnet_lightning.model.layer_files import load_denoiser, load_layer
 from mcnet_lightning.operators import (
     BicubicDownsample,
     BlurDownsample,
@@ -24,42 +21,10 @@ from mcnet_lightning.operators import (
     MeasurementOperator,
 )
 from mcnet_lightning.operators.blur import gaussian_kernel
+from mcnet_lightning.problems import Problem
 
 START_OF_BETA = {"srcnn": 0.05, "bicubic": 0.05}
 START_ON_STRONG_BACKBONES = 0.3  # RDN x3, one epoch on the photographs: -0.006 dB against -0.124 dB with 0.05
-
-
-def build_degradation(config: DictConfig) -> Degradation:
-    if config.operator.name != "bicubic":
-        raise ConfigError(
-            f"operator={config.operator.name}: the protocols make LR by bicubic down-sampling; other operators are for "
-            "restore mode=fix and certify"
-        )
-    perturbation = Perturbation(**config.perturbation, seed=config.seed) if "perturbation" in config else Perturbation()
-    if perturbation.label and config.data.lr is not None:
-        raise ConfigError(
-            f"data.lr={config.data.lr} holds LR that was measured, and perturbation.* perturbs LR that is made "
-            "from HR; leave one of them out"
-        )
-    return Degradation(
-        config.protocol.name,
-        config.scale,
-        boundary=config.operator.boundary,
-        quantise=config.protocol.quantise,
-        perturbation=perturbation,
-        dequantise=config.protocol.dequantise,
-    )
-
-
-def build_epsilon(config: DictConfig, noise: float = 0.0) -> Epsilon:
-    """Of the keys epsilon, epsilon_rms and epsilon_levels, 0 where none of them is given; `noise`: the root mean square
-    that epsilon=noise stands for, in the units of b.
-    """
-    if config.epsilon_levels is not None:
-        return Epsilon(config.epsilon_levels, "levels")
-    if config.epsilon_rms is not None:
-        return Epsilon(config.epsilon_rms, "rms")
-    return Epsilon(noise, "noise") if config.epsilon == NOISE else Epsilon(float(config.epsilon or 0))
 
 
 def build_backbone(config: DictConfig) -> FrozenBackbone:
@@ -115,16 +80,14 @@ def build_denoiser(settings: DictConfig) -> DnCNN:
     return trained
 
 
-def build_data(
-    config: DictConfig, degradation: Degradation, backbone: FrozenBackbone | None = None
-) -> MeasurementDataModule:
+def build_data(config: DictConfig, problem: Problem, backbone: FrozenBackbone | None = None) -> MeasurementDataModule:
     data = config.data
     if backbone is not None and backbone.spec.input_kind == "picture":
         raise ConfigError(
             f"backbone={backbone.spec.name} has pictures of whole test images only; train on the network that made them"
         )
     return MeasurementDataModule(
-        degradation,
+        problem,
         train=data.train,
         test=data.test,
         root=data.root,
@@ -148,12 +111,6 @@ def choose_device(device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda, but this machine has no usable GPU; use device=cpu")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def build_pnp(config: DictConfig) -> PnP:
-    pnp = config.pnp
-    denoiser = load_pnp_denoiser(pnp.weights)
-    return PnP(denoiser, pnp.tolerance, pnp.max_iterations, pnp.mixing, pnp.half_iterations)
 
 
 def build_operator(settings: DictConfig, scale: int) -> MeasurementOperator:

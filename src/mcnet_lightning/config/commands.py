@@ -8,10 +8,9 @@ from omegaconf import MISSING
 from mcnet_lightning.config.keys import key
 from mcnet_lightning.config.model import Denoiser, Layer
 from mcnet_lightning.config.problem import DEQUANTISE, SCALES, Data, Perturbation, Protocol
-from mcnet_lightning.config.solving import TVTV, PnP
+from mcnet_lightning.config.solving import TV, TVTV, PnP, Wavelet
 from mcnet_lightning.config.training import Logger, Optimiser, Trainer
 
-LADDER = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
 DEVICES = ("auto", "cpu", "cuda")
 NOISE = "noise"  # a word for epsilon
 EPSILON = ("epsilon", "epsilon_rms", "epsilon_levels")  # one question, in several units
@@ -21,7 +20,6 @@ DEQUANTISE_FILE = (
     "what the result has to agree with: the measurement as it is, or the middle of each rounding interval (midpoint), "
     "for files whose values were rounded down"
 )
-METHODS = (*LADDER[:-1], "tvtv", "pnp", "mcnet")  # tvtv and pnp take ten times as long as the others together
 
 
 @dataclass
@@ -34,11 +32,12 @@ class Command:
 
 @dataclass
 class Problem(Command):
-    """A super-resolution problem: which LR images, made how."""
+    """What is measured of what, and by which network it is undone."""
 
-    scale: int = key(2, "down-sampling factor", choices=SCALES)
-    operator: Any = None
-    protocol: Protocol = field(default_factory=Protocol)
+    problem: Any = None
+    scale: int | None = key(2, "down-sampling factor", choices=SCALES, of_problem=True)
+    operator: Any = field(default=None, metadata={"of_problem": True})
+    protocol: Protocol = field(default_factory=Protocol, metadata={"of_problem": True})
     backbone: Any = None
 
 
@@ -79,9 +78,11 @@ class Consistent(Layered):
 
     beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
     backward: Any = None
-    method: list[str] = key(list(LADDER), "rows of the ladder", choices=METHODS)
+    method: Any = None
     pictures: bool = key(False, "write each method's picture, HR and LR beside metrics.csv")
     tvtv: TVTV = field(default_factory=TVTV)
+    tv: TV = field(default_factory=TV)
+    wavelet: Wavelet = field(default_factory=Wavelet)
     pnp: PnP = field(default_factory=PnP)
 
 
@@ -93,7 +94,7 @@ class TrainConfig(Training, Consistent):
 @dataclass
 class EvaluateConfig(Consistent):
     device: str = key("auto", "where to compute", choices=DEVICES)
-    perturbation: Perturbation = field(default_factory=Perturbation)
+    perturbation: Perturbation = field(default_factory=Perturbation, metadata={"of_problem": True})
     traces: bool = key(False, "write traces.csv: the residual at every evaluation of the fixed-point map")
 
 
@@ -120,6 +121,7 @@ class DashboardConfig:
 
 @dataclass
 class PretrainDenoiserConfig(Training, Command):
+    problem: Any = None
     denoiser: Denoiser = field(default_factory=Denoiser)
     noise_level: list[float] = key(
         [0.0125, 0.025], "range of the Gaussian noise's standard deviation, in units of 1", minimum=0.0

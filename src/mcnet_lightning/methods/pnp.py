@@ -8,6 +8,7 @@ beta = 0, in its Douglas-Rachford form.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from mcnet_lightning.equilibrium.precision import full_precision, half_pays
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files.downloads import RemoteFile, cache_folder, fetch
 from mcnet_lightning.files.weights import BUNDLED, OFFICIAL, is_bundled, read_weights
+from mcnet_lightning.methods.base import Given, Made, Method
 from mcnet_lightning.model.layer_files import load_denoiser
 
 BUNDLED_DENOISER = "dncnn17"
@@ -32,7 +34,7 @@ ROUGH_RESIDUAL, ROUGH_ITERATIONS = 5e-3, 30  # bfloat16 stalls at 3e-3
 
 
 @dataclass
-class PnP:
+class PnP(Method):
     """The solver.
 
     denoiser:       R, any image-to-image module, copied; nothing is asked of its Lipschitz constant, so that
@@ -49,6 +51,14 @@ class PnP:
     max_iterations: int = 100
     mixing: float = 1.0
     half_iterations: bool | None = None
+    name: ClassVar[str] = "pnp"
+    label: ClassVar[str] = "PnP"
+    settings: ClassVar[tuple[str, ...]] = ("epsilon", "pnp")
+    rank: ClassVar[int] = 7
+    remedy: ClassVar[str] = "pnp.max_iterations or pnp.tolerance"
+
+    def run(self, given: Given) -> Made:
+        return self.solve(given.start, given.ball)
 
     def __post_init__(self) -> None:
         if self.tolerance <= 0 or self.max_iterations < 1 or not 0 < self.mixing <= 1:

@@ -1,13 +1,14 @@
 """A problem says what is measured of what, and how quality is counted. Nothing else in the house knows.
 
 A problem of your own is a subclass with a schema or a yaml of its own: `problem=mine` with conf/problem/mine.yaml
-(`_target_`) in `--config-dir`. Its constructor's arguments are its keys, `problem.KEY`; arguments named in `takes` come
-from the keys of that name that a command has at its root (`scale`, `operator`, `seed`, ...).
+(`_target_`) in `--config-dir`. Its constructor's arguments are its keys, `problem.KEY`, but for those named in
+`given`, which come from the keys that a command has at its root (`scale`, `operator`, `seed`, ...).
 """
 
 import zlib
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -32,7 +33,10 @@ class Problem(ABC):
                 that the best checkpoint is chosen by.
     start_name: what `start` is called in tables.
     scale:      how much smaller than x, in each direction, b is; None where that means nothing.
-    takes:      keys of the command, beside `problem.*`, that the constructor takes.
+    ladder:     rows of the ladder where `method` names none.
+    noisy:      whether epsilon is `noise` where nothing else is said; else 0.
+    usual:      options of other groups that go with it where they are not chosen, such as {"backbone": "unet"}.
+    given:      arguments of the constructor that are no keys `problem.*`, as the command itself answers them.
     """
 
     name: ClassVar[str]
@@ -42,7 +46,17 @@ class Problem(ABC):
     figures: tuple[str, ...] = ("psnr", "ssim")
     start_name: ClassVar[str] = "start"
     scale: int | None = None
-    takes: ClassVar[tuple[str, ...]] = ()
+    ladder: ClassVar[tuple[str, ...]] = (
+        "start",
+        "start+projection",
+        "tv",
+        "backbone",
+        "backbone+projection",
+        "mcnet",
+    )
+    noisy: ClassVar[bool] = True
+    usual: ClassVar[Mapping[str, str]] = {}
+    given: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
@@ -71,9 +85,18 @@ class Problem(ABC):
     def quality(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:
         """Every name of `figures` with its value per image, float64 (B,)."""
 
+    @property
+    def short(self) -> str:
+        """For names of runs and tags: `x2`, `mri`."""
+        return self.name if self.scale is None else f"x{self.scale}"
+
     def headline(self, estimate: Tensor, truth: Tensor) -> Tensor:
         """The first of the figures alone, (B,)."""
         return self.quality(estimate, truth)[self.figures[0]]
+
+    def counted(self, image: Tensor) -> Tensor:
+        """x as `quality` counts it, where that clips it."""
+        return image
 
     def start(self, observation: Observation) -> Tensor:
         """The image that needs no network, (B, C, H, W)."""
@@ -83,9 +106,16 @@ class Problem(ABC):
         """What people are shown of x, (B, C, H, W): gray (B, 1, H, W) or RGB (B, 3, H, W) in [0, 1]."""
         return image.clamp(0, 1)
 
+    def seen(self, observation: Observation) -> Tensor:
+        """What people are shown of b, (B, 1 or 3, h, w) in [0, 1]: the start, where b itself is no picture."""
+        return self.picture(self.start(observation))
+
     def fit(self, image: Tensor) -> Tensor:
         """A dataset's image cut to a size that can be measured. Raises DataError for one that is too small."""
         return image
+
+    def check(self, image: Tensor, name: str) -> None:  # noqa: B027
+        """Raises DataError, before hours of work, for a dataset's image of which no figure could be counted."""
 
     def patch_multiple(self) -> int:
         """Sides of training patches are multiples of this."""
@@ -96,6 +126,12 @@ class Problem(ABC):
         if epsilon.unit == "noise":
             return self.radius(observation)
         return epsilon.radii(observation.measurement, observation.operator)
+
+
+def described_problem(problem: Problem) -> dict[str, Any]:
+    """What a file of weights says of the problem that they were trained on."""
+    said = {"problem": problem.name, "protocol": problem.label, "operator": problem.operator_name}
+    return said if problem.scale is None else {"scale": problem.scale, **said}
 
 
 def draws(seed: int, image: Tensor) -> np.random.Generator:

@@ -14,6 +14,11 @@ class Figure:
     decibel: bool = False
 
     @property
+    def kind(self) -> str:
+        """The name without what it is counted on: `psnr` of `psnr_y`."""
+        return self.name.split("_")[0]
+
+    @property
     def signed(self) -> str:
         """The format of a difference."""
         return f"+{self.form}"

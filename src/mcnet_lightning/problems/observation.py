@@ -1,6 +1,6 @@
 """What is measured of a batch of images, and all that a method may know of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -36,18 +36,30 @@ class Observation:
 
     def select(self, index: Tensor) -> "Observation":
         """The samples `index` (k,), with the operator of these."""
-        return self._mapped(lambda tensor: tensor[index], self.operator.select(index))
+        return self.mapped(lambda tensor: tensor[index], self.operator.select(index))
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Observation":
         """On another device; operators follow the images that they are given."""
-        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking), self.operator)
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-    def _mapped(self, change, operator: MeasurementOperator) -> "Observation":  # type: ignore[no-untyped-def]
+    def tensors(self) -> list[Tensor]:
+        """Each once, in the order in which they are mapped."""
+        named = (self.truth, self.measurement, *self.inputs.values(), self.colour)
+        return list({id(tensor): tensor for tensor in named if tensor is not None}.values())
+
+    def mapped(self, change: Callable[[Tensor], Tensor], operator: MeasurementOperator | None = None) -> "Observation":
+        made = {id(tensor): change(tensor) for tensor in self.tensors()}  # inputs are often one tensor of many names
         return replace(
             self,
-            truth=change(self.truth),
-            measurement=change(self.measurement),
-            operator=operator,
-            inputs={name: change(tensor) for name, tensor in self.inputs.items()},
-            colour=None if self.colour is None else change(self.colour),
+            truth=made[id(self.truth)],
+            measurement=made[id(self.measurement)],
+            operator=operator or self.operator,
+            inputs={name: made[id(tensor)] for name, tensor in self.inputs.items()},
+            colour=None if self.colour is None else made[id(self.colour)],
         )
+
+
+def joined(parts: Sequence[Observation]) -> Observation:
+    """One observation of all samples, of parts that share their operator."""
+    rest = [iter(part.tensors()) for part in parts[1:]]
+    return parts[0].mapped(lambda tensor: torch.cat([tensor, *(next(each) for each in rest)]))

@@ -9,34 +9,17 @@ from typing import Any
 from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.records import Record
+from mcnet_lightning.methods import Method
+from mcnet_lightning.reporting.methods import Unknown, facts
 from mcnet_lightning.reporting.runs import Run
 
-# the settings that a method's result depends on, beside problem and images: by group or key
-INFLUENCES = {
-    "bicubic": (),
-    "bicubic+projection": EPSILON,
-    "backbone": ("backbone",),
-    "backbone+projection": ("backbone", *EPSILON),
-    "tvtv": ("backbone", *EPSILON, "tvtv"),
-    "pnp": (*EPSILON, "pnp"),
-    "mcnet": ("backbone", *EPSILON, "beta", "layer", "solver"),
-}
 OF_TRAINING = ("denoiser", "optimiser", "trainer", "data", "seed")
 NEVER = ("data.root", "data.test", "data.hr", "data.lr", "data.cache_dir", "data.num_workers", "trainer.devices")
 NETWORKS = ("SRCNN", "RDN", "RCAN")  # that the published tables have
 NAMES = {"bicubic": "bicubic", "precomputed": "pictures"}
-FORMATS = {
-    "bicubic": "Bicubic",
-    "bicubic+projection": "Bicubic + projection",
-    "backbone": "{0}",
-    "backbone+projection": "{0} + projection",
-    "tvtv": "TVTV+{0}",
-    "pnp": "PnP",
-    "mcnet": "MCNet+{0}",
-}
 SCALE = re.compile(r"x[2-9](?![0-9])")
 
-Column = tuple[str, int]  # dataset, scale
+Column = tuple[str, int | str]  # dataset, and scale or, of problems without one, problem and protocol
 Identity = tuple[tuple[str, Any], ...]
 
 
@@ -48,6 +31,7 @@ class Row:
     label: str
     published: str | None  # its name in the published tables
     identity: Identity
+    kind: type[Method]
     cells: dict[Column, Run] = field(default_factory=dict)
 
     def mean(self, column: Column) -> Record | None:
@@ -61,9 +45,20 @@ class Row:
         return {} if run is None else run.images(column[0], self.method)
 
 
+def column_of(record: Record) -> Column:
+    return record.dataset, f"{record.problem} {record.protocol}" if record.scale is None else record.scale
+
+
+def scale_label(column: Column) -> str:
+    """`x2`, or problem and protocol."""
+    return column[1] if isinstance(column[1], str) else f"x{column[1]}"
+
+
 def identity(run: Run, method: str, without: Sequence[str] = ()) -> Identity:
     """The settings that tell this row from others; paths of weights count without the scale in them."""
-    groups = INFLUENCES.get(method, tuple(name.split(".")[0] for name in run.settings))
+    kind = facts(run, method)
+    groups = kind.settings if kind is not Unknown else tuple(name.split(".")[0] for name in run.settings)
+    groups = (*groups, *EPSILON) if "epsilon" in groups else groups
     if run.trained and method == "mcnet":
         groups = (*groups, *OF_TRAINING)
     settings = {**{key: value for key, value in run.settings.items() if key not in EPSILON}, **run.epsilon}
@@ -89,7 +84,7 @@ def backbone_label(settings: dict[str, Any]) -> str:
 
 def row_label(run: Run, method: str) -> str:
     """What the row is called if nothing else has to be told apart."""
-    label = FORMATS.get(method, method + "+{0}").format(backbone_label(run.settings))
+    label = (facts(run, method).label or method + "+{0}").format(backbone_label(run.settings))
     if method == "pnp":
         denoiser = str(run.settings.get("pnp.weights", "bundled"))
         return f"{label} (denoiser {'ours' if denoiser == 'bundled' else _stem(denoiser)})"
@@ -108,25 +103,25 @@ def build_rows(runs: Iterable[Run]) -> list[Row]:
     kinds: dict[Column, tuple[str, str, Run]] = {}
     for run in runs:
         for record in run.means():
-            column = (record.dataset, record.scale)
+            column = column_of(record)
             _refuse_mixing(kinds, column, record, run)
             key = (record.method, identity(run, record.method))
             row = rows.setdefault(
-                key, Row(record.method, row_label(run, record.method), _published(run, record.method), key[1])
+                key, Row(record.method, *_named(run, record.method), key[1], facts(run, record.method))
             )
             if column not in row.cells or run.finished >= row.cells[column].finished:
                 row.cells[column] = run
     _tell_apart(list(rows.values()))
-    order = list(FORMATS)
-    return sorted(rows.values(), key=lambda row: order.index(row.method) if row.method in order else len(order))
+    return sorted(rows.values(), key=lambda row: row.kind.rank)
 
 
 def _refuse_mixing(kinds: dict[Column, tuple[str, str, Run]], column: Column, record: Record, run: Run) -> None:
     protocol, operator, first = kinds.setdefault(column, (record.protocol, record.operator, run))
     if (protocol, operator) != (record.protocol, record.operator):
+        where = f"{column[0]} {scale_label(column)}"
         raise ConfigError(
             f"{first.name} ({protocol}, {operator}) and {run.name} ({record.protocol}, {record.operator}) would share "
-            f"the column {column[0]} x{column[1]}, and their figures cannot be compared; report them apart, as in "
+            f"the column {where}, and their figures cannot be compared; report them apart, as in "
             f"runs={first.folder}"
         )
 
@@ -160,13 +155,18 @@ def _network(settings: dict[str, Any]) -> str | None:
     return next((network for network in NETWORKS if network.lower() in words), None)
 
 
+def _named(run: Run, method: str) -> tuple[str, str | None]:
+    return row_label(run, method), _published(run, method)
+
+
 def _published(run: Run, method: str) -> str | None:
     network = _network(run.settings)
+    label = facts(run, method).label
     if method in ("bicubic", "pnp"):
-        return FORMATS[method]
+        return label
     if network is None or method not in ("backbone", "tvtv", "mcnet"):
         return None
-    return FORMATS[method].format(network)
+    return label.format(network)
 
 
 def _stem(weights: str) -> str:
