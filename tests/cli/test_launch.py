@@ -1,7 +1,6 @@
 """The door of every command: wrong words get one sentence and write nothing; a failure keeps its exit code."""
 
 import dataclasses
-import inspect
 import logging
 import re
 import shlex
@@ -395,13 +394,6 @@ def test_every_key_has_a_meaning() -> None:
                 nested = field.type is Any or dataclasses.is_dataclass(field.type)
                 fixed = field.name in ("_target_", "name")
                 assert "help" in field.metadata or nested or fixed, f"{schema}.{field.name}"
-
-
-def test_trainer_schema_is_lightnings_signature() -> None:
-    from pytorch_lightning import Trainer
-
-    theirs = set(inspect.signature(Trainer.__init__).parameters) - {"self", "logger", "callbacks"}
-    assert {field.name for field in dataclasses.fields(config.training.Trainer)} == theirs
 
 
 def _settings(cfg: DictConfig, prefix: str = "") -> Iterator[str]:

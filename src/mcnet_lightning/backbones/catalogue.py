@@ -1,10 +1,9 @@
 """The README's table of backbones, made from the code and the bundled model cards.
 
-python -m mcnet_lightning.backbones.catalogue README.md      # puts it between the file's two marks
+python -m mcnet_lightning.backbones.catalogue      # puts it between the file's two marks
 """
 
 import re
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -73,4 +72,4 @@ def _bundled_psnr(name: str, scale: int) -> str:
 
 
 if __name__ == "__main__":
-    write_table(Path(sys.argv[1]))
+    write_table(Path("README.md"))

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.backbones.frozen import BackboneSpec, FrozenBackbone
-from mcnet_lightning.errors import ConfigError, WeightsError
+from mcnet_lightning.errors import WeightsError
+from mcnet_lightning.files.extras import require
 from mcnet_lightning.files.weights import read_weights
 
 
@@ -28,12 +29,9 @@ def load_spandrel(scale: int, weights: str, precision: str = "float32") -> Froze
 
     Raises ConfigError if spandrel is not installed, WeightsError for a file it does not know or of another scale.
     """
-    try:
-        import spandrel
-    except ImportError:
-        raise ConfigError(
-            "backbone=spandrel needs the package spandrel; install it with pip install 'mcnet-lightning[spandrel]'"
-        ) from None
+    require("spandrel", "backbone=spandrel")
+    import spandrel
+
     file = read_weights(weights)
     try:
         descriptor = spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(file.tensors))

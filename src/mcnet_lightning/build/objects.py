@@ -1,11 +1,12 @@
 """From a composed config to objects: the only place that knows both."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mcnet_lightning.backbones import FrozenBackbone, load_backbone
-from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import ConfigError
@@ -22,6 +23,9 @@ from mcnet_lightning.operators import (
 )
 from mcnet_lightning.operators.blur import gaussian_kernel
 from mcnet_lightning.problems import Problem
+
+if TYPE_CHECKING:
+    from mcnet_lightning.data import MeasurementDataModule
 
 START_OF_BETA = {"srcnn": 0.05, "bicubic": 0.05}
 START_ON_STRONG_BACKBONES = 0.3  # RDN x3, one epoch on the photographs: -0.006 dB against -0.124 dB with 0.05
@@ -80,7 +84,9 @@ def build_denoiser(settings: DictConfig) -> DnCNN:
     return trained
 
 
-def build_data(config: DictConfig, problem: Problem, backbone: FrozenBackbone | None = None) -> MeasurementDataModule:
+def build_data(config: DictConfig, problem: Problem, backbone: FrozenBackbone | None = None) -> "MeasurementDataModule":
+    from mcnet_lightning.data import MeasurementDataModule  # with Lightning, which restoring does without
+
     data = config.data
     if backbone is not None and backbone.spec.input_kind == "picture":
         raise ConfigError(

@@ -15,7 +15,6 @@ from mcnet_lightning.methods import Method
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.problems import Problem
 from mcnet_lightning.problems.perturbation import Perturbation
-from mcnet_lightning.problems.super_resolution import SuperResolution
 
 
 def build_problem(config: DictConfig) -> Problem:
@@ -24,8 +23,8 @@ def build_problem(config: DictConfig) -> Problem:
     Settles in the configuration what the problem answers, so that the records of a run say what acted.
     """
     kind: type[Problem] = get_class(config.problem._target_)
-    if kind is SuperResolution and "scale" not in config:  # of a denoiser, which sees HR alone
-        return SuperResolution("paper", scale=1, quantise=False)
+    if "scale" in kind.given and "scale" not in config:  # of a denoiser, which sees HR alone
+        return kind(scale=1, quantise=False)  # type: ignore[call-arg]
     given = {name: answer(config) for name, answer in GIVEN.items() if name in kind.given}
     keys = {str(name): value for name, value in config.problem.items() if name != "_target_"}
     problem = kind(**keys, **given)

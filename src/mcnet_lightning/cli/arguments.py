@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -23,6 +22,7 @@ from mcnet_lightning.config.composition import composing, group_choices, group_o
 from mcnet_lightning.config.overrides import check_grid, parse
 from mcnet_lightning.config.validation import check_complete
 from mcnet_lightning.errors import ConfigError, printable
+from mcnet_lightning.files.private_apis import hydra_flags
 
 KEY = re.compile(r"\+{0,2}[A-Za-z_][\w.@/]*")
 PLAIN = re.compile(r"[\w./~+-]*", re.ASCII)  # what stands for itself in Hydra's grammar
@@ -35,7 +35,7 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
     for word in argv:
         if printable(word) != word:  # over some of which Hydra's lexer would think for ever
             raise ConfigError(f"{word} has signs that are no text; rename the file, or give the folder it lies in")
-    parser = get_args_parser()
+    parser = hydra_flags()
 
     def refuse(message: str) -> NoReturn:
         raise ConfigError(f"{message} (--help shows what can be given)")
@@ -60,11 +60,6 @@ def _quoted(word: str) -> str:
         return word
     escaped = value.replace("'", "\\'")
     return f"{key}='{escaped}'"
-
-
-def flags_first(argv: list[str], flags: argparse.Namespace) -> list[str]:
-    """The same command line in the one order that Hydra itself takes: flags, then overrides."""
-    return [word for word in argv if word not in flags.overrides] + list(flags.overrides)
 
 
 def help_configuration(config_name: str, flags: argparse.Namespace) -> DictConfig:

@@ -221,3 +221,18 @@ class BicubicDownsample(KernelDownsample):
 
     def __init__(self, scale: int, boundary: Boundary = "truncated") -> None:
         super().__init__(scale, BICUBIC, boundary)
+
+
+class BlurDecimation(KernelDownsample):
+    """`BD` of the literature (Zhang et al. 2017): a Gaussian of 7 taps and standard deviation 1.6, the border repeated,
+    and the centre of every block of 3 x 3 pixels.
+    """
+
+    def __init__(self, scale: int = 3) -> None:
+        if scale != 3:
+            raise ConfigError(f"operator=bd takes the centre of blocks of 3 x 3 pixels; use scale=3, not {scale}")
+        super().__init__(scale, Kernel("gaussian", 1.6, reach=3), "replicate")
+
+    @property
+    def name(self) -> str:
+        return f"bd-x{self.scale}"

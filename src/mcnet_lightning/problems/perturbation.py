@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from kornia.filters import gaussian_blur2d
 from PIL import Image
 from torch import Tensor
 
@@ -46,6 +45,8 @@ class Perturbation:
         if self.operator == "pillow":
             return (lr := _pillow(hr, scale)), lr
         if self.operator == "blurred":
+            from kornia.filters import gaussian_blur2d  # who only restores need not have it
+
             deviation = BLUR * scale
             size = 2 * int(BLUR_SUPPORT * deviation) + 1
             return make(gaussian_blur2d(hr, (size, size), (deviation, deviation)), assumed)
