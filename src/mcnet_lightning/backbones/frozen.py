@@ -12,8 +12,8 @@ from mcnet_lightning.files.weights import BUNDLED, OFFICIAL
 from mcnet_lightning.imaging import rgb_to_luma
 from mcnet_lightning.problems import Observation
 
-# an input of observations, "observation" itself, or "picture": none
-InputKind = Literal["start", "upsampled", "measurement", "lr_rgb", "observation", "picture"]
+Precision = Literal["float32", "bfloat16", "float16"]
+InputKind = str  # a name of what was observed, "observation": all of that, or "picture": nothing
 CHANNELS = {"upsampled": 1, "measurement": 1, "lr_rgb": 3}
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -31,6 +31,8 @@ class BackboneSpec:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     size_multiple: int = 1  # of the height and width it works on; other sizes are padded and cropped inside
     precision: str = "float32"  # of its convolutions; float16 and bfloat16 run under autocast
+    title: str = ""  # the network's name for people
+    source: str = ""  # of a network from outside the package: SHA-256 of its source, arguments and numbers
 
     @property
     def channels(self) -> int | None:
@@ -40,14 +42,18 @@ class BackboneSpec:
     @property
     def label(self) -> str:
         """For tables: whose weights these are, where the name alone would claim too much."""
+        title = self.title or self.name
         if self.weights == BUNDLED:
-            return f"{self.name.upper()} ({'compact, ' if self.hyperparameters else ''}ours)"
-        return f"{self.name.upper()} (official)" if self.weights == OFFICIAL else self.name
+            return f"{title} ({'compact, ' if self.hyperparameters else ''}ours)"
+        if self.weights == OFFICIAL:
+            return f"{title} (official)"
+        return title if self.weights == "none" else self.name
 
     @property
     def identity(self) -> str:
         precision = "" if self.precision == "float32" else f"-{self.precision}"
-        return f"{self.name}-x{self.scale}-{self.sha256[:16] or 'no-weights'}{precision}"
+        source = f"-{self.source[:16]}" if self.source else ""
+        return f"{self.name}-x{self.scale}-{self.sha256[:16] or 'no-weights'}{source}{precision}"
 
 
 class FrozenBackbone(nn.Module):
@@ -94,6 +100,9 @@ class FrozenBackbone(nn.Module):
         half = HALF.get(spec.precision)
         with torch.autocast(seen.device.type, dtype=half, enabled=half is not None):
             made = self.network(given)
+        if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[1] not in (1, 2, 3):
+            shown = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+            raise ConfigError(f"{spec.name} makes {shown}, and a backbone makes images (B, 1 to 3, H, W)")
         if not bool(torch.isfinite(made).all()):
             raise WeightsError(self._not_finite(seen))
         return made.to(seen.dtype)

@@ -1,18 +1,22 @@
 """From a composed configuration to objects: the only room that knows both."""
 
+from mcnet_lightning.build.components import make, takes
 from mcnet_lightning.build.objects import (
-    backbone_hyperparameters,
+    allowed_classes,
+    backbone_arguments,
     build_backbone,
     build_data,
     build_denoiser,
     build_layer,
     build_operator,
+    build_solver,
     choose_device,
 )
 from mcnet_lightning.build.problem import build_epsilon, build_methods, build_problem
 
 __all__ = [
-    "backbone_hyperparameters",
+    "allowed_classes",
+    "backbone_arguments",
     "build_backbone",
     "build_data",
     "build_denoiser",
@@ -21,5 +25,8 @@ __all__ = [
     "build_methods",
     "build_operator",
     "build_problem",
+    "build_solver",
     "choose_device",
+    "make",
+    "takes",
 ]

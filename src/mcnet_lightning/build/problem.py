@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from mcnet_lightning.build.components import make, require
 from mcnet_lightning.build.objects import build_operator
 from mcnet_lightning.config.commands import EPSILON, NOISE
+from mcnet_lightning.config.components import find
 from mcnet_lightning.config.composition import conf_dir
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError
@@ -22,12 +23,12 @@ def build_problem(config: DictConfig) -> Problem:
 
     Settles in the configuration what the problem answers, so that the records of a run say what acted.
     """
-    kind: type[Problem] = get_class(config.problem._target_)
-    if "scale" in kind.given and "scale" not in config:  # of a denoiser, which sees HR alone
+    kind: type[Problem] = find(config.problem._target_)
+    if "scale" in getattr(kind, "given", ()) and "scale" not in config:  # of a denoiser, which sees HR alone
         return kind(scale=1, quantise=False)  # type: ignore[call-arg]
-    given = {name: answer(config) for name, answer in GIVEN.items() if name in kind.given}
-    keys = {str(name): value for name, value in config.problem.items() if name != "_target_"}
-    problem = kind(**keys, **given)
+    asked = getattr(kind, "given", ())
+    given = {name: answer(config) for name, answer in GIVEN.items() if name in asked}
+    problem: Problem = require("problem", config.problem, make("problem", config.problem, **given), Problem)
     if problem.scale is None and "scale" in config:
         config.scale = None
     if problem.noisy and "epsilon" in config and all(config[key] is None for key in EPSILON):
@@ -38,7 +39,7 @@ def build_problem(config: DictConfig) -> Problem:
 def build_methods(config: DictConfig, problem: Problem) -> list[Method]:
     """The rows of the ladder, in the order of `method=[...]`, or else those of the problem."""
     chosen = config.method or {name: _method(name, config) for name in problem.ladder}
-    return [instantiate(settings) for settings in chosen.values()]
+    return [require("method", settings, make("method", settings), Method) for settings in chosen.values()]
 
 
 def _method(name: str, config: DictConfig) -> Any:

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig
 
 from mcnet_lightning.config.keys import key
-from mcnet_lightning.config.model import Denoiser, Layer
+from mcnet_lightning.config.model import CLASSES, Layer
 from mcnet_lightning.config.problem import DEQUANTISE, SCALES, Data, Perturbation, Protocol
 from mcnet_lightning.config.solving import TV, TVTV, PnP, Wavelet
 from mcnet_lightning.config.training import Logger, Optimiser, Trainer
+from mcnet_lightning.config.validation import shown_value
+from mcnet_lightning.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
 NOISE = "noise"  # a word for epsilon
@@ -22,9 +24,18 @@ DEQUANTISE_FILE = (
 )
 
 
+def one_epsilon(cfg: DictConfig) -> None:
+    """Raises ConfigError where two keys say how far b - A x may be from 0; null says nothing, and 0 says 0."""
+    given = {name: cfg[name] for name in EPSILON if cfg[name] is not None}
+    if len(given) > 1:
+        words = " and ".join(f"{name}={shown_value(value)}" for name, value in given.items())
+        off = " or ".join(f"{name}=null" for name in given)
+        raise ConfigError(f"{words} are two answers to one question; take one of them back ({off})")
+
+
 @dataclass
 class Command:
-    """Keys that every command has."""
+    """Keys that every command has. `check` of a schema raises ConfigError where its keys contradict each other."""
 
     seed: int = key(0, "seed of every random draw", minimum=0)
     data: Data = field(default_factory=Data)
@@ -39,6 +50,15 @@ class Problem(Command):
     operator: Any = field(default=None, metadata={"of_problem": True})
     protocol: Protocol = field(default_factory=Protocol, metadata={"of_problem": True})
     backbone: Any = None
+
+    @staticmethod
+    def check(cfg: DictConfig) -> None:
+        scale, patch = cfg.scale, cfg.data.patch_size
+        if patch % scale:
+            nearest = max(scale, round(patch / scale) * scale)
+            raise ConfigError(
+                f"data.patch_size={patch} is not a multiple of scale={scale}; take data.patch_size={nearest}"
+            )
 
 
 @dataclass
@@ -68,8 +88,9 @@ class Layered(Problem):
     epsilon_rms: float | None = key(None, EPSILON_RMS, minimum=0.0)
     epsilon_levels: float | None = key(None, EPSILON_LEVELS, minimum=0.0)
     layer: Layer = field(default_factory=Layer)
-    denoiser: Denoiser = field(default_factory=Denoiser)
+    denoiser: Any = None
     solver: Any = None
+    check = staticmethod(one_epsilon)
 
 
 @dataclass
@@ -122,11 +143,17 @@ class DashboardConfig:
 @dataclass
 class PretrainDenoiserConfig(Training, Command):
     problem: Any = None
-    denoiser: Denoiser = field(default_factory=Denoiser)
+    denoiser: Any = None
     noise_level: list[float] = key(
         [0.0125, 0.025], "range of the Gaussian noise's standard deviation, in units of 1", minimum=0.0
     )
     initial_weights: str | None = key(None, "start from this file instead of random weights", path="file")
+
+    @staticmethod
+    def check(cfg: DictConfig) -> None:
+        levels = cfg.noise_level
+        if not (len(levels) == 2 and levels[0] <= levels[1]):
+            raise ConfigError(f"noise_level={shown_value(levels)}: give the two ends of a range, as in [0.0125,0.025]")
 
 
 @dataclass
@@ -138,6 +165,7 @@ class RestorationLayer:
         path="file",
         words=("auto", "bundled", "none"),
     )
+    classes: list[str] = key([], CLASSES)
 
 
 @dataclass
@@ -175,7 +203,9 @@ class RestoreConfig:
     operator: Any = None
     backbone: Any = None
     layer: RestorationLayer = field(default_factory=RestorationLayer)
+    denoiser: Any = key(None, "allows the file of layer.weights to name this denoiser from outside the package")
     solver: Any = None
+    check = staticmethod(one_epsilon)
 
 
 @dataclass
@@ -198,6 +228,7 @@ class CertifyConfig:
     guess: bool = key(False, "compare many operators and name the one that made this measurement")
     max_megapixels: float = key(200.0, "pictures of more pixels are refused", minimum=0.0, exclusive=True)
     operator: Any = None
+    check = staticmethod(one_epsilon)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mcnet_lightning.config.components import choose
 from mcnet_lightning.config.composition import group_choices, group_options, sentence, without_hydra
 from mcnet_lightning.config.validation import keys_of, refusal
 from mcnet_lightning.errors import ConfigError
@@ -46,6 +47,9 @@ def check_option(override: Override, tree: DictConfig) -> None:
     for option in value if isinstance(value, list) else [value]:
         if option in options:
             continue
+        if "." in str(option):  # the dotted path of a class
+            choose(group, str(option))
+            continue
         close = difflib.get_close_matches(str(option), options, n=1)
         hint = f"did you mean '{close[0]}'? The options are" if close else "the options are"
         raise ConfigError(f"{override.input_line}: '{group}' has no such option; {hint} {', '.join(options)}")
@@ -72,7 +76,7 @@ def check_key(override: Override, tree: DictConfig) -> None:
                 hint = nearest(override.key_or_group, tree)
                 raise ConfigError(f"{override.input_line}: there is no key '{override.key_or_group}'; {hint}")
             option = group_choices(tree).get(parent)
-            names = [key.path for key in keys_of(node) if key.field and "help" in key.field.metadata]
+            names = [key.path for key in keys_of(node) if key.field is None or "help" in key.field.metadata]
             close = difflib.get_close_matches(part, names, n=1)
             hint = f"did you mean '{parent}.{close[0]}'?" if close else f"its keys are: {', '.join(names) or '(none)'}"
             where = f"{parent}={option}" if option else f"'{parent}'"

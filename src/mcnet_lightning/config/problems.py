@@ -1,13 +1,14 @@
 """What a problem's class says of the command line: which keys it answers, and what it usually goes with."""
 
-from importlib import import_module
 from typing import Any
 
 import yaml
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from mcnet_lightning.config.components import find
 from mcnet_lightning.config.composition import conf_dir, group_choices, without_hydra
+from mcnet_lightning.config.outline import is_own, shell
 from mcnet_lightning.errors import ConfigError
 
 FIRST = "super_resolution"  # the problem that every command has if none is named
@@ -39,5 +40,4 @@ def check_answered(overrides: list[Override], tree: DictConfig) -> None:
 
 
 def _class(target: str) -> Any:
-    module, _, name = target.rpartition(".")
-    return getattr(import_module(module), name)
+    return shell(target) if is_own(target) else find(target)

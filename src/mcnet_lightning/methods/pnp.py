@@ -37,8 +37,8 @@ ROUGH_RESIDUAL, ROUGH_ITERATIONS = 5e-3, 30  # bfloat16 stalls at 3e-3
 class PnP(Method):
     """The solver.
 
-    denoiser:       R, any image-to-image module, copied; nothing is asked of its Lipschitz constant, so that
-                    convergence is monitored, not guaranteed.
+    denoiser:       R, any image-to-image module, copied, or what `load_pnp_denoiser` takes; nothing is asked of its
+                    Lipschitz constant, so that convergence is monitored, not guaranteed.
     tolerance:      a sample stops at ||T(y) - y||_2 <= tolerance ||T(y)||_2.
     max_iterations: evaluations of R at most.
     mixing:         y <- y + mixing (T(y) - y); smaller ones damp a denoiser that does not settle.
@@ -46,7 +46,7 @@ class PnP(Method):
                     within tolerance is decided in float32 all the same. None: where it is faster.
     """
 
-    denoiser: nn.Module
+    denoiser: nn.Module | str | Path = BUNDLED
     tolerance: float = 2e-3
     max_iterations: int = 100
     mixing: float = 1.0
@@ -66,7 +66,8 @@ class PnP(Method):
                 f"tolerance={self.tolerance} (> 0), max_iterations={self.max_iterations} (>= 1) or "
                 f"mixing={self.mixing} in (0, 1] is off"
             )
-        own = as_denoiser(copied(self.denoiser).eval())
+        found = self.denoiser if isinstance(self.denoiser, nn.Module) else load_pnp_denoiser(self.denoiser)
+        own = as_denoiser(copied(found).eval())
         own.fold()
         self.denoiser = own
 
@@ -75,6 +76,7 @@ class PnP(Method):
         """The image that R leaves alone and `ball` allows, from `start` (B, C, H, W), bicubic interpolation as a rule;
         consistent to rounding, or as near as it can be, which the per-sample stats say; samples do not see each other.
         """
+        assert isinstance(self.denoiser, nn.Module)
         bound = as_denoiser(self.denoiser).to(start).bind()
         with full_precision(start.device):
             return self._solve(DouglasRachfordMap(bound, ball, start, prior_weight=0.0), start)

@@ -1,34 +1,31 @@
-"""What a method's class says of it, by its name in a run: built-in ones also where the run says no more than that."""
+"""What a method's class says of it, by its name in a run; of this package's own it is read without loading torch."""
 
 from functools import cache
-from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from mcnet_lightning.config.components import find
 from mcnet_lightning.config.composition import conf_dir
-from mcnet_lightning.methods import Method
+from mcnet_lightning.config.outline import is_own, shell
+from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.reporting.runs import Run
 
-
-class Unknown(Method):
-    """One whose class is not here: nothing can be told of it, so that everything counts."""
-
-    settings = ()
+if TYPE_CHECKING:
+    from mcnet_lightning.methods import Method
 
 
-def facts(run: Run, method: str) -> type[Method]:
-    """The class of a method in a run."""
+def facts(run: Run, method: str) -> "type[Method] | None":
+    """The class of a method in a run; None where it is not here, so that nothing can be told of it."""
     return _class(str(run.settings.get(f"method.{method}._target_", "")), method)
 
 
 @cache
-def _class(target: str, method: str) -> type[Method]:
+def _class(target: str, method: str) -> Any:
     file = conf_dir() / "method" / f"{method}.yaml"
     if not target and file.is_file():
         target = yaml.safe_load(file.read_text())["_target_"]
-    module, _, name = target.rpartition(".")
     try:
-        found: type[Method] = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        return Unknown
-    return found
+        return shell(target) if is_own(target) else find(target)
+    except (ConfigError, KeyError, FileNotFoundError):
+        return None

@@ -52,7 +52,7 @@ def consistency_table(rows: Sequence[Row]) -> Table:
             figures = [image.consistency for image in images.values()]
             radii = [row.cells[column].radius(image) for image in images.values()]
             said = published(row, column, "consistency")
-            bounded = max(radii, default=0.0) > 0 and row.kind.consistent
+            bounded = max(radii, default=0.0) > 0 and row.consistent
             inside = sum(figure <= radius * (1 + 1e-5) for figure, radius in zip(figures, radii, strict=True))
             table.rows.append(
                 [
@@ -62,7 +62,7 @@ def consistency_table(rows: Sequence[Row]) -> Table:
                     f"{record.consistency:.2e}",
                     f"{max(figures):.2e}",
                     f"{float(said):.2e}" if said else "",
-                    "" if not row.kind.consistent else row.cells[column].epsilon_label,
+                    "" if not row.consistent else row.cells[column].epsilon_label,
                     f"{inside} of {len(figures)}" if bounded else "",
                 ]
             )
@@ -106,7 +106,7 @@ def gain_table(rows: Sequence[Row], seed: int = 0) -> Table:
     table = Table("gains", f"{caption} (seed {seed}), {_kind(rows)}.", headings)
     for column in columns_of(rows):
         for row in rows:
-            if row.kind.compared and column in row.cells:
+            if (row.kind is None or row.kind.compared) and column in row.cells:
                 table.rows.append(_gain_cells(rows, row, column, seed))
     return table
 
@@ -124,10 +124,9 @@ def reference(rows: Sequence[Row], row: Row, column: Column, method: str) -> dic
 
 def _gain_cells(rows: Sequence[Row], row: Row, column: Column, seed: int) -> list[str]:
     images = row.images(column)
-    gains = [
-        paired_gain(images, reference(rows, row, column, method), seed) if "backbone" in row.kind.settings else None
-        for method in ("backbone", "backbone+projection")
-    ]
+    over = ("backbone", "backbone+projection") if row.kind is None or "backbone" in row.kind.settings else ()
+    found = {method: paired_gain(images, reference(rows, row, column, method), seed) for method in over}
+    gains = [found.get(method) for method in ("backbone", "backbone+projection")]
     evaluations = [image.evaluations for image in images.values() if image.evaluations is not None]
     mean = row.mean(column)
     residuals = [image.residual for image in images.values() if image.residual is not None]

@@ -4,19 +4,22 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.records import Record
-from mcnet_lightning.methods import Method
-from mcnet_lightning.reporting.methods import Unknown, facts
+from mcnet_lightning.reporting.methods import facts
 from mcnet_lightning.reporting.runs import Run
+
+if TYPE_CHECKING:
+    from mcnet_lightning.methods import Method
 
 OF_TRAINING = ("denoiser", "optimiser", "trainer", "data", "seed")
 NEVER = ("data.root", "data.test", "data.hr", "data.lr", "data.cache_dir", "data.num_workers", "trainer.devices")
 NETWORKS = ("SRCNN", "RDN", "RCAN")  # that the published tables have
 NAMES = {"bicubic": "bicubic", "precomputed": "pictures"}
+LAST = 10  # the rank of rows of which nothing is known
 SCALE = re.compile(r"x[2-9](?![0-9])")
 
 Column = tuple[str, int | str]  # dataset, and scale or, of problems without one, problem and protocol
@@ -31,8 +34,12 @@ class Row:
     label: str
     published: str | None  # its name in the published tables
     identity: Identity
-    kind: type[Method]
+    kind: "type[Method] | None" = None  # its class, which says what else there is to know
     cells: dict[Column, Run] = field(default_factory=dict)
+
+    @property
+    def consistent(self) -> bool:
+        return self.kind is None or self.kind.consistent
 
     def mean(self, column: Column) -> Record | None:
         run = self.cells.get(column)
@@ -57,7 +64,7 @@ def scale_label(column: Column) -> str:
 def identity(run: Run, method: str, without: Sequence[str] = ()) -> Identity:
     """The settings that tell this row from others; paths of weights count without the scale in them."""
     kind = facts(run, method)
-    groups = kind.settings if kind is not Unknown else tuple(name.split(".")[0] for name in run.settings)
+    groups = tuple(name.split(".")[0] for name in run.settings) if kind is None else kind.settings
     groups = (*groups, *EPSILON) if "epsilon" in groups else groups
     if run.trained and method == "mcnet":
         groups = (*groups, *OF_TRAINING)
@@ -84,7 +91,7 @@ def backbone_label(settings: dict[str, Any]) -> str:
 
 def row_label(run: Run, method: str) -> str:
     """What the row is called if nothing else has to be told apart."""
-    label = (facts(run, method).label or method + "+{0}").format(backbone_label(run.settings))
+    label = _label(run, method).format(backbone_label(run.settings))
     if method == "pnp":
         denoiser = str(run.settings.get("pnp.weights", "bundled"))
         return f"{label} (denoiser {'ours' if denoiser == 'bundled' else _stem(denoiser)})"
@@ -112,7 +119,7 @@ def build_rows(runs: Iterable[Run]) -> list[Row]:
             if column not in row.cells or run.finished >= row.cells[column].finished:
                 row.cells[column] = run
     _tell_apart(list(rows.values()))
-    return sorted(rows.values(), key=lambda row: row.kind.rank)
+    return sorted(rows.values(), key=lambda row: LAST if row.kind is None else row.kind.rank)
 
 
 def _refuse_mixing(kinds: dict[Column, tuple[str, str, Run]], column: Column, record: Record, run: Run) -> None:
@@ -155,13 +162,18 @@ def _network(settings: dict[str, Any]) -> str | None:
     return next((network for network in NETWORKS if network.lower() in words), None)
 
 
+def _label(run: Run, method: str) -> str:
+    kind = facts(run, method)
+    return f"{method}+{{0}}" if kind is None or not kind.label else kind.label
+
+
 def _named(run: Run, method: str) -> tuple[str, str | None]:
     return row_label(run, method), _published(run, method)
 
 
 def _published(run: Run, method: str) -> str | None:
     network = _network(run.settings)
-    label = facts(run, method).label
+    label = _label(run, method)
     if method in ("bicubic", "pnp"):
         return label
     if network is None or method not in ("backbone", "tvtv", "mcnet"):
