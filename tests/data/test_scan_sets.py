@@ -49,7 +49,7 @@ def test_every_set_by_name_has_a_configuration_and_checksums() -> None:
         if known.source is not None:
             lines = (CHECKSUMS / f"{name}.sha256").read_text().splitlines()
             assert len(lines) == sum(len(part) for part in known.parts.values())
-            assert len({line[:64] for line in lines}) == len(lines)
+            assert len({line[66:] for line in lines}) == len(lines)
         positions = [position for part in known.parts.values() for position in part]
         assert len(set(positions)) == len(positions)
 

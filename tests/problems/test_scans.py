@@ -139,7 +139,7 @@ def test_no_measurement_is_made_on_the_grid_of_the_result() -> None:
 
 
 def test_the_radius_of_tomography_holds_noise_too() -> None:
-    problem = CT(20, noise=0.01)
+    problem = CT(20, noise=0.05)
     observation = problem.observe(slices(4), 0)
     assert (distance(observation) / problem.radius(observation)).mean().item() == pytest.approx(1, abs=0.05)
     again = problem.observe(slices(4)[2:3], 0)
