@@ -1,7 +1,7 @@
 # `make` lists the targets. Arguments of a command go into ARGS: make train ARGS="scale=3 epsilon=0.1"
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow lint format bench paper lock clean
+.PHONY: help setup train test test-slow lint format bench gpu paper lock clean
 
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -11,7 +11,7 @@ BENCHMARKS := memory scaling peak backbone_cost
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(READY) ## make .venv with the exact packages of requirements.lock
+setup: $(READY) ## make .venv with the exact packages of requirements.lock, for training and development
 
 train: $(READY) ## train on the embedded photographs and print the ladder
 	$(PYTHON) -m mcnet_lightning.train $(ARGS)
@@ -40,12 +40,15 @@ bench: $(READY) ## run every benchmark, some of them against torchdeq and deepin
 	$(PYTHON) benchmarks/compare.py $(ARGS)
 	@set -e; for name in $(BENCHMARKS); do echo "== benchmarks/$$name.py"; $(PYTHON) benchmarks/$$name.py; done
 
+gpu: $(READY) ## hold a GPU against the CPU and time it, in under 8 minutes (ARGS="--device cpu --smoke" tries the code here)
+	$(PYTHON) benchmarks/gpu.py --device cuda $(ARGS)
+
 paper: $(READY) ## make the paper's tables (hours; goes on where it stopped): ARGS="data.root=DIR"
 	$(PYTHON) experiments/paper_tables/run.py $(ARGS)
 
 lock: ## renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" --extra dev --extra spandrel --extra report pyproject.toml --output-file requirements.lock
+	  --custom-compile-command "make lock" --extra train --extra dev --extra spandrel --extra report pyproject.toml --output-file requirements.lock
 
 clean: ## remove caches and build products; .venv and the outputs of runs stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache build dist src/*.egg-info

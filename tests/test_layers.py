@@ -9,6 +9,7 @@ import pytest
 
 PACKAGE = "mcnet_lightning"
 SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
+PLUGINS = SOURCE.with_name("hydra_plugins")  # which Hydra finds by that name
 
 COMMANDS = ("train", "pretrain", "search_beta", "evaluate", "report", "restore", "certify", "demo", "dashboard")
 ROOMS = (  # from the top of the house downwards; those on one line may import each other
@@ -31,6 +32,7 @@ ROOMS = (  # from the top of the house downwards; those on one line may import e
     ("demonstration",),
     ("sweeps",),
     ("cli",),
+    ("hydra_plugins",),
     COMMANDS,
     ("__init__",),
 )
@@ -66,10 +68,10 @@ def own(name: str) -> str | None:
     return name.removeprefix(f"{PACKAGE}.") if name.startswith(f"{PACKAGE}.") else None
 
 
-def upward_imports(source: Path) -> list[str]:
+def upward_imports(source: Path, prefix: str = "") -> list[str]:
     """Every import of a room from one below it, and every module that belongs to no room."""
     wrong = []
-    for name, tree in modules(source):
+    for name, tree in ((prefix + name, tree) for name, tree in modules(source)):
         room = name.split(".")[0]
         if room not in FLOOR:
             wrong.append(f"{name} belongs to no room: add it to ROOMS")
@@ -84,6 +86,12 @@ def upward_imports(source: Path) -> list[str]:
 
 def test_no_room_imports_from_below() -> None:
     assert not upward_imports(SOURCE)
+    assert not upward_imports(PLUGINS, "hydra_plugins.")
+
+
+def test_the_plugins_are_looked_at() -> None:
+    reached = {own(target) for name, tree in modules(PLUGINS) for target in imports(name, tree)} - {None}
+    assert any(room and room.startswith("sweeps") for room in reached)
 
 
 def test_no_module_imports_itself_through_others() -> None:

@@ -1,75 +1,114 @@
-"""Hydra's basic sweeper, except that a sweep keeps its folder and is finished by running it again."""
+"""Runs one job for each combination of values. A sweep keeps its folder and is finished by running it again."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 
-class ResumingSweeper(BasicSweeper):
-    """Names the sweep's folder and its jobs', leaves out what is complete, and ends with one table of all jobs."""
+class ResumingSweeper(Sweeper):
+    """Names the sweep's folder and its jobs', leaves out what is complete, and ends with one table of all jobs.
+
+    max_batch_size: jobs that the launcher gets at a time; None: all. params: swept without being typed.
+    """
+
+    hydra_context: HydraContext
+    config: DictConfig
+    launcher: Launcher
+
+    def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None) -> None:
+        self.max_batch_size, self.params = max_batch_size, params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from mcnet_lightning.sweeps import sweep_name
 
-        self.jobs: list[Any] = []
+        self.hydra_context, self.config = hydra_context, config
         if not any(word.startswith("hydra.sweep.dir=") for word in config.hydra.overrides.hydra):
-            task_words = OmegaConf.to_container(config.hydra.overrides.task)
-            assert isinstance(task_words, list)
-            words = [*self._parse_config(), *(str(word) for word in task_words)]
-            parsed = OverridesParser.create(config_loader=hydra_context.config_loader).parse_overrides(words)
-            swept = list(dict.fromkeys(o.get_key_element() for o in parsed if o.is_sweep_override()))
+            task_words: Any = OmegaConf.to_container(config.hydra.overrides.task)
+            words = self._with_params(map(str, task_words))
+            swept = list(dict.fromkeys(o.get_key_element() for o in self._parsed(words) if o.is_sweep_override()))
             own = [word for word in words if not word.startswith("logger")]
             with read_write(config), open_dict(config):
                 config.hydra.sweep.dir = str(Path(config.hydra.sweep.dir) / sweep_name(swept, own))
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-
-    def split_arguments(  # type: ignore[override]
-        self, overrides: list[Override], max_batch_size: int | None
-    ) -> list[list[list[str]]]:
-        """The jobs that are not complete, in batches; Hydra's own method does not know which these are."""
-        from mcnet_lightning.sweeps import Job, job_name, prepare
-        from mcnet_lightning.sweeps.plan import needs_work
-
-        assert self.config is not None
-        assert self.hydra_context is not None
-        sweep_dir = Path(self.config.hydra.sweep.dir)
-        swept = {o.get_key_element() for o in overrides if o.is_sweep_override()}
-        (every_job,) = BasicSweeper.split_arguments(overrides, None)
-        states, left = [], []
-        for words in every_job:
-            settings = dict(word.split("=", 1) for word in words if word.split("=", 1)[0] in swept)
-            name = job_name(settings)
-            job = Job(sweep_dir / name, tuple(words), settings)
-            self.jobs.append(job)
-            places = [f"hydra.sweep.dir='{sweep_dir}'", f"hydra.sweep.subdir='{name}'"]
-            states.append(prepare(job, self._task_config(words)) if job.folder.is_dir() else "waiting")
-            if needs_work(states[-1]):
-                left.append([*words, *places])
-        counts = ", ".join(f"{count} {state}" for state, count in Counter(states).items())
-        print(f"{len(every_job)} job{'s' * (len(every_job) > 1)} in {sweep_dir}: {counts}", flush=True)
-        return list(self.split_overrides_to_chunks(left, max_batch_size)) if left else []
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from mcnet_lightning.sweeps import report
+        from mcnet_lightning.sweeps import Job
+        from mcnet_lightning.sweeps.plan import needs_work
+        from mcnet_lightning.sweeps.table import report
 
+        overrides = self._parsed(self._with_params(arguments))
+        folder = Path(self.config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        jobs = self._jobs(overrides, folder)
+        states = [self._state(job) for job in jobs]
+        counts = ", ".join(f"{count} {state}" for state, count in Counter(states).items())
+        print(f"{len(jobs)} job{'s' * (len(jobs) > 1)} in {folder}: {counts}", flush=True)
+        left: list[Job] = [job for job, state in zip(jobs, states, strict=True) if needs_work(state)]
+        returned = []
         try:
-            return super().sweep(arguments)
+            for start in range(0, len(left), size := self.max_batch_size or max(1, len(left))):
+                batch = [_words(job, folder) for job in left[start : start + size]]
+                self.validate_batch_is_legal(batch)
+                results = self.launcher.launch(batch, initial_job_idx=start)
+                returned.append([result.return_value for result in results])  # asking raises what the job raised
         finally:
-            if self.config is not None and self.jobs:
-                report(self.jobs, Path(self.config.hydra.sweep.dir))
+            report(jobs, folder)
+        return returned
 
-    def _task_config(self, words: Sequence[str]) -> DictConfig:
-        """The job's configuration without Hydra's own part."""
-        assert self.hydra_context is not None
-        assert self.config is not None
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
+    def _with_params(self, words: Any) -> list[str]:
+        return [*(f"{key}={value}" for key, value in self.params.items()), *words]
+
+    def _parsed(self, words: list[str]) -> list[Override]:
+        return OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(words)
+
+    def _jobs(self, overrides: list[Override], folder: Path) -> list[Any]:
+        """Every combination of values; of a key that is given twice the last words count."""
+        from mcnet_lightning.sweeps import Job, job_name
+
+        axes = {o.get_key_element(): _values(o) for o in overrides}
+        swept = [o.get_key_element() for o in overrides if o.is_sweep_override()]
+        jobs = []
+        for values in itertools.product(*axes.values()):
+            job = dict(zip(axes, values, strict=True))
+            settings = {key: value for key, value in job.items() if key in swept}
+            words = tuple(f"{key}={value}" for key, value in job.items())
+            jobs.append(Job(folder / job_name(settings), words, settings))
+        return jobs
+
+    def _state(self, job: Any) -> str:
+        """What the job is now, and its folder readied."""
+        from mcnet_lightning.sweeps import prepare
+
+        if not job.folder.is_dir():
+            return "waiting"
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(job.words))
         with read_write(config), open_dict(config):
             del config["hydra"]
-        return config
+        return prepare(job, config)
+
+
+def _values(override: Override) -> list[str]:
+    from mcnet_lightning.errors import ConfigError
+
+    if not override.is_sweep_override():
+        return [override.get_value_element_as_str()]
+    if override.value_type == ValueType.INTERVAL_SWEEP:
+        raise ConfigError(f"{override.input_line}: an interval has no values of its own; write them out, or a range")
+    return list(map(str, override.sweep_string_iterator()))
+
+
+def _words(job: Any, folder: Path) -> Sequence[str]:
+    return [*job.words, f"hydra.sweep.dir='{folder}'", f"hydra.sweep.subdir='{job.folder.name}'"]

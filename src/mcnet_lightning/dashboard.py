@@ -6,7 +6,7 @@ from mcnet_lightning.cli.launch import launch
 
 
 def main() -> None:
-    launch("dashboard", run)
+    launch("dashboard", run, "train")
 
 
 def run(config: DictConfig) -> None:

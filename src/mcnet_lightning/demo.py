@@ -3,19 +3,14 @@
 from omegaconf import DictConfig
 
 from mcnet_lightning.cli.launch import launch
-from mcnet_lightning.errors import ConfigError
 
 
 def main() -> None:
-    launch("demo", run)
+    launch("demo", run, "demo", "train")
 
 
 def run(config: DictConfig) -> None:
-    """Serves until it is interrupted. Raises ConfigError if gradio is missing or the port is taken."""
-    from importlib.util import find_spec
-
-    if find_spec("gradio") is None:
-        raise ConfigError("the demo needs the package gradio; install it with pip install 'mcnet-lightning[demo]'")
+    """Serves until it is interrupted. Raises ConfigError if the port is taken."""
     from mcnet_lightning.build import choose_device
     from mcnet_lightning.demonstration.serving import serve
 

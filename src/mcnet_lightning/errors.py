@@ -52,3 +52,10 @@ class CertificateError(MCNetError):
     """A picture that does not keep what was asked or certified."""
 
     exit_code = 6
+
+
+class Terminated(SystemExit):
+    """Another process has asked this one to end (SIGTERM, or a job's time limit), and it does, when it can go on."""
+
+    def __init__(self, code: int = 143) -> None:  # what a shell reports after SIGTERM
+        super().__init__(code)

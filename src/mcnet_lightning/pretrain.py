@@ -10,7 +10,8 @@ def main() -> None:
         {
             "backbone": ("pretrain_backbone", run_backbone),
             "denoiser": ("pretrain_denoiser", run_denoiser),
-        }
+        },
+        "train",
     )
 
 

@@ -6,7 +6,7 @@ from mcnet_lightning.cli.launch import launch
 
 
 def main() -> None:
-    launch("search_beta", run)
+    launch("search_beta", run, "train")
 
 
 def run(config: DictConfig) -> None:

@@ -6,7 +6,7 @@ from mcnet_lightning.cli.launch import launch
 
 
 def main() -> None:
-    launch("train", run)
+    launch("train", run, "train")
 
 
 def run(config: DictConfig) -> None:

@@ -1,6 +1,7 @@
 """What the demo page does with an upload, without the page: the command's result, views of it, one sentence."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -189,8 +190,13 @@ def configured(*words: str) -> DictConfig:
     return compose_config("demo", list(words))
 
 
-def test_serves_this_machine_alone_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serves_this_machine_alone_unless_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert configured().host == "127.0.0.1"
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"needs the package gradio; install it with pip install 'mcnet-lightning\["):
-        demo.run(configured())
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.setattr(sys, "argv", ["mcnet-demo"])
+    with pytest.raises(SystemExit) as ended:
+        demo.main()
+    assert ended.value.code == ConfigError.exit_code
+    assert "needs the package gradio; install it with pip install 'mcnet-lightning[demo]'" in capsys.readouterr().err

@@ -88,7 +88,7 @@ def test_what_does_not_work_is_not_used(how: str, monkeypatch: pytest.MonkeyPatc
             raise RuntimeError("mkldnn_convolution_pointwise: needs avx512")
         return convolve(features, weight)
 
-    monkeypatch.setattr(convolution, "_fused_relu", fused)
+    monkeypatch.setattr(convolution, "fused_convolution_relu", fused)
     fusing_works.cache_clear()
     try:
         assert not fusing_works(torch.float32)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from file_server import FileServer
 
-from mcnet_lightning.files import downloads
 from mcnet_lightning.errors import DataError
+from mcnet_lightning.files import downloads
 from mcnet_lightning.files.downloads import PIECE, RemoteFile, fetch, fetch_all
 
 CONTENT = bytes(range(256)) * 1000

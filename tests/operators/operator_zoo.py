@@ -8,15 +8,22 @@ from torch import Tensor
 
 from mcnet_lightning.operators import (
     BicubicDownsample,
+    BlurDecimation,
     BlurDownsample,
     DenseOperator,
     DiagonalGramOperator,
+    FourierSampling,
     Kernel,
     KernelDownsample,
     Mask,
     MeasurementOperator,
+    ParallelBeam,
+    Sense,
+    SymmetricFourierSampling,
     upsample_bicubic,
 )
+from mcnet_lightning.operators.fourier import mirrored
+from mcnet_lightning.operators.sense import simulated_maps
 
 KERNEL = torch.tensor([[0.1, 0.0, 0.2], [0.0, 1.5, 0.4], [0.3, 0.1, 0.2]]) / 2.8
 
@@ -177,6 +184,8 @@ def physics(name: str, *arguments: object, **settings: object):  # type: ignore[
 
 IMAGES = {"Inpainting": (1, 6, 5), "MRI": (2, 6, 8), "Tomography": (1, 12, 12), "SinglePixelCamera": (1, 8, 8)}
 MASKS = (torch.rand(3, 1, 6, 5, generator=torch.Generator().manual_seed(3)) > 0.4).double()
+SYMMETRIC = torch.maximum(MASKS[:, :1], mirrored(MASKS[:, :1]))
+MAPS = torch.stack([simulated_maps(3, (6, 5), seed) for seed in range(3)]).to(torch.complex128)
 ROWS = (torch.arange(6) % 2 == 0).float()[:, None].expand(6, 8)
 OWN = [
     *(
@@ -187,7 +196,12 @@ OWN = [
             ("kernel", KernelDownsample(2, Kernel("gaussian", 1.0)), (1, 8, 10)),
             ("blur", BlurDownsample(KERNEL, 1), (1, 6, 8)),
             ("blur-x2", BlurDownsample(KERNEL, 2), (3, 6, 8)),
+            ("blur and decimation", BlurDecimation(), (1, 12, 9)),
             ("mask", Mask(MASKS[0, 0]), (2, 6, 5)),
+            ("fourier", FourierSampling(MASKS[1, 0]), (2, 6, 5)),
+            ("symmetric fourier", SymmetricFourierSampling(SYMMETRIC[1, 0]), (1, 6, 5)),
+            ("coils", Sense(MAPS[0], MASKS[0, 0]), (2, 6, 5)),
+            ("parallel beam", ParallelBeam(7, 4), (1, 7, 7)),
             (
                 "dense",
                 DenseOperator(torch.randn(9, 24, generator=torch.Generator().manual_seed(1)), (2, 3, 4)),
@@ -196,10 +210,13 @@ OWN = [
         )
     ),
     pytest.param(lambda batch: Mask(MASKS[:batch]), (2, 6, 5), id="masks per sample"),
+    pytest.param(lambda batch: FourierSampling(MASKS[:batch]), (2, 6, 5), id="fourier per sample"),
+    pytest.param(lambda batch: SymmetricFourierSampling(SYMMETRIC[:batch]), (1, 6, 5), id="symmetric per sample"),
+    pytest.param(lambda batch: Sense(MAPS[:batch], MASKS[:batch]), (2, 6, 5), id="coils per sample"),
     pytest.param(with_blurred_columns, (2, 3, 4), id="dense per sample"),
 ]
 FOREIGN = [
-    pytest.param(lambda batch: Coils(), (2, 4, 4), id="coils"),
+    pytest.param(lambda batch: Coils(), (2, 4, 4), id="user's coils"),
     pytest.param(lambda batch: Radon(6), (1, 6, 6), id="radon"),
     pytest.param(lambda batch: Preconditioned(6), (1, 6, 6), id="preconditioned"),
     pytest.param(lambda batch: Subsampled(MASKS[1, 0]), (2, 6, 5), id="user's mask"),

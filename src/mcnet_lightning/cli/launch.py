@@ -6,28 +6,24 @@
 Imports neither torch nor Lightning; a task imports them when it runs.
 """
 
+import argparse
 import contextlib
 import difflib
 import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 
-from mcnet_lightning.cli.arguments import (
-    check_arguments,
-    flags_first,
-    help_configuration,
-    parse_flags,
-    quote_paths,
-)
+from mcnet_lightning.cli.arguments import check_arguments, help_configuration, parse_flags
+from mcnet_lightning.cli.command_line import CommandLine
 from mcnet_lightning.cli.first_failure import (
     AGAIN,
     FailedElsewhereError,
@@ -38,6 +34,7 @@ from mcnet_lightning.cli.first_failure import (
 )
 from mcnet_lightning.cli.first_failure import NAME as FAILURE
 from mcnet_lightning.cli.help_page import help_page
+from mcnet_lightning.cli.opening import say_what_begins
 from mcnet_lightning.cli.process import (
     end_with_parent,
     flush_subnormals,
@@ -48,59 +45,71 @@ from mcnet_lightning.cli.process import (
 from mcnet_lightning.cli.run_folder import ELSEWHERE, release_claims
 from mcnet_lightning.config import register_schemas
 from mcnet_lightning.config.composition import conf_dir
-from mcnet_lightning.errors import ConfigError, MCNetError
+from mcnet_lightning.config.running import running
+from mcnet_lightning.errors import ConfigError, MCNetError, Terminated
 from mcnet_lightning.files import disk_failure, unwritable
+from mcnet_lightning.files.extras import require_extras
 from mcnet_lightning.files.writer import is_first_process
-from mcnet_lightning.sweeps import Program, swept_job
+from mcnet_lightning.sweeps import swept_job
 from mcnet_lightning.sweeps.record import LOCK
 
 Task = Callable[[DictConfig], Any]
 
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
-TERMINATED = 143  # and after SIGTERM
 LAUNCHERS = ("submitit", "joblib")  # whose own exceptions say that a job's process has gone
 
 
-def launch(config_name: str, task: Task) -> None:
+def launch(config_name: str, task: Task, *extras: str) -> None:
     """Runs `task` with the configuration that conf/`config_name`.yaml and the command line make.
 
-    A wrong command line exits with 2 and has written nothing. An MCNetError of the task becomes one line and its own
-    exit code; in a sweep it ends only its job. Any other exception is a bug and keeps its traceback (exit code 1).
+    A wrong command line exits with 2 and has written nothing, and so does a command one of whose `extras` is not
+    installed. An MCNetError of the task becomes one line and its own exit code; in a sweep it ends only its job. Any
+    other exception is a bug and keeps its traceback (exit code 1).
     """
     keep_streams_open()
-    sys.argv[1:] = quote_paths(sys.argv[1:])
-    _launch(config_name, task, sys.argv[1:], _program())
+    _launch(config_name, task, extras, _typed(config_name))
 
 
-def launch_subcommand(tasks: dict[str, tuple[str, Task]]) -> None:
+def launch_subcommand(tasks: dict[str, tuple[str, Task]], *extras: str) -> None:
     """Like `launch`, for a command whose first word chooses: {"denoiser": ("pretrain_denoiser", run_denoiser), ...}."""
     keep_streams_open()
-    sys.argv[1:] = argv = quote_paths(sys.argv[1:])
-    position = next((i for i, word in enumerate(argv) if not word.startswith("-") and "=" not in word), None)
+    line = _typed("")
+    position = next((i for i, word in enumerate(line.words) if not word.startswith("-") and "=" not in word), None)
     words = " or ".join(tasks)
     if position is None:
-        if "-h" in argv or "--help" in argv:
-            print(f"usage: {_program()} WORD [GROUP=OPTION ...] [KEY=VALUE ...]\n\nWORD is {words}:")
+        if "-h" in line.words or "--help" in line.words:
+            print(f"usage: {line.program} WORD [GROUP=OPTION ...] [KEY=VALUE ...]\n\nWORD is {words}:")
             for word in tasks:
-                print(f"  {_program()} {word} --help")
+                print(f"  {line.program} {word} --help")
             return
-        _fail(ConfigError(f"say what: {_program()} {words.replace(' or ', '|')} ..."))
-    word = argv.pop(position)
+        _fail(ConfigError(f"say what: {line.program} {words.replace(' or ', '|')} ..."))
+    word = line.words[position]
     if word not in tasks:
         close = difflib.get_close_matches(word, tasks, n=1)
         _fail(ConfigError(f"'{word}' is not one of {words}" + (f"; did you mean '{close[0]}'?" if close else "")))
     config_name, task = tasks[word]
-    _launch(config_name, task, argv, f"{_program()} {word}")
+    _launch(config_name, task, extras, line.choosing(position))
 
 
-def _launch(config_name: str, task: Task, argv: list[str], program: str) -> None:
+def _typed(config_name: str) -> CommandLine:
     try:
-        flags = parse_flags(argv)
+        return CommandLine.typed(config_name)
+    except ConfigError as error:
+        _fail(error)
+
+
+def _launch(config_name: str, task: Task, extras: tuple[str, ...], line: CommandLine) -> None:
+    try:
+        flags = parse_flags(list(line.words))
         if flags.help:
-            print(help_page(config_name, program, help_configuration(config_name, flags)))
+            everything = "all" in flags.overrides
+            flags.overrides = [word for word in flags.overrides if word != "all"]
+            print(help_page(config_name, line.program, help_configuration(config_name, flags), everything))
             return
         if not (flags.shell_completion or flags.hydra_help or flags.experimental_rerun or flags.config_path):
             check_arguments(config_name, flags)
+        if not (flags.cfg or flags.info):  # which only show a configuration
+            require_extras(extras)
     except MCNetError as error:
         _fail(error)
     tune_process()
@@ -108,38 +117,33 @@ def _launch(config_name: str, task: Task, argv: list[str], program: str) -> None
     if "LOCAL_RANK" in os.environ:
         end_with_parent()
     name_run()
-    first = [word for word in sys.argv[1:] if word not in argv]  # such as the `backbone` of `pretrain backbone`
-    kept = [word for word in argv if word not in flags.overrides and word not in ("-m", "--multirun")]
-    _run(config_name, task, flags_first(argv, flags), Program(sys.argv[0], (*first, *kept)))
+    _run(config_name, task, line, flags)
 
 
-def _run(config_name: str, task: Task, argv: list[str], program: Program) -> None:
-    """Hands over to Hydra, which reads `argv`; the task itself sees the command line as it was typed, or as it would
-    have been typed for this job of a sweep alone.
+def _run(config_name: str, task: Task, line: CommandLine, flags: argparse.Namespace) -> None:
+    """Hands over to Hydra; the task itself runs under the command line as it was typed, or as it would have been typed
+    for this job of a sweep alone.
     """
-    typed, failures, begun = sys.argv, list[MCNetError](), list[bool]()
+    failures, begun = list[MCNetError](), list[bool]()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra would cut the traceback of a bug
 
     @functools.wraps(task)
     def job(cfg: DictConfig) -> Any:
         begun.append(True)
-        sys.argv = typed  # Lightning repeats it to start the other processes of DDP
-        os.chdir(HydraConfig.get().runtime.cwd)  # hydra.job.chdir=true must not move the paths that were typed
+        say_what_begins(config_name, cfg)
+        hydra_config = HydraConfig.get()
+        os.chdir(hydra_config.runtime.cwd)  # hydra.job.chdir=true must not move the paths that were typed
         flush_subnormals()
-        swept = HydraConfig.get().mode == RunMode.MULTIRUN
-        folder = Path(HydraConfig.get().runtime.output_dir)
+        folder = Path(hydra_config.runtime.output_dir)
         if is_first_process() and not in_company():  # before it starts the others
             forget_failures(folder)
+        if hydra_config.mode == RunMode.MULTIRUN:
+            return _swept(task, cfg, folder, line, flags)
         try:
-            with swept_job(cfg, program) if swept else contextlib.nullcontext():
+            with _in_force(line):
                 return _once(task, cfg, folder)
         except Exception as error:
             failure = _failure_behind(error)
-            if swept:  # Hydra goes on and raises the first failure at the end
-                said = f"{folder.name} failed: {_line(failure)}" if failure else traceback.format_exc()
-                if not isinstance(failure, FailedElsewhereError):
-                    print(said, file=sys.stderr)
-                raise (failure or error) from None
             if failure is None:
                 raise
             failures.append(failure)
@@ -147,18 +151,18 @@ def _run(config_name: str, task: Task, argv: list[str], program: Program) -> Non
 
     register_schemas()
     try:
-        sys.argv = [typed[0], *argv]
-        hydra.main(version_base="1.3", config_path=str(conf_dir(config_name)), config_name=config_name)(job)()
+        with line.flags_first(flags).shown():
+            hydra.main(version_base="1.3", config_path=str(conf_dir(config_name)), config_name=config_name)(job)()
     except MCNetError as error:  # of the first job that failed in a sweep
         _fail(error)
     except KeyboardInterrupt:
         _interrupted()
+    except Terminated:
+        print(f"terminated; {AGAIN}", file=sys.stderr)
+        raise
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into exit code 1
             _interrupted()
-        if type(end).__name__ == "SIGTERMException":  # Lightning's, with exit code 0
-            print(f"terminated; {AGAIN}", file=sys.stderr)
-            raise SystemExit(TERMINATED) from None
         raise
     except Exception as error:
         if isinstance(error, OSError) and (not begun or disk_failure(error) is not None):
@@ -168,10 +172,37 @@ def _run(config_name: str, task: Task, argv: list[str], program: Program) -> Non
             raise
         _fail(MCNetError(f"a job was ended from outside ({_first_line(error)}); {AGAIN}"))
     finally:
-        sys.argv = typed
         release_claims()
     if failures:
         _fail(failures[0])
+
+
+def _swept(task: Task, cfg: DictConfig, folder: Path, line: CommandLine, flags: argparse.Namespace) -> Any:
+    """One job of a sweep. What it fails by is printed and raised: Hydra goes on and raises the first at the end."""
+    overrides = list(HydraConfig.get().overrides.task)
+    hydra_part: Any = HydraConfig.instance().cfg
+    with read_write(hydra_part.hydra.run):
+        hydra_part.hydra.run.dir = str(folder)  # where Lightning starts the other processes of DDP
+    try:
+        with swept_job(cfg, folder, overrides) as words, _in_force(line.of_job(flags, words), alone=True):
+            return _once(task, cfg, folder)
+    except Exception as error:
+        failure = _failure_behind(error)
+        said = f"{folder.name} failed: {_line(failure)}" if failure else traceback.format_exc()
+        if not isinstance(failure, FailedElsewhereError):
+            print(said, file=sys.stderr)
+        raise (failure or error) from None
+
+
+@contextlib.contextmanager
+def _in_force(line: CommandLine, alone: bool = False) -> Iterator[None]:
+    """Within it, this is the command that Lightning repeats, and that the run writes down."""
+    before = running.set(line.running)
+    try:
+        with line.shown_alone() if alone else line.shown():
+            yield
+    finally:
+        running.reset(before)
 
 
 def _once(task: Task, cfg: DictConfig, folder: Path) -> Any:
@@ -205,11 +236,6 @@ def _remove_traces(output_dir: Path) -> None:
             path.unlink()
         (output_dir / ".hydra").rmdir()
         output_dir.rmdir()
-
-
-def _program() -> str:
-    stem = Path(sys.argv[0]).stem
-    return stem if stem.startswith("mcnet-") else f"python -m mcnet_lightning.{stem}"
 
 
 def _line(error: BaseException) -> str:

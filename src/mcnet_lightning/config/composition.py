@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mcnet_lightning.config import register_schemas
+from mcnet_lightning.config.components import adopt, foresee, options_of, registered
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files.settings import fault_of, yaml_sentence
 
@@ -49,14 +50,19 @@ def composing(config_name: str) -> Iterator[None]:
 
 
 def expect_launcher_schemas() -> None:
-    """conf/hydra/launcher/ is checked against the plugins' own settings, as is meant; Hydra would warn of it."""
-    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+    """A file is checked against the schema of the same name in Hydra's store, as is meant; Hydra would warn of it."""
+    warnings.filterwarnings("ignore", message=r"\s*'[^']+' is validated against ConfigStore schema")
 
 
 def composed(config_name: str, overrides: list[str]) -> DictConfig:
-    """The configuration with Hydra's own part under `hydra`."""
+    """The configuration with Hydra's own part under `hydra`; every component in it has its keys."""
+    foresee(conf_dir(config_name), config_name, overrides)
     try:
-        return compose(config_name, overrides, return_hydra_config=True)
+        cfg = compose(config_name, overrides, return_hydra_config=True)
+        new = [adopt(group, str(option), cfg.get(group)) for group, option in group_choices(cfg).items()]
+        if any(new):
+            cfg = compose(config_name, overrides, return_hydra_config=True)
+        return cfg
     except REFUSALS as error:
         raise ConfigError(sentence(error)) from error
 
@@ -66,7 +72,8 @@ def check_files(folder: Path, config_name: str) -> None:
     if not folder.is_dir():
         raise ConfigError(f"--config-dir {folder}: there is no such folder")
     ours = conf_dir()
-    groups = [folder / group.relative_to(ours) for group in ours.rglob("*") if group.is_dir()]
+    names = {str(group.relative_to(ours)) for group in ours.rglob("*") if group.is_dir()} | set(registered())
+    groups = [folder / name for name in sorted(names)]
     files = [path for group in groups if group.is_dir() for path in sorted(group.glob("*.yaml"))]
     for path in [*files, *folder.glob(f"{config_name}.yaml")]:
         if (fault := fault_of(path)) is not None:
@@ -85,13 +92,15 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 def group_choices(cfg: DictConfig) -> dict[str, str | None]:
     """The chosen option of each of the command's groups; `cfg` comes from `composed`."""
     choices = cfg.hydra.runtime.choices
-    return {str(group): choices[group] for group in choices if not str(group).startswith(("hydra", "schema/"))}
+    return {str(group): choices[group] for group in choices if not str(group).startswith("hydra")}
 
 
 def group_options(cfg: DictConfig, group: str) -> list[str]:
-    """What `group` can be set to: the files GROUP/*.yaml in conf/ and wherever else `cfg` was composed from."""
+    """What `group` can be set to: the files GROUP/*.yaml in conf/ and wherever else `cfg` was composed from, and what
+    is registered.
+    """
     folders = [Path(source.path) for source in cfg.hydra.runtime.config_sources if source.schema == "file"]
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")} | {*options_of(group)})
 
 
 def sentence(error: BaseException) -> str:

@@ -1,9 +1,10 @@
 """How a network is trained, by which machine, and where that is recorded."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, make_dataclass
+from typing import TYPE_CHECKING, Any
 
 from mcnet_lightning.config.keys import key
+from mcnet_lightning.config.lightning_trainer import trainer_arguments
 
 
 @dataclass
@@ -28,8 +29,8 @@ class Optimiser:
 
 
 @dataclass
-class Trainer:
-    """Every argument of Lightning's Trainer; `logger` and `callbacks` are the framework's own."""
+class UsualTrainer:
+    """The arguments of Lightning's Trainer for which this framework has a default, a limit or a word of its own."""
 
     accelerator: str = key("auto", "cpu, gpu, auto, ...")
     devices: Any = key(1, "how many, or which")
@@ -42,41 +43,28 @@ class Trainer:
         choices=("32-true", "bf16-mixed", "16-mixed", "64-true", "32", "bf16", "16", "64"),
     )
     max_epochs: int | None = key(1, "epochs", minimum=1)
-    min_epochs: int | None = key(None, "epochs at least")
     max_steps: int = key(-1, "optimiser steps at most; -1: no limit")
-    min_steps: int | None = key(None, "optimiser steps at least")
     max_time: str | None = key(None, "DD:HH:MM:SS")
-    fast_dev_run: Any = key(False, "run this many batches only")
-    overfit_batches: int | float = key(0.0, "overfit that many batches (10), or that share (0.1)")
-    limit_train_batches: int | float | None = key(None, "how many of the training batches (10), or which share (0.1)")
-    limit_val_batches: int | float | None = key(None, "how many of the validation batches (10), or which share (0.1)")
-    limit_test_batches: int | float | None = key(None, "how many of the test batches (10), or which share (0.1)")
-    limit_predict_batches: int | float | None = key(
-        None, "how many of the prediction batches (10), or which share (0.1)"
-    )
-    val_check_interval: Any = key(None, "validate every so many steps, or share of an epoch")
-    check_val_every_n_epoch: int | None = key(1, "validate every so many epochs")
     num_sanity_val_steps: int | None = key(0, "validation batches before training")
     log_every_n_steps: int | None = key(10, "steps between log lines", content=False)
     enable_checkpointing: bool | None = key(True, "write checkpoints")
     enable_progress_bar: bool | None = key(True, "show progress", content=False)
     enable_model_summary: bool | None = key(False, "print the layers", content=False)
     accumulate_grad_batches: int = key(1, "batches per optimiser step", minimum=1)
-    gradient_clip_val: float | None = key(None, "largest gradient norm")
-    gradient_clip_algorithm: str | None = key(None, "norm or value")
-    deterministic: Any = key(None, "true, false or warn")
-    benchmark: bool | None = key(None, "cudnn autotuning")
-    inference_mode: bool = key(True, "torch.inference_mode in validation and test")
     use_distributed_sampler: bool = key(False, "false: the loaders shard themselves, exactly", choices=(False,))
     profiler: str | None = key(None, "simple or advanced", content=False)
-    detect_anomaly: bool = key(False, "autograd anomaly detection")
-    barebones: bool = key(False, "no logging, no checkpoints")
-    plugins: Any = key(None, "Lightning plugins")
-    sync_batchnorm: bool = key(False, "synchronise batch norms")
-    reload_dataloaders_every_n_epochs: int = key(0, "rebuild loaders")
     default_root_dir: str | None = key(None, "null: this run's output folder", content=False)
-    enable_autolog_hparams: bool = key(True, "log hyper-parameters at start")
-    model_registry: str | None = key(None, "Lightning model registry name")
+
+
+if TYPE_CHECKING:
+
+    class Trainer(UsualTrainer):
+        """Every argument of Lightning's Trainer; `logger` and `callbacks` are the framework's own."""
+
+else:
+    usual = [f.name for f in fields(UsualTrainer)]
+    Trainer = make_dataclass("Trainer", trainer_arguments(usual), bases=(UsualTrainer,))
+    Trainer.__module__ = __name__
 
 
 @dataclass

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mcnet_lightning.files.private_apis import fused_convolution_relu
+
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their size in bytes
 
 
@@ -25,7 +27,7 @@ def convolve(features: Tensor, weight: Tensor) -> Tensor:
 def convolve_relu(features: Tensor, weight: Tensor) -> Tensor:
     """relu(weight * features)."""
     if fuses(features, weight):
-        return _fused_relu(features, weight)
+        return fused_convolution_relu(features, weight)
     return F.relu(convolve(features, weight), inplace=True)
 
 
@@ -64,7 +66,7 @@ def fusing_works(dtype: torch.dtype) -> bool:
     weight = torch.randn(16, 16, 3, 3, generator=generator).to(dtype, memory_format=torch.channels_last)
     plain = F.relu(convolve(features, weight))
     try:
-        fused = _fused_relu(features, weight)
+        fused = fused_convolution_relu(features, weight)
     except (AttributeError, RuntimeError, TypeError):  # no such operator here, or another form of it
         return False
     tolerance = 2 * torch.finfo(dtype).eps
@@ -79,8 +81,3 @@ def _convolve_to_one(features: Tensor, weight: Tensor) -> Tensor:
     places = weight[0].permute(1, 2, 0).reshape(size * size, -1, 1, 1)
     shifts = torch.eye(size * size, dtype=weight.dtype).view(1, size * size, size, size)
     return F.conv2d(F.conv2d(features, places), shifts, padding=size // 2)
-
-
-def _fused_relu(features: Tensor, weight: Tensor) -> Tensor:
-    padding = [weight.shape[-1] // 2] * 2
-    return torch.ops.mkldnn._convolution_pointwise(features, weight, None, padding, [1, 1], [1, 1], 1, "relu", [], "")

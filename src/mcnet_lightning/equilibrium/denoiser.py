@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
 
 from mcnet_lightning.errors import ConfigError
 
-CHANGING = (_NormBase, _DropoutNd)  # what a forward pass in training mode changes, or does at random
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+CHANGING = (*BATCH_NORMS, *INSTANCE_NORMS, *DROPOUTS)  # what a forward pass in training mode changes, or does at random
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -89,7 +90,7 @@ def as_denoiser(module: nn.Module) -> Denoiser:
     Raises ConfigError for batch norm without running statistics, which would let samples see each other.
     """
     for name, part in module.named_modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is None:
+        if isinstance(part, BATCH_NORMS) and part.running_mean is None:
             raise ConfigError(
                 f"{type(part).__name__} {name or 'itself'} of {type(module).__name__} keeps no running statistics, so "
                 "that a sample's result would depend on its batch-mates; build it with track_running_stats=True"

@@ -1,7 +1,7 @@
 """The commands `evaluate` and `search_beta`, from config to files."""
 
 import shlex
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +19,7 @@ from mcnet_lightning.build import (
     build_pnp,
     choose_device,
 )
+from mcnet_lightning.config.running import running
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.evaluation.beta_search import best_beta, print_rows, search_beta, write_rows
 from mcnet_lightning.evaluation.ladder import Ladder
@@ -83,10 +84,11 @@ def search(config: DictConfig) -> None:
     write_rows(folder / "search_beta.csv", found)
     problem = f"x{config.scale}  {backbone.spec.label}  protocol {degradation.name}"
     print_rows(found, f"{len(images)} held-out training images  {problem}")
-    print(f"wrote {folder}\ngo on with\n  {train_command(sys.argv[1:], best_beta(found).beta, config.layer.weights)}")
+    command = train_command(running.get().words, best_beta(found).beta, config.layer.weights)
+    print(f"wrote {folder}\ngo on with\n  {command}")
 
 
-def train_command(words: list[str], beta: float, layer_weights: str) -> str:
+def train_command(words: Iterable[str], beta: float, layer_weights: str) -> str:
     """`train` on the same problem, from the best beta: that of a fresh layer, or in place of a trained one's."""
     kept = [word for word in words if not word.startswith(NOT_FOR_TRAINING)]
     start = f"layer.prior_weight={beta:g}" if layer_weights == "none" else f"beta={beta:g}"

@@ -8,6 +8,7 @@ from typing import Any
 from rich.progress import track
 from torch import Tensor
 
+from mcnet_lightning.backbones.tiling import return_freed_memory
 from mcnet_lightning.data import WholeImages
 from mcnet_lightning.equilibrium import Outcome
 from mcnet_lightning.errors import ConvergenceError, MCNetError, WeightsError
@@ -37,6 +38,7 @@ def evaluate_ladder(
     """
     records, residuals, failures = [], list[Trace](), Failures()
     for index in track(range(len(images)), description="measuring", transient=True):
+        return_freed_memory()  # of the image before, which may have had another size
         image = images[index]
         try:
             estimates = list(ladder.estimates(image))

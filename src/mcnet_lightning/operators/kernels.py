@@ -19,12 +19,14 @@ class Kernel:
     """A symmetric kernel k(x), zero outside [-radius, radius].
 
     When an image shrinks, an antialiased kernel is stretched by the ratio of the sizes, x counting output pixels;
-    otherwise x counts input pixels. A Gaussian is never stretched: `width` is its standard deviation in input pixels.
+    otherwise x counts input pixels. A Gaussian is never stretched: `width` is its standard deviation in input pixels,
+    `reach`, if given, how many of them it reaches to either side.
     """
 
     kind: KernelName
     width: float = 0.0
     antialiased: bool = True
+    reach: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(KernelName):
@@ -35,12 +37,14 @@ class Kernel:
     @property
     def name(self) -> str:
         if self.kind == "gaussian":
-            return f"gaussian{self.width:g}"
+            return f"gaussian{self.width:g}" + ("" if self.reach is None else f"-{2 * self.reach + 1}taps")
         return self.kind if self.antialiased else f"{self.kind}-aliased"
 
     @property
     def radius(self) -> float:
-        return GAUSSIAN_REACH * self.width if self.kind == "gaussian" else RADII[self.kind]
+        if self.kind == "gaussian":
+            return GAUSSIAN_REACH * self.width if self.reach is None else float(self.reach)
+        return RADII[self.kind]
 
     def stretch(self, ratio: float) -> float:
         """How much wider the kernel gets at `ratio` input pixels per output pixel."""

@@ -44,20 +44,28 @@ class Mask(DiagonalGramOperator):
     def image_size(self, measurement_size: Size) -> Size:
         return self.measurement_size(measurement_size)
 
-    def __call__(self, image: Tensor) -> Tensor:
-        self.measurement_size((image.shape[-2], image.shape[-1]))
-        if self.mask.ndim == 4 and len(self.mask) not in (1, len(image)):
-            raise ConfigError(f"{len(self.mask)} masks, one for each sample, do not fit {len(image)} samples")
-        if self.mask.dtype != image.dtype or self.mask.device != image.device:
+    def seen(self, values: Tensor) -> Tensor:
+        """The values (B, ..., H, W) where the mask is one, and zero elsewhere."""
+        return values * self._mask_like(values)
+
+    def _mask_like(self, values: Tensor) -> Tensor:
+        """The mask in dtype and on device of values (B, ..., H, W), for whose samples it must be."""
+        self.measurement_size((values.shape[-2], values.shape[-1]))
+        if self.mask.ndim == 4 and len(self.mask) not in (1, len(values)):
+            raise ConfigError(f"{len(self.mask)} masks, one for each sample, do not fit {len(values)} samples")
+        if self.mask.dtype != values.dtype or self.mask.device != values.device:
             with torch.inference_mode(False):  # kept, so that it may be saved for a backward pass
-                self.mask = self.mask.to(image.device, image.dtype)
-        return image * self.mask
+                self.mask = self.mask.to(values.device, values.dtype)
+        return self.mask
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return self.seen(image)
 
     def adjoint(self, measurement: Tensor, image_size: Size | None = None) -> Tensor:
-        return self(measurement)
+        return self.seen(measurement)
 
     def measured(self, measurement: Tensor) -> Tensor:
-        return self(measurement)
+        return self.seen(measurement)
 
     def select(self, index: Tensor) -> "Mask":
         if self.mask.ndim == 2 or len(self.mask) == 1:
@@ -68,13 +76,13 @@ class Mask(DiagonalGramOperator):
         return chosen
 
     def to_gram_basis(self, measurement: Tensor, image_size: Size) -> Tensor:
-        return self(measurement)
+        return self.seen(measurement)
 
     def from_gram_basis(self, coefficients: Tensor, image_size: Size) -> Tensor:
         return coefficients
 
     def pseudo_inverse(self, measurement: Tensor, image_size: Size) -> Tensor:
-        return self(measurement)
+        return self.adjoint(measurement, image_size)
 
     def gram_eigenvalues(self, image_size: Size, like: Tensor) -> Tensor:
         return torch.ones((), dtype=like.dtype, device=like.device).expand(like.shape[1:])

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files import write_file
+from mcnet_lightning.files.private_apis import workspace_specification
 
 FILE = "workspace.json"
 
@@ -17,7 +18,7 @@ def lay_out(config: DictConfig) -> None:
     """Writes workspace.json into the run's folder; with online=true also creates the workspace at W&B."""
     board = workspace(config.entity or "ENTITY", config.project, config.name)
     path = Path(HydraConfig.get().runtime.output_dir) / FILE
-    write_file(path, json.dumps(board._spec, indent=1))
+    write_file(path, json.dumps(workspace_specification(board), indent=1))
     print(f"wrote {path}")
     if config.online:
         print(f"created {_create(board, config.entity)}")

@@ -1,10 +1,10 @@
 """A whole report: what it consists of, and its files."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from mcnet_lightning.evaluation.records import finite
 from mcnet_lightning.files import make_folder, staged, write_file
+from mcnet_lightning.files.extras import place_of
 from mcnet_lightning.reporting.crops import Pictured, crop_strip, pictured
 from mcnet_lightning.reporting.curves import AXES, curve_table, curves, robustness_table
 from mcnet_lightning.reporting.explore import explore_html, run_rows
@@ -83,7 +83,7 @@ def _figures(runs: list[Run]) -> list[tuple[str, str, str]]:
 
 def _have(package: str, page: Page) -> bool:
     """Whether an optional package is there; if not, the page says what is left out."""
-    if find_spec(package) is not None:
+    if place_of(package) is not None:
         return True
     page.notes.append(f"Without {package} there are no {NEEDED[package]}: pip install 'mcnet-lightning[report]'.")
     return False

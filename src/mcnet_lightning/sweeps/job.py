@@ -1,60 +1,35 @@
-"""A job of a sweep while it runs: locked, recorded, resumed, and with a command line of its own."""
+"""A job of a sweep while it runs: locked, recorded, resumed."""
 
-import importlib.util
-import os
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 from filelock import Timeout
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig
 
-import __main__
 from mcnet_lightning.errors import MCNetError
 from mcnet_lightning.files.writer import is_first_process
 from mcnet_lightning.sweeps.content import content_key
 from mcnet_lightning.sweeps.record import FAILED, RUNNING, JobRecord, job_lock, read_record
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
-LEFT_BY_DDP = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_")
-
-
-@dataclass(frozen=True)
-class Program:
-    """How the command was started: argv[0], and what stands before the settings (`backbone`, `--config-dir DIR`)."""
-
-    path: str
-    words: tuple[str, ...] = ()
-
-    @property
-    def module(self) -> str:
-        return f"mcnet_lightning.{Path(self.path).stem.removeprefix('mcnet-')}"
 
 
 @contextmanager
-def swept_job(config: DictConfig, program: Program) -> Iterator[None]:
-    """Within it, `config.resume` is the job's own last checkpoint if it has one, and sys.argv its own command line.
+def swept_job(config: DictConfig, folder: Path, overrides: list[str]) -> Iterator[list[str]]:
+    """Within it, `config.resume` is the job's own last checkpoint if it has one; yields `overrides` and the word that
+    says so.
 
     The folder's job.json says `running`, afterwards `complete` or `failed`; after a kill it goes on saying `running`.
     Raises MCNetError if another process runs this job.
     """
-    folder = Path(HydraConfig.get().runtime.output_dir)
     resume = folder / CHECKPOINT
-    resume_words = []
-    if "resume" in config and resume.is_file():
+    resumes = "resume" in config and resume.is_file()
+    if resumes:
         config.resume = str(resume)
-        resume_words = [f"resume='{resume}'"]
-    overrides = list(HydraConfig.get().overrides.task)
-    with ExitStack() as stack:
-        if is_first_process():
-            stack.enter_context(_recorded(config, folder, overrides))
-        stack.enter_context(_own_command(program, [*overrides, *resume_words], folder))
-        yield
+    with _recorded(config, folder, overrides) if is_first_process() else nullcontext():
+        yield [*overrides, *([f"resume='{resume}'"] if resumes else [])]
 
 
 @contextmanager
@@ -95,24 +70,3 @@ def _seconds_before(folder: Path) -> float:
     if record is None or not checkpoint.is_file():
         return 0.0
     return record.seconds + max(0.0, checkpoint.stat().st_mtime - record.started)
-
-
-@contextmanager
-def _own_command(program: Program, overrides: list[str], folder: Path) -> Iterator[None]:
-    """Lightning starts the other processes of DDP by repeating sys.argv in `hydra.run.dir`: without this they would
-    run the whole sweep again. Afterwards nothing of DDP is left that the next job could trip over.
-    """
-    environment = set(os.environ)
-    argv, spec = sys.argv, __main__.__spec__
-    sys.argv = [program.path, *program.words, *overrides, "hydra.mode=RUN"]
-    __main__.__spec__ = importlib.util.find_spec(program.module)
-    hydra: Any = HydraConfig.instance().cfg
-    with read_write(hydra.hydra.run):
-        hydra.hydra.run.dir = str(folder)
-    try:
-        yield
-    finally:
-        sys.argv, __main__.__spec__ = argv, spec
-        for name in set(os.environ) - environment:
-            if name.startswith(LEFT_BY_DDP):
-                del os.environ[name]

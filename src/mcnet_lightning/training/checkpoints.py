@@ -3,8 +3,7 @@
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,13 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
-from pytorch_lightning.loops.fit_loop import _FitLoop
-from pytorch_lightning.loops.progress import _ProcessedTracker
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from mcnet_lightning.data.loading import ResumableLoader
 from mcnet_lightning.errors import WeightsError
 from mcnet_lightning.files import make_folder, staged, unwritable
+from mcnet_lightning.files.private_apis import accumulates, counted_as_open, take_up_loops
 from mcnet_lightning.training.optimisation import require_finite_weights
 from mcnet_lightning.training.processes import EndTogether
 
@@ -114,7 +112,7 @@ class LastCheckpoint(Checkpoint):
         self._watch(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        with _counted_as_open(trainer.fit_loop):
+        with counted_as_open(trainer.fit_loop):
             self._save(trainer)
 
     def _watch(self, trainer: pl.Trainer) -> None:
@@ -124,40 +122,13 @@ class LastCheckpoint(Checkpoint):
 
     def _between_batches(self, trainer: pl.Trainer) -> None:
         due = self.ending.agreed or trainer.global_step // self.steps > self.saved_at // self.steps
-        if due and not trainer.fit_loop._should_accumulate():
+        if due and not accumulates(trainer.fit_loop):
             self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
         require_finite_weights(trainer.lightning_module)
         trainer.save_checkpoint(self.path, weights_only=False)
         self.saved_at = trainer.global_step
-
-
-@contextmanager
-def _counted_as_open(loop: _FitLoop) -> Iterator[None]:
-    """An epoch that was cut short, by `max_steps` or `max_time`, is one to go on with: Lightning counts it as over."""
-    cut = int(loop.epoch_loop.batch_progress.current.ready < loop.max_batches)
-    trackers = [each for each in vars(loop.epoch_progress).values() if isinstance(each, _ProcessedTracker)]
-    for tracker in trackers:
-        tracker.processed -= cut
-    yield
-    for tracker in trackers:
-        tracker.processed += cut
-
-
-def take_up_loops(loop: _FitLoop) -> None:
-    """What Lightning counts twice when it goes on: with `max_steps` an epoch that had ended, and a step that was
-    validated in the midst of an epoch.
-    """
-    steps = loop.epoch_loop
-    if loop.restarted_on_epoch_end:
-        loop.epoch_progress.increment_completed()
-        for each in (loop, steps, steps.val_loop):
-            each._restarting = False
-            each.reset_restart_stage()
-    assert loop._data_fetcher is not None
-    if steps.restarting and steps.restarted_on_last and steps._should_check_val_fx(loop._data_fetcher):
-        steps._batches_that_stepped -= 1
 
 
 @rank_zero_only

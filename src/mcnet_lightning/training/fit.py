@@ -3,19 +3,17 @@
 import logging
 import time
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from mcnet_lightning.config.commands import EPSILON
-from mcnet_lightning.config.training import Trainer as TrainerConfig
 from mcnet_lightning.data import MeasurementDataModule
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.errors import ConfigError, Terminated
 from mcnet_lightning.training.callbacks import progress
 from mcnet_lightning.training.checkpoints import BestCheckpoint, LastCheckpoint, StagedCheckpoints
 from mcnet_lightning.training.loggers import build_loggers, forget_after
@@ -84,18 +82,21 @@ def fit(
     if config.trainer.enable_progress_bar:
         run_callbacks.append(progress())
     _quieten_lightning()
-    arguments: TrainerConfig = OmegaConf.to_object(config.trainer)  # type: ignore[assignment]
+    arguments: Any = OmegaConf.to_container(config.trainer)
     trainer = _trainer(
         **{
-            **asdict(arguments),
-            "default_root_dir": arguments.default_root_dir or str(folder),
+            **arguments,
+            "default_root_dir": arguments["default_root_dir"] or str(folder),
             "logger": build_loggers(config.logger, folder, name, plain(config), tags),
-            "callbacks": run_callbacks if arguments.enable_checkpointing else run_callbacks[2:],
-            "plugins": _plugins(arguments.plugins),
+            "callbacks": run_callbacks if arguments["enable_checkpointing"] else run_callbacks[2:],
+            "plugins": _plugins(arguments["plugins"]),
         }
     )
     start = time.perf_counter()
-    trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    try:
+        trainer.fit(module, data, ckpt_path=resume, weights_only=True)
+    except SIGTERMException:  # Lightning's own, with exit code 0, of a signal before the first step
+        raise Terminated from None
     leave_process_group(trainer)
     return time.perf_counter() - start
 

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mcnet_lightning.config.training import Logger as LoggerConfig
-from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files import staged
+from mcnet_lightning.files.extras import require
+from mcnet_lightning.files.writer import is_first_process
 from mcnet_lightning.training.leaving_out import leaving_out, lost_record, place_wandb, say_left_out
 
 MLFLOW_RUN = "mlflow_run"
@@ -156,19 +156,26 @@ def sweep_group() -> str | None:
 
 
 def _wandb(settings: LoggerConfig, folder: Path, name: str, config: dict[str, Any], tags: list[str]) -> WandbLogger:
+    import wandb
+
     os.environ.setdefault("WANDB_SILENT", "true")
     place_wandb(folder)
-    logger = WandbLogger(
-        project=settings.project,
-        entity=settings.entity,
-        group=settings.group or sweep_group(),
-        name=name,
-        tags=tags,
-        save_dir=folder,
-        offline=settings.offline,
-        id=earlier_id(folder),
-    )
-    logger._wandb_init.pop("anonymous", None)  # Lightning passes it on, and wandb warns that it is obsolete
+    run = None
+    if is_first_process():
+        run = wandb.init(
+            project=settings.project,
+            entity=settings.entity,
+            group=settings.group or sweep_group(),
+            name=name,
+            tags=tags,
+            dir=folder,
+            mode="offline" if settings.offline else "online",
+            id=earlier_id(folder),
+            resume="allow",
+        )
+        run.define_metric("trainer/global_step")
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    logger = WandbLogger(project=settings.project, name=name, save_dir=folder, experiment=run)
     logger.log_hyperparams(config)
     return logger
 
@@ -187,8 +194,7 @@ def _tensorboard(folder: Path, config: dict[str, Any]) -> TensorBoardLogger:
 
 def _mlflow(settings: LoggerConfig, folder: Path, name: str, config: dict[str, Any], tags: list[str]) -> MLFlowLogger:
     """An MLflow run; the earlier one if this run goes on. RUN/mlflow_run holds its id."""
-    if find_spec("mlflow") is None:
-        raise ConfigError('logger=mlflow needs the extra: pip install "mcnet-lightning[mlflow]"')
+    require("mlflow", "logger=mlflow")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     place, artifacts, store = str(settings.mlflow), None, folder
     if "://" not in place:

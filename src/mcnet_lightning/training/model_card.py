@@ -1,23 +1,23 @@
 """What a weight file is, how it came to be, and how good it is: written beside it by the run that made it."""
 
 import platform
-import shlex
-import sys
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-NOT_IN_CARD = ("data.root=", "hydra.", "logger")  # where files lie on one machine says nothing about the weights
+from mcnet_lightning.config.running import running
+from mcnet_lightning.files import write_file
+
+# where files lie on one machine says nothing about the weights
+NOT_IN_CARD = ("data.root=", "hydra.", "hydra/", "logger")
 
 
 def command_line() -> str:
     """The command of this run, with data.root as DIR."""
-    words = [word for word in sys.argv[1:] if not word.startswith(NOT_IN_CARD)]
-    root = [word for word in sys.argv[1:] if word.startswith("data.root=")][:1]
-    module = Path(sys.argv[0]).stem.removeprefix("mcnet-")
-    return shlex.join(["python", "-m", f"mcnet_lightning.{module}", *words]) + (" data.root=DIR" if root else "")
+    root = any(word.startswith("data.root=") for word in running.get().words)
+    return running.get().written(NOT_IN_CARD) + (" data.root=DIR" if root else "")
 
 
 def write_model_card(
@@ -40,4 +40,4 @@ def write_model_card(
         *results,
         "",
     ]
-    (folder / "MODEL_CARD.md").write_text("\n".join(lines))
+    write_file(folder / "MODEL_CARD.md", "\n".join(lines))

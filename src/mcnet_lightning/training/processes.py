@@ -14,9 +14,8 @@ import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.errors import ConfigError, Terminated
 
 REQUEUING = (signal.SIGUSR1, signal.SIGUSR2)  # before the time limit, to jobs of Lightning's and of submitit's
 ENDING = (signal.SIGINT, signal.SIGTERM, *REQUEUING)
@@ -82,7 +81,7 @@ class EndTogether(Callback):
             self._before[number](number, None)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SIGTERMException
+        raise Terminated
 
     def _remember(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT == self.received:
