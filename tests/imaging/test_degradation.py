@@ -17,6 +17,8 @@ from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.imaging import Degradation, Perturbation, list_images, read_rgb, rgb_to_luma
 from mcnet_lightning.imaging.colour import LUMA_WEIGHTS
 from mcnet_lightning.imaging.degradation import floor_8bit, middle_of_floored
+from mcnet_lightning.operators import BlurDownsample
+from mcnet_lightning.operators.blur import gaussian_kernel
 
 scales = pytest.mark.parametrize("scale", [2, 3, 4])
 protocols = pytest.mark.parametrize("protocol", ["paper", "standard"])
@@ -242,3 +244,24 @@ def test_deep_images_stay_deep_when_they_are_fitted() -> None:
     assert fitted.shape == rounded.shape == (3, 14, 16)
     assert (fitted - rounded).abs().max() < 1.5 / 255
     assert (fitted * 255 - (fitted * 255).round()).abs().max() > 0.4
+
+
+@pytest.mark.parametrize("protocol", ["paper", "standard"])
+def test_any_operator_of_the_right_size_makes_lr(protocol: str) -> None:
+    hr = (
+        torch.round(torch.rand(1, 3, 24, 36, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 255)
+        / 255
+    )
+    blur = BlurDownsample(gaussian_kernel(1.6), 3)
+    exact = Degradation(protocol, 3, quantise=False, operator=blur)  # type: ignore[arg-type]
+    assert torch.equal(exact(hr).lr_rgb, blur(hr))
+    rounded = Degradation(protocol, 3, operator=blur)  # type: ignore[arg-type]
+    assert rounded.name.endswith(blur.name)
+    levels = blur(hr).clamp(0, 1) * 255
+    expected = torch.floor(levels + 1e-6) if protocol == "paper" else levels.round()
+    torch.testing.assert_close(rounded(hr).lr_rgb * 255, expected, rtol=0, atol=1e-9)
+
+
+def test_an_operator_of_another_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"measures images \(1, 3, 12, 12\) as \(1, 3, 4, 4\), and super-resolution"):
+        Degradation("paper", 2, operator=BlurDownsample(gaussian_kernel(1.0), 3))(torch.rand(1, 3, 12, 12))

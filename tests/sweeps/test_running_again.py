@@ -24,6 +24,7 @@ Action = Callable[[DictConfig, Path], None]
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(content, "code_version", lambda: "this code")
+    monkeypatch.setattr("mcnet_lightning.cli.launch.check_arguments", lambda *_: None)  # half the time; not of sweeps
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -203,7 +204,10 @@ def test_a_job_sees_the_command_line_of_its_own() -> None:
     assert seen[1] == ["scale=3", "epsilon=0.1", "seed=1", "hydra.mode=RUN"]
 
 
-@pytest.mark.parametrize(("grid", "key", "count"), [("backbone_scale", "backbone", 9), ("epsilon", "epsilon", 6)])
+@pytest.mark.parametrize(
+    ("grid", "key", "count"),
+    [pytest.param("backbone_scale", "backbone", 9, marks=pytest.mark.slow), ("epsilon", "epsilon", 6)],
+)
 def test_named_grids_need_no_flag_and_can_be_narrowed(grid: str, key: str, count: int) -> None:
     values = []
 
@@ -216,7 +220,8 @@ def test_named_grids_need_no_flag_and_can_be_narrowed(grid: str, key: str, count
     assert key in table()[0]
 
 
-def test_unknown_grid_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_grid_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     assert sweep("sweep=epsilom")[1] == 2
     assert "did you mean 'epsilon'" in capsys.readouterr().err
 

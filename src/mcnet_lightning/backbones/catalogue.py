@@ -3,6 +3,7 @@
 python -m mcnet_lightning.backbones.catalogue      # puts it between the file's two marks
 """
 
+import inspect
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,8 +11,9 @@ from urllib.parse import urlsplit
 import torch
 from torch import nn
 
-from mcnet_lightning.backbones.loading import NETWORKS, Architecture
-from mcnet_lightning.backbones.official import OFFICIAL
+from mcnet_lightning.backbones.facts import facts_of, networks
+from mcnet_lightning.backbones.frozen import FrozenBackbone
+from mcnet_lightning.backbones.loading import untrained_backbone
 from mcnet_lightning.errors import WeightsError
 from mcnet_lightning.files.weights import bundled_path
 
@@ -31,7 +33,7 @@ def backbone_table() -> str:
             "| `backbone=` | network | parameters at x2, bundled (published) | takes | computes on | bundled, Set5 "
             "x2 / x3 / x4 in dB | official files |",
             "|---|---|---|---|---|---|---|",
-            *(_row(name, architecture) for name, architecture in NETWORKS.items()),
+            *(_row(name, kind) for name, kind in networks().items() if not issubclass(kind, FrozenBackbone)),
             *EXTERNAL_ROWS,
         ]
     )
@@ -44,15 +46,17 @@ def write_table(path: Path) -> None:
     path.write_text(f"{before}{MARKS[0]}\n{backbone_table()}\n{MARKS[1]}{after}")
 
 
-def _row(name: str, architecture: Architecture) -> str:
+def _row(name: str, kind: type[nn.Module]) -> str:
+    facts = facts_of(kind)
     with torch.device("meta"):
-        bundled, published = (_parameters(architecture.build(2, **size)) for size in (architecture.compact, {}))
+        sizes = (facts.compact, {key: inspect.signature(kind).parameters[key].default for key in facts.compact})
+        bundled, published = (_parameters(untrained_backbone(kind, 2, size)[0]) for size in sizes)
     parameters = bundled if bundled == published else f"{bundled} ({published})"
     figures = " / ".join(_bundled_psnr(name, scale) for scale in SCALES) if bundled else ""
-    hosts = {"/".join(urlsplit(file.url).path.split("/")[1:3]) for file in OFFICIAL.get(name, {}).values()}
+    hosts = {"/".join(urlsplit(file.url).path.split("/")[1:3]) for file in facts.official.values()}
     return (
-        f"| `{name}` | {architecture.citation} | {parameters} | {FOOD[architecture.input_kind]} | "
-        f"{architecture.levels} | {figures} | {', '.join(hosts)} |"
+        f"| `{name}` | {facts.citation} | {parameters} | {FOOD.get(facts.input_kind, facts.input_kind)} | "
+        f"{facts.levels} | {figures} | {', '.join(hosts)} |"
     )
 
 

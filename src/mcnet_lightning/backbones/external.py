@@ -1,14 +1,14 @@
 """Any network that spandrel recognises from its weight file: SwinIR, HAT, DRCT, DCTLSA, RCAN, ESRGAN and many more."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from mcnet_lightning.backbones.frozen import BackboneSpec, FrozenBackbone
+from mcnet_lightning.backbones.frozen import BackboneSpec, FrozenBackbone, Precision
 from mcnet_lightning.errors import WeightsError
 from mcnet_lightning.files.extras import require
-from mcnet_lightning.files.weights import read_weights
+from mcnet_lightning.files.weights import WeightFile, read_weights
 
 
 class _Detected(nn.Module):
@@ -24,15 +24,42 @@ class _Detected(nn.Module):
         return torch.cat([self.descriptor(single) for single in image.split(1)]).clone()
 
 
-def load_spandrel(scale: int, weights: str, precision: str = "float32") -> FrozenBackbone:
-    """A frozen backbone from a file of any architecture that spandrel detects.
+class Spandrel(FrozenBackbone):
+    """A frozen network of any architecture that spandrel detects from its file.
+
+    weights: a weight file of any network that spandrel detects
+    precision: of the backbone's convolutions; the layer stays in float32
 
     Raises ConfigError if spandrel is not installed, WeightsError for a file it does not know or of another scale.
     """
+
+    name = "spandrel"
+    label, citation = "spandrel", "any network spandrel detects"
+
+    def __init__(self, weights: Annotated[str, {"path": "file"}], scale: int, precision: Precision = "float32") -> None:
+        file = read_weights(weights)
+        descriptor = _detected(file)
+        file.require_scale(scale, descriptor.scale)
+        super().__init__(
+            _Detected(descriptor),
+            BackboneSpec(
+                descriptor.architecture.name.lower(),
+                scale,
+                "lr_rgb" if descriptor.input_channels == 3 else "measurement",
+                weights,
+                file.sha256,
+                hyperparameters={"tags": list(descriptor.tags)},
+                size_multiple=descriptor.size_requirements.multiple_of,
+                precision=precision,
+            ),
+        )
+
+
+def _detected(file: WeightFile) -> Any:
+    """spandrel's description of the network in a file, with its weights."""
     require("spandrel", "backbone=spandrel")
     import spandrel
 
-    file = read_weights(weights)
     try:
         descriptor = spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(file.tensors))
     except spandrel.UnsupportedModelError:
@@ -49,20 +76,7 @@ def load_spandrel(scale: int, weights: str, precision: str = "float32") -> Froze
             raise WeightsError(f"{file.path}: {name} holds no floating-point numbers; save the network in float32")
     if not isinstance(descriptor, spandrel.ImageModelDescriptor) or descriptor.input_channels not in (1, 3):
         raise WeightsError(f"{file.path} is a network that does not take gray or RGB images alone; use another file")
-    file.require_scale(scale, descriptor.scale)
-    return FrozenBackbone(
-        _Detected(descriptor),
-        BackboneSpec(
-            descriptor.architecture.name.lower(),
-            scale,
-            "lr_rgb" if descriptor.input_channels == 3 else "measurement",
-            weights,
-            file.sha256,
-            hyperparameters={"tags": list(descriptor.tags)},
-            size_multiple=descriptor.size_requirements.multiple_of,
-            precision=precision,
-        ),
-    )
+    return descriptor
 
 
 def _first(error: Exception) -> str:

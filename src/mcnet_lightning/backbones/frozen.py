@@ -7,11 +7,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mcnet_lightning.errors import DataError, WeightsError
+from mcnet_lightning.errors import ConfigError, DataError, WeightsError
 from mcnet_lightning.files.weights import BUNDLED, OFFICIAL
 from mcnet_lightning.imaging import rgb_to_luma
 
-InputKind = Literal["upsampled", "measurement", "lr_rgb", "picture"]
+Precision = Literal["float32", "bfloat16", "float16"]
+InputKind = str  # a name of what was observed: "upsampled", "measurement", "lr_rgb", "picture", ...
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -28,6 +29,8 @@ class BackboneSpec:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     size_multiple: int = 1  # of the height and width it works on; other sizes are padded and cropped inside
     precision: str = "float32"  # of its convolutions; float16 and bfloat16 run under autocast
+    title: str = ""  # the network's name for people
+    source: str = ""  # of a network from outside the package: SHA-256 of its source, arguments and numbers
 
     @property
     def channels(self) -> int:
@@ -36,14 +39,18 @@ class BackboneSpec:
     @property
     def label(self) -> str:
         """For tables: whose weights these are, where the name alone would claim too much."""
+        title = self.title or self.name
         if self.weights == BUNDLED:
-            return f"{self.name.upper()} ({'compact, ' if self.hyperparameters else ''}ours)"
-        return f"{self.name.upper()} (official)" if self.weights == OFFICIAL else self.name
+            return f"{title} ({'compact, ' if self.hyperparameters else ''}ours)"
+        if self.weights == OFFICIAL:
+            return f"{title} (official)"
+        return title if self.weights == "none" else self.name
 
     @property
     def identity(self) -> str:
         precision = "" if self.precision == "float32" else f"-{self.precision}"
-        return f"{self.name}-x{self.scale}-{self.sha256[:16] or 'no-weights'}{precision}"
+        source = f"-{self.source[:16]}" if self.source else ""
+        return f"{self.name}-x{self.scale}-{self.sha256[:16] or 'no-weights'}{source}{precision}"
 
 
 class FrozenBackbone(nn.Module):
@@ -84,6 +91,9 @@ class FrozenBackbone(nn.Module):
         half = HALF.get(spec.precision)
         with torch.autocast(backbone_input.device.type, dtype=half, enabled=half is not None):
             made = self.network(backbone_input.clone())
+        if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[1] not in (1, 3):
+            shown = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+            raise ConfigError(f"{spec.name} makes {shown}, and a backbone makes images (B, 1 or 3, H, W)")
         if not bool(torch.isfinite(made).all()):
             raise WeightsError(self._not_finite(backbone_input))
         return made.to(backbone_input.dtype)
@@ -110,7 +120,7 @@ class FrozenBackbone(nn.Module):
         )
 
 
-def input_of(image: Mapping[str, Any], kind: InputKind) -> Tensor:
+def input_of(image: Mapping[str, Any], kind: str) -> Tensor:
     """What a backbone eats of a degraded image. Y is that of LR as it is, also where b is something else."""
     return rgb_to_luma(image["lr_rgb"]) if kind == "measurement" else image[kind]
 

@@ -28,8 +28,13 @@ class ISTANetPlus(nn.Module):
     """An observation to an image, starting at A^T b; real images, or complex ones of as many `channels` as it is for.
 
     A network of one channel takes real and imaginary part of a complex image as two images, each in its own turn.
+
+    phases: steps of proximal gradient
+    channels: of the images that it takes at once
     """
 
+    name = "istanet"
+    label = "ISTA-Net+"
     input_kind = "observation"
     citation = "Zhang & Ghanem, CVPR 2018"
 

@@ -1,104 +1,105 @@
-"""Backbones by name: the network, the weight file that fits it, and one clear sentence if none does."""
+"""Backbones by name or class: the network, the weight file that fits it, and one clear sentence if none does."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import hashlib
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from mcnet_lightning.backbones.bicubic import BicubicIdentity
-from mcnet_lightning.backbones.external import load_spandrel
-from mcnet_lightning.backbones.frozen import BackboneSpec, FrozenBackbone, InputKind
+from mcnet_lightning.backbones.facts import Facts, Kind, facts_of, network_named
+from mcnet_lightning.backbones.frozen import BackboneSpec, FrozenBackbone
 from mcnet_lightning.backbones.official import official_weights
-from mcnet_lightning.backbones.precomputed import PrecomputedBackbone
-from mcnet_lightning.backbones.rcan import RCAN
-from mcnet_lightning.backbones.rdn import RDN
-from mcnet_lightning.backbones.srcnn import SRCNN
 from mcnet_lightning.errors import ConfigError, WeightsError
+from mcnet_lightning.files.sources import source_digest
 from mcnet_lightning.files.weights import BUNDLED, OFFICIAL, WeightFile, bundled_path, read_weights
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """A network this package builds itself."""
-
-    build: Callable[..., nn.Module]  # (scale, **hyperparameters), by default the published ones
-    input_kind: InputKind
-    citation: str
-    anchor: str = ""  # the tensor by which a file's names are recognised
-    levels: str = "0..1"  # the range that the network itself computes on
-    compact: Mapping[str, int] = field(default_factory=dict)  # hyper-parameters of the bundled, smaller variant
-    read: Callable[[Mapping[str, Tensor]], dict[str, Any]] = lambda tensors: {}  # hyper-parameters and scale of a file
-
-
-NETWORKS = {
-    "srcnn": Architecture(lambda scale: SRCNN(), "upsampled", "Dong et al., TPAMI 2016", "conv1.weight"),
-    "rdn": Architecture(
-        RDN,
-        "lr_rgb",
-        "Zhang et al., CVPR 2018",
-        "sfe1.weight",
-        compact={"blocks": 4, "layers": 4, "growth": 32, "features": 64},
-        read=RDN.hyperparameters,
-    ),
-    "rcan": Architecture(
-        RCAN,
-        "lr_rgb",
-        "Zhang et al., ECCV 2018",
-        "head.0.weight",
-        levels="0..255",
-        compact={"groups": 3, "blocks": 4, "features": 64, "reduction": 16},
-        read=RCAN.hyperparameters,
-    ),
-    "bicubic": Architecture(lambda scale: BicubicIdentity(), "upsampled", "interpolation, no network"),
-}
-EXTERNAL = ("spandrel", "precomputed")
+NONE = "none"
 
 
 def load_backbone(
-    name: str,
+    name: str | Kind,
     scale: int,
-    weights: str = BUNDLED,
-    hyperparameters: Mapping[str, int] | None = None,
+    weights: str | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
     precision: str = "float32",
+    said: Mapping[str, Any] | None = None,
 ) -> FrozenBackbone:
-    """A frozen backbone by name; `weights` is "bundled" (ours), "official" (the authors', downloaded once) or the path
-    of a file for exactly this scale. `spandrel` takes a path, `precomputed` its folder.
+    """A frozen backbone by name, or of a class of your own, or of what a function makes.
 
-    The file tells the network's hyper-parameters; any that are given must agree with it. Raises ConfigError for an
-    unknown name and WeightsError for a file that is missing, damaged, or made for another network or scale.
+    weights: "bundled" (ours), "official" (the authors', downloaded once), the path of a file for exactly this scale, or
+    "none": as it is built; by default what the class says. `spandrel` takes a path, `precomputed` its folder.
+    hyperparameters: arguments of its constructor. Where the file tells them they must agree with it.
+    said: facts that the class does not state, such as {"input_kind": "lr_rgb"}.
+
+    Raises ConfigError for an unknown name and WeightsError for a file that is missing, damaged, or made for another
+    network or scale.
     """
-    if name == "precomputed":
-        return PrecomputedBackbone(weights, scale)
-    if name == "spandrel":
-        return load_spandrel(scale, weights, precision)
-    architecture = _architecture(name)
-    if name == "bicubic":
-        return FrozenBackbone(architecture.build(scale), BackboneSpec(name, scale, architecture.input_kind))
-    file = read_weights(_weight_path(name, scale, weights)).below(architecture.anchor)
+    kind, arguments = network_named(name), dict(hyperparameters or {})
+    facts = facts_of(kind, **(said or {}))
+    if isinstance(kind, type) and issubclass(kind, FrozenBackbone):  # that reads files in its own way
+        taken = [each for each in inspect.signature(kind).parameters if each != "scale"]
+        given: dict[str, Any] = {} if weights is None else {taken[0]: weights}
+        given |= {"precision": precision} if "precision" in taken else {}
+        made: FrozenBackbone = kind(**{"scale": scale, **given, **arguments})
+        return made
+    weights = facts.default_weights if weights is None or facts.default_weights is None else weights
+    if weights is None or weights == NONE:
+        network = build_network(kind, scale, arguments)
+        source = "" if weights is None else _digest(kind, arguments, network)
+        return FrozenBackbone(network, _spec(facts, scale, NONE, "", arguments, precision, source))
+    file = read_weights(_weight_path(facts, scale, weights))
     file.require_kind("backbone")
-    found = _hyperparameters(architecture, file, name, scale)
-    for key, value in (hyperparameters or {}).items():
-        if value != found[key]:
-            raise WeightsError(
-                f"{file.path} has {key}={found[key]}, not backbone.{key}={value}; leave backbone.{key} out"
-            )
+    found = dict(arguments)
+    if hasattr(kind, "hyperparameters"):  # the file tells them
+        file = file.below(facts.anchor) if facts.anchor else file
+        found = _hyperparameters(kind, file, facts.name, scale)
+        for key, value in arguments.items():
+            if value != found[key]:
+                raise WeightsError(
+                    f"{file.path} has {key}={found[key]}, not backbone.{key}={value}; leave backbone.{key} out"
+                )
+    else:
+        file.require_scale(scale)
     with torch.device("meta"):  # nothing is allocated for a file that does not fit
-        file.require_fit(architecture.build(scale, **found))
-    network = architecture.build(scale, **found)
+        draft = build_network(kind, scale, found)
+    file = file.below(facts.anchor or next(iter(draft.state_dict()), ""))
+    file.require_fit(draft)
+    network = build_network(kind, scale, found)
     file.load_into(network)
-    spec = BackboneSpec(name, scale, architecture.input_kind, weights, file.sha256, found, precision=precision)
-    return FrozenBackbone(network, spec)
+    source = _digest(kind, arguments) if source_of(kind) else ""
+    return FrozenBackbone(network, _spec(facts, scale, weights, file.sha256, found, precision, source))
+
+
+def build_network(kind: Kind, scale: int, arguments: Mapping[str, Any]) -> nn.Module:
+    """The bare network. Raises ConfigError if it is none."""
+    given = {"scale": scale} if "scale" in inspect.signature(kind).parameters else {}
+    network = kind(**given, **arguments)
+    title = getattr(kind, "__name__", "the backbone")
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"{title} makes a {type(network).__name__}, and a backbone is a torch.nn.Module")
+    if getattr(type(network), "forward", None) is nn.Module.forward:
+        raise ConfigError(f"{title} has no `forward`, and a backbone makes an image of what it is given by that")
+    return network
+
+
+def source_of(kind: Kind) -> str:
+    """SHA-256 of the source of a class or function from outside this package; "" for ours."""
+    module = str(getattr(kind, "__module__", ""))
+    return "" if module.split(".")[0] in (__name__.split(".")[0], "__main__") else source_digest(module)
 
 
 def untrained_backbone(
-    name: str, scale: int, hyperparameters: Mapping[str, int] | None = None
-) -> tuple[nn.Module, InputKind]:
+    name: str | Kind, scale: int, hyperparameters: Mapping[str, Any] | None = None
+) -> tuple[nn.Module, str]:
     """The bare network (compact unless told otherwise) and what it eats, for pretraining."""
-    architecture = _architecture(name)
-    return architecture.build(scale, **{**architecture.compact, **(hyperparameters or {})}), architecture.input_kind
+    kind = network_named(name)
+    facts = facts_of(kind)
+    if isinstance(kind, type) and issubclass(kind, FrozenBackbone):
+        raise ConfigError(f"backbone={facts.name} is no network that could be trained; choose another")
+    return build_network(kind, scale, {**facts.compact, **(hyperparameters or {})}), facts.input_kind
 
 
 def load_trunk(network: nn.Module, file: WeightFile) -> None:
@@ -115,22 +116,33 @@ def load_trunk(network: nn.Module, file: WeightFile) -> None:
     file.load_into(network, tensors)
 
 
-def _weight_path(name: str, scale: int, weights: str) -> Path:
+def _weight_path(facts: Facts, scale: int, weights: str) -> Path:
     if weights == BUNDLED:
-        return bundled_path("backbone", f"{name}_x{scale}")
-    return official_weights(name, scale) if weights == OFFICIAL else Path(weights)
+        return bundled_path("backbone", f"{facts.name}_x{scale}")
+    return official_weights(facts.name, facts.official, scale) if weights == OFFICIAL else Path(weights)
 
 
-def _architecture(name: str) -> Architecture:
-    if name not in NETWORKS:
-        raise ConfigError(f"backbone {name!r} is unknown; use one of {', '.join([*NETWORKS, *EXTERNAL])}")
-    return NETWORKS[name]
+def _spec(
+    facts: Facts, scale: int, weights: str, sha256: str, arguments: Mapping[str, Any], precision: str, source: str
+) -> BackboneSpec:
+    kind, title = facts.input_kind, facts.label
+    return BackboneSpec(
+        facts.name, scale, kind, weights, sha256, arguments, precision=precision, title=title, source=source
+    )
 
 
-def _hyperparameters(architecture: Architecture, file: WeightFile, name: str, scale: int) -> dict[str, Any]:
+def _digest(kind: Kind, arguments: Mapping[str, Any], network: nn.Module | None = None) -> str:
+    """Of a network from outside the package: its source, its arguments, and its numbers where no file holds them."""
+    digest = hashlib.sha256(f"{source_of(kind)} {sorted(arguments.items())} ".encode())
+    for name, tensor in ({} if network is None else network.state_dict()).items():
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _hyperparameters(kind: Any, file: WeightFile, name: str, scale: int) -> dict[str, Any]:
     """What the file's tensors say of the network, checked against the scale."""
     try:
-        found = architecture.read(file.tensors)
+        found: dict[str, Any] = kind.hyperparameters(file.tensors)
     except (WeightsError, IndexError, ValueError, ZeroDivisionError) as error:  # of tensors of strange shapes
         raise WeightsError(f"{file.path} does not fit {name}: {error}") from None
     file.require_scale(scale, found.pop("scale", None))

@@ -1,5 +1,6 @@
 """The authors' own weight files: where they are published, fetched once into the cache."""
 
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from mcnet_lightning.errors import WeightsError
@@ -17,38 +18,33 @@ SRCNN_SHA256 = {
     4: "bc6ef34a4d088b7a86c6d0d92e161b7a810136203ab78fa040a99c56412661c7",
 }
 
-OFFICIAL: dict[str, dict[int, RemoteFile]] = {
-    "srcnn": {
+Files = Mapping[int, RemoteFile]  # by scale
+
+
+def from_the_paper() -> Files:
+    return {
         scale: RemoteFile(f"{SRCNN}/x{scale}/PIL/best.pth", sha256, 231063) for scale, sha256 in SRCNN_SHA256.items()
-    },
-    "rcan": {scale: RemoteFile(f"{TORCHSR}/rcan_x{scale}.pt") for scale in (2, 3, 4)},
-    "rdn": {scale: RemoteFile(f"{TORCHSR}/rdn_x{scale}.pt") for scale in (2, 3, 4)},
-}
+    }
 
 
-def official_weights(name: str, scale: int) -> Path:
+def torchsr(name: str) -> Files:
+    return {scale: RemoteFile(f"{TORCHSR}/{name}_x{scale}.pt") for scale in (2, 3, 4)}
+
+
+def official_weights(name: str, files: Files, scale: int) -> Path:
     """The file in the cache, NAME_xSCALE with its own ending, downloaded if it is not there yet.
 
     Raises WeightsError if nobody published such a file, and DataError, with URL and path, if it cannot be had.
     """
-    if name not in OFFICIAL:
-        raise WeightsError(
-            f"there are no official weights of {name!r}, only of {', '.join(OFFICIAL)}; "
-            "give backbone.weights=bundled or the path of a file"
+    if scale not in files:
+        scales = ", ".join(map(str, files))
+        only = (
+            f" for scale={scale}, only for {scales}; use one of these" if files else "; take backbone.weights=bundled"
         )
-    if scale not in OFFICIAL[name]:
-        scales = ", ".join(map(str, OFFICIAL[name]))
-        raise WeightsError(
-            f"there are no official weights of {name!r} for scale={scale}, only for {scales}; use one of these, "
-            "or the path of a file"
-        )
-    return fetch(OFFICIAL[name][scale], cached_weights(name, scale))
+        raise WeightsError(f"there are no official weights of {name!r}{only}, or the path of a file")
+    return fetch(files[scale], cached_weights(name, files, scale))
 
 
-def cached_weights(name: str, scale: int) -> Path:
-    """Where the file lies once it is downloaded. Raises WeightsError if nobody published such a file."""
-    try:
-        file = OFFICIAL[name][scale]
-    except KeyError:
-        raise WeightsError(f"there are no official weights of {name!r} for scale={scale}; use another file") from None
-    return cache_folder() / "weights" / f"{name}_x{scale}{PurePosixPath(file.url).suffix}"
+def cached_weights(name: str, files: Files, scale: int) -> Path:
+    """Where the file lies once it is downloaded. Raises KeyError if nobody published such a file."""
+    return cache_folder() / "weights" / f"{name}_x{scale}{PurePosixPath(files[scale].url).suffix}"

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,17 @@ from mcnet_lightning.imaging import find_picture, list_images, read_rgb, rgb_to_
 class PrecomputedBackbone(FrozenBackbone):
     """Looks w up by the image's name in root/DATASET/xS, root/DATASET, root/xS or root, whichever holds pictures first.
 
+    root: folder of super-resolved pictures, matched by name to the test images
+
     Raises ConfigError if there is no such folder, and DataError for an image that has no picture, more than one, or
     one of another size.
     """
 
-    def __init__(self, root: str | Path, scale: int) -> None:
+    name = "precomputed"
+    label, citation = "pictures", "any method's pictures, made earlier"
+    default_weights = None
+
+    def __init__(self, root: Annotated[str, {"path": "folder"}], scale: int) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
             raise ConfigError(f"backbone.root={root}: there is no such folder; give the one with the pictures")

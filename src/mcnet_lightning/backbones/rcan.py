@@ -1,12 +1,15 @@
 """RCAN (Zhang et al., ECCV 2018): residual groups of residual blocks with channel attention, RGB to RGB."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from mcnet_lightning.backbones.official import torchsr
 from mcnet_lightning.backbones.subpixel import (
+    Colours,
+    Count,
     convolution,
     count,
     scale_of_upsampler,
@@ -21,12 +24,25 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 class RCAN(nn.Module):
     """(B, 3, h, w) RGB in [0, 1] -> (B, 3, s h, s w), not clipped. Tensor names as in EDSR-PyTorch and the authors'
-    files; the published network has groups=10, blocks=20, features=64, reduction=16.
+    files; by default the published network.
+
+    groups: residual groups
+    blocks: blocks per group
+    features: channels
+    reduction: channels per squeezed one
     """
 
+    name = "rcan"
+    label, citation = "RCAN", "Zhang et al., ECCV 2018"
+    input_kind, levels = "lr_rgb", "0..255"
+    default_weights, anchor = "bundled", "head.0.weight"
     upsampler = "tail.0."  # names of the tensors that depend on the scale
+    compact: ClassVar = {"groups": 3, "blocks": 4, "features": 64, "reduction": 16}
+    official = torchsr("rcan")
 
-    def __init__(self, scale: int, groups: int = 10, blocks: int = 20, features: int = 64, reduction: int = 16) -> None:
+    def __init__(
+        self, scale: int, groups: Count = 10, blocks: Count = 20, features: Colours = 64, reduction: Count = 16
+    ) -> None:
         super().__init__()
         self.sub_mean = MeanShift(-1)
         self.head = nn.Sequential(convolution(3, features))

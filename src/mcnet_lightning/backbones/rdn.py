@@ -1,12 +1,15 @@
 """RDN (Zhang et al., CVPR 2018): residual dense blocks whose outputs are all fused, RGB to RGB."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from mcnet_lightning.backbones.official import torchsr
 from mcnet_lightning.backbones.subpixel import (
+    Colours,
+    Count,
     convolution,
     count,
     scale_of_upsampler,
@@ -17,13 +20,26 @@ from mcnet_lightning.errors import WeightsError
 
 
 class RDN(nn.Module):
-    """(B, 3, h, w) RGB in [0, 1] -> (B, 3, s h, s w), not clipped. Tensor names as in yjn870/RDN-pytorch; the
-    published network (RDN of the paper) has blocks=16 (D), layers=8 (C), growth=64 (G), features=64 (G0).
+    """(B, 3, h, w) RGB in [0, 1] -> (B, 3, s h, s w), not clipped. Tensor names as in yjn870/RDN-pytorch; by default
+    the published network (RDN of the paper).
+
+    blocks: D, dense blocks
+    layers: C, layers per block
+    growth: G, channels per layer
+    features: G0, channels
     """
 
+    name = "rdn"
+    label, citation = "RDN", "Zhang et al., CVPR 2018"
+    input_kind = "lr_rgb"
+    default_weights, anchor = "bundled", "sfe1.weight"
     upsampler = "upscale."  # names of the tensors that depend on the scale
+    compact: ClassVar = {"blocks": 4, "layers": 4, "growth": 32, "features": 64}
+    official = torchsr("rdn")
 
-    def __init__(self, scale: int, blocks: int = 16, layers: int = 8, growth: int = 64, features: int = 64) -> None:
+    def __init__(
+        self, scale: int, blocks: Count = 16, layers: Count = 8, growth: Count = 64, features: Colours = 64
+    ) -> None:
         super().__init__()
         self.sfe1 = convolution(3, features)
         self.sfe2 = convolution(features, features)

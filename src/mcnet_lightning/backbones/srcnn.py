@@ -3,11 +3,19 @@
 import torch
 from torch import Tensor, nn
 
+from mcnet_lightning.backbones.official import from_the_paper
+
 HYPERPARAMETERS = {"features": (64, 32), "kernels": (9, 5, 5)}
 
 
 class SRCNN(nn.Module):
     """(B, 1, H, W) enlarged Y in [0, 1] -> (B, 1, H, W), zero padding. Layer names as in the published weight files."""
+
+    name = "srcnn"
+    label, citation = "SRCNN", "Dong et al., TPAMI 2016"
+    input_kind, start_of_beta = "upsampled", 0.05
+    default_weights, anchor = "bundled", "conv1.weight"
+    official = from_the_paper()
 
     def __init__(self) -> None:
         super().__init__()

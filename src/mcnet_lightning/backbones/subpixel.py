@@ -1,11 +1,15 @@
 """What RCAN and RDN share: sub-pixel enlargement (Shi et al., CVPR 2016) and a start from plain interpolation."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.errors import WeightsError
+
+Count = Annotated[int, {"minimum": 1}]
+Colours = Annotated[int, {"minimum": 3}]  # features that carry an image through
 
 
 def convolution(channels_in: int, channels_out: int, kernel: int = 3) -> nn.Conv2d:

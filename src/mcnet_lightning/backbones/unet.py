@@ -20,8 +20,15 @@ class UNet(nn.Module):
     A published file holds a network that makes the image itself, of a slice with mean 0 and standard deviation 1. Ours
     add a correction to the image, nothing at first, and say so by a tensor called `residual`. Either sees the image
     normalised, so that its levels do not matter; any size of at least 2^pools pixels.
+
+    channels: of the images
+    chans: features of the finest level
+    pools: how often the resolution is halved
+    residual: whether it makes a correction to the image, not the image itself
     """
 
+    name = "unet"
+    label = "U-Net"
     input_kind = "start"
     citation = "Ronneberger et al., MICCAI 2015"
 

@@ -1,7 +1,9 @@
 """From a composed configuration to objects: the only room that knows both."""
 
+from mcnet_lightning.build.components import make, takes
 from mcnet_lightning.build.objects import (
-    backbone_hyperparameters,
+    allowed_classes,
+    backbone_arguments,
     build_backbone,
     build_data,
     build_degradation,
@@ -10,11 +12,13 @@ from mcnet_lightning.build.objects import (
     build_layer,
     build_operator,
     build_pnp,
+    build_solver,
     choose_device,
 )
 
 __all__ = [
-    "backbone_hyperparameters",
+    "allowed_classes",
+    "backbone_arguments",
     "build_backbone",
     "build_data",
     "build_degradation",
@@ -23,5 +27,8 @@ __all__ = [
     "build_layer",
     "build_operator",
     "build_pnp",
+    "build_solver",
     "choose_device",
+    "make",
+    "takes",
 ]

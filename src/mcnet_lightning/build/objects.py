@@ -1,57 +1,50 @@
 """From a composed config to objects: the only place that knows both."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
+from torch import nn
 
-from mcnet_lightning.backbones import FrozenBackbone, load_backbone
+from mcnet_lightning.backbones import FrozenBackbone, facts_of, load_backbone
+from mcnet_lightning.build.components import arguments_of, guarded, make, require
 from mcnet_lightning.config.commands import NOISE
+from mcnet_lightning.config.components import find
+from mcnet_lightning.config.outline import is_own
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files.downloads import cache_folder
-from mcnet_lightning.imaging import Degradation, Perturbation, read_picture
+from mcnet_lightning.files.weights import read_weights
+from mcnet_lightning.imaging import Degradation, Perturbation
+from mcnet_lightning.imaging.degradation import OWN_BOUNDARY
 from mcnet_lightning.methods import PnP, load_pnp_denoiser
 from mcnet_lightning.model.layer_files import load_denoiser, load_layer
-from mcnet_lightning.operators import (
-    BicubicDownsample,
-    BlurDownsample,
-    Kernel,
-    KernelDownsample,
-    Mask,
-    MeasurementOperator,
-)
-from mcnet_lightning.operators.blur import gaussian_kernel
+from mcnet_lightning.operators import MeasurementOperator, check_adjoint
 
 if TYPE_CHECKING:
     from mcnet_lightning.data import MeasurementDataModule
 
-START_OF_BETA = {"srcnn": 0.05, "bicubic": 0.05}
-START_ON_STRONG_BACKBONES = 0.3  # RDN x3, one epoch on the photographs: -0.006 dB against -0.124 dB with 0.05
+PROBE = 48  # side of the image on which a foreign operator is tried
 
 
 def build_degradation(config: DictConfig) -> Degradation:
-    if config.operator.name != "bicubic":
-        raise ConfigError(
-            f"operator={config.operator.name}: the protocols make LR by bicubic down-sampling; other operators are for "
-            "restore mode=fix and certify"
-        )
     perturbation = Perturbation(**config.perturbation, seed=config.seed) if "perturbation" in config else Perturbation()
     if perturbation.label and config.data.lr is not None:
         raise ConfigError(
             f"data.lr={config.data.lr} holds LR that was measured, and perturbation.* perturbs LR that is made "
             "from HR; leave one of them out"
         )
+    boundary = config.operator.get("boundary") or OWN_BOUNDARY[config.protocol.name]
     return Degradation(
         config.protocol.name,
         config.scale,
-        boundary=config.operator.boundary,
+        boundary=boundary,
         quantise=config.protocol.quantise,
         perturbation=perturbation,
         dequantise=config.protocol.dequantise,
+        operator=build_operator(config.operator, config.scale, boundary=boundary),
     )
 
 
@@ -68,20 +61,27 @@ def build_epsilon(config: DictConfig, noise: float = 0.0) -> Epsilon:
 
 def build_backbone(config: DictConfig) -> FrozenBackbone:
     backbone = config.backbone
-    source = backbone.root if backbone.name == "precomputed" else backbone.get("weights", "none")
-    precision = backbone.get("precision", "float32")
-    return load_backbone(backbone.name, config.scale, source, backbone_hyperparameters(config), precision)
+    said = {"name": backbone.name, "input_kind": backbone.get("input_kind"), "label": backbone.get("label")}
+    weights, precision = backbone.get("weights"), backbone.get("precision", "float32")
+    kind, arguments = find(backbone._target_), backbone_arguments(config)
+    arguments.pop("precision", None)
+    if "weights" in arguments:  # its constructor reads the file
+        weights = arguments.pop("weights") if is_own(backbone._target_) else None
+    made: FrozenBackbone = guarded(
+        "backbone", backbone, lambda: load_backbone(kind, config.scale, weights, arguments, precision, said)
+    )
+    return made
 
 
-def backbone_hyperparameters(config: DictConfig) -> dict[str, int]:
-    """What the config says of the network's size; the rest is null there."""
-    return {str(key): value for key, value in config.backbone.items() if isinstance(value, int)}
+def backbone_arguments(config: DictConfig) -> dict[str, Any]:
+    """What the config says of the network; the rest is null there."""
+    return {name: value for name, value in arguments_of(config.backbone).items() if value is not None}
 
 
 def build_layer(config: DictConfig) -> EquilibriumLayer:
     """The layer of `config.layer.weights`, or a fresh one on the denoiser of `config.denoiser`."""
     if config.layer.weights == "none":
-        start = START_OF_BETA.get(config.backbone.name, START_ON_STRONG_BACKBONES)
+        start = facts_of(find(config.backbone._target_)).start_of_beta
         layer = EquilibriumLayer(
             build_denoiser(config.denoiser),
             prior_weight=start if config.layer.prior_weight is None else config.layer.prior_weight,
@@ -93,18 +93,34 @@ def build_layer(config: DictConfig) -> EquilibriumLayer:
                 f"layer.prior_weight={config.layer.prior_weight:g} is where a fresh layer's beta starts, and "
                 f"layer.weights={config.layer.weights} brings its own; give beta={config.layer.prior_weight:g} instead"
             )
-        layer = load_layer(config.layer.weights, config.backbone.name, config.scale)
+        layer = load_layer(config.layer.weights, config.backbone.name, config.scale, classes=allowed_classes(config))
     if config.get("beta") is not None:
         layer.set_prior_weight(config.beta, config.layer.prior_weight_floor)
-    layer.solver = instantiate(config.solver)
+    layer.solver = build_solver(config)
     if config.get("backward") is not None:  # of commands that train
-        layer.backward_solver = instantiate(config.backward)
+        made = make("backward", config.backward)
+        works = "unroll" if hasattr(made, "unroll") else "solve_adjoint"
+        layer.backward_solver = require("backward", config.backward, made, None, works)
     return layer
 
 
-def build_denoiser(settings: DictConfig) -> DnCNN:
+def build_solver(config: DictConfig) -> Any:
+    return require("solver", config.solver, make("solver", config.solver), None, "solve")
+
+
+def allowed_classes(config: DictConfig) -> list[Any]:
+    """Denoisers from outside the package that the command line allows a layer's file to name."""
+    paths = list(config.layer.classes)
+    if config.denoiser is not None and not is_own(config.denoiser._target_):
+        paths.append(config.denoiser._target_)
+    return [find(path) for path in paths]
+
+
+def build_denoiser(settings: DictConfig) -> nn.Module:
     """A denoiser of the given shape, with the weights named in it if any; shapes must agree."""
-    fresh = DnCNN(**{str(name): value for name, value in settings.items() if name != "weights"})
+    if not is_own(settings._target_):
+        return _foreign_denoiser(settings)
+    fresh: DnCNN = make("denoiser", settings)
     if settings.weights == "none":
         return fresh
     trained = load_denoiser(settings.weights)
@@ -117,6 +133,19 @@ def build_denoiser(settings: DictConfig) -> DnCNN:
             "change one of them, or start from denoiser.weights=none"
         )
     return trained
+
+
+def _foreign_denoiser(settings: DictConfig) -> nn.Module:
+    """Any image-to-image network; it remembers its arguments, so that its files can say them."""
+    made: nn.Module = require("denoiser", settings, make("denoiser", settings), nn.Module)
+    if type(made).forward is nn.Module.forward:
+        raise ConfigError(f"denoiser={settings._target_} has no `forward`, and a denoiser makes an image of an image")
+    if not hasattr(made, "hyperparameters"):
+        made.hyperparameters = arguments_of(settings)  # type: ignore[assignment]
+    if settings.weights not in ("none", None):
+        file = read_weights(settings.weights)
+        file.below(next(iter(made.state_dict()))).load_into(made)
+    return made
 
 
 def build_data(
@@ -162,15 +191,14 @@ def build_pnp(config: DictConfig) -> PnP:
     return PnP(denoiser, pnp.tolerance, pnp.max_iterations, pnp.mixing, pnp.half_iterations)
 
 
-def build_operator(settings: DictConfig, scale: int) -> MeasurementOperator:
-    """The operator of the group `operator`, outside any protocol."""
-    if settings.name == "mask":
-        picture = read_picture(settings.mask)
-        return Mask((picture.colour.mean(dim=0) > 0.5).double())
-    if settings.name == "blur":
-        return BlurDownsample(gaussian_kernel(settings.width), scale)
-    if settings.name == "bicubic":
-        return BicubicDownsample(scale, settings.boundary or "truncated")
-    kind = settings.kernel.removesuffix("-aliased")
-    kernel = Kernel(kind, settings.width if kind == "gaussian" else 0.0, antialiased=kind == settings.kernel)
-    return KernelDownsample(scale, kernel, settings.boundary)
+def build_operator(settings: DictConfig, scale: int, boundary: str | None = None) -> MeasurementOperator:
+    """The operator of the group `operator`; `boundary` is the protocol's, where there is one.
+
+    One from outside the package is tried once. Raises ConfigError where its adjoint is no transpose.
+    """
+    made = make("operator", settings, scale=scale, boundary=boundary)
+    operator: MeasurementOperator = require("operator", settings, made, MeasurementOperator)
+    if not is_own(settings._target_):
+        shape = operator.image_shape or (1, PROBE, PROBE)
+        guarded("operator", settings, lambda: check_adjoint(operator, shape))
+    return operator

@@ -8,7 +8,7 @@ import argparse
 import itertools
 import math
 import os
-import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,14 +18,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mcnet_lightning.config.checking import Checker
-from mcnet_lightning.config.composition import composing, group_choices, group_options, without_hydra
+from mcnet_lightning.config.composition import check_files, composing, group_choices, group_options, without_hydra
 from mcnet_lightning.config.overrides import check_grid, parse
 from mcnet_lightning.config.validation import check_complete
 from mcnet_lightning.errors import ConfigError, printable
 from mcnet_lightning.files.private_apis import hydra_flags
 
-KEY = re.compile(r"\+{0,2}[A-Za-z_][\w.@/]*")
-PLAIN = re.compile(r"[\w./~+-]*", re.ASCII)  # what stands for itself in Hydra's grammar
 GRID = "sweep"  # the group whose files name the values of a sweep
 MAX_COMPOSED_JOBS = 32  # a larger sweep is checked value by value, the other axes at their first
 
@@ -44,37 +42,18 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(argv)
 
 
-def quote_paths(words: list[str]) -> list[str]:
-    """The words, with quotes around the value of `input=photo (1).png` where there is such a file or folder.
-
-    Hydra's grammar gives spaces, commas, brackets and letters beyond ASCII other meanings or none.
-    """
-    return [_quoted(word) for word in words]
-
-
-def _quoted(word: str) -> str:
-    key, sign, value = word.partition("=")
-    if not sign or not KEY.fullmatch(key) or PLAIN.fullmatch(value) or "${" in value or value.endswith("\\"):
-        return word
-    if not os.path.lexists(os.path.expanduser(value)):
-        return word
-    escaped = value.replace("'", "\\'")
-    return f"{key}='{escaped}'"
-
-
 def help_configuration(config_name: str, flags: argparse.Namespace) -> DictConfig:
     """What --help describes: the defaults, or those of the options that stand beside --help."""
+    extra = _own_folder(flags)
     with composing(config_name):
-        return Checker(config_name).job(list(flags.overrides))
+        return Checker(config_name).job(extra + list(flags.overrides))
 
 
 def check_arguments(config_name: str, flags: argparse.Namespace) -> None:
     """Raises ConfigError unless every job that the command line asks for is a valid one."""
-    extra = []
     if flags.config_dir:
-        if not Path(flags.config_dir).is_dir():
-            raise ConfigError(f"--config-dir {flags.config_dir}: there is no such folder")
-        extra = [f"hydra.searchpath=[file://{Path(flags.config_dir).absolute()}]"]
+        check_files(Path(flags.config_dir), flags.config_name or config_name)
+    extra = _own_folder(flags)
     with composing(config_name):
         overrides = parse(flags.overrides)
         check = Checker(flags.config_name or config_name)
@@ -87,6 +66,20 @@ def check_arguments(config_name: str, flags: argparse.Namespace) -> None:
             cfg = check.job(extra + words)
             if not (flags.cfg or flags.info):  # which only show a configuration
                 check_complete(without_hydra(cfg), group_choices(cfg))
+
+
+def _own_folder(flags: argparse.Namespace) -> list[str]:
+    """What makes Hydra look into --config-dir, too. Modules in it, or in the current folder, can be imported from now
+    on, here and in the processes that this one starts.
+    """
+    folders = [Path.cwd()]
+    if flags.config_dir:
+        folders.insert(0, Path(flags.config_dir).absolute())
+    added = [str(folder) for folder in folders if str(folder) not in sys.path]
+    sys.path += added
+    known = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [known, *added]))
+    return [f"hydra.searchpath=[file://{folders[0]}]"] if flags.config_dir else []
 
 
 def _jobs(overrides: list[Override], flags: argparse.Namespace, cfg: DictConfig) -> list[list[str]]:

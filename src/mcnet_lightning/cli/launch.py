@@ -34,6 +34,7 @@ from mcnet_lightning.cli.first_failure import (
 )
 from mcnet_lightning.cli.first_failure import NAME as FAILURE
 from mcnet_lightning.cli.help_page import help_page
+from mcnet_lightning.cli.opening import say_what_begins
 from mcnet_lightning.cli.process import (
     end_with_parent,
     flush_subnormals,
@@ -66,13 +67,13 @@ def launch(config_name: str, task: Task, *extras: str) -> None:
     other exception is a bug and keeps its traceback (exit code 1).
     """
     keep_streams_open()
-    _launch(config_name, task, extras, CommandLine.typed())
+    _launch(config_name, task, extras, _typed(config_name))
 
 
 def launch_subcommand(tasks: dict[str, tuple[str, Task]], *extras: str) -> None:
     """Like `launch`, for a command whose first word chooses: {"denoiser": ("pretrain_denoiser", run_denoiser), ...}."""
     keep_streams_open()
-    line = CommandLine.typed()
+    line = _typed("")
     position = next((i for i, word in enumerate(line.words) if not word.startswith("-") and "=" not in word), None)
     words = " or ".join(tasks)
     if position is None:
@@ -90,11 +91,20 @@ def launch_subcommand(tasks: dict[str, tuple[str, Task]], *extras: str) -> None:
     _launch(config_name, task, extras, line.choosing(position))
 
 
+def _typed(config_name: str) -> CommandLine:
+    try:
+        return CommandLine.typed(config_name)
+    except ConfigError as error:
+        _fail(error)
+
+
 def _launch(config_name: str, task: Task, extras: tuple[str, ...], line: CommandLine) -> None:
     try:
         flags = parse_flags(list(line.words))
         if flags.help:
-            print(help_page(config_name, line.program, help_configuration(config_name, flags)))
+            everything = "all" in flags.overrides
+            flags.overrides = [word for word in flags.overrides if word != "all"]
+            print(help_page(config_name, line.program, help_configuration(config_name, flags), everything))
             return
         if not (flags.shell_completion or flags.hydra_help or flags.experimental_rerun or flags.config_path):
             check_arguments(config_name, flags)
@@ -120,6 +130,7 @@ def _run(config_name: str, task: Task, line: CommandLine, flags: argparse.Namesp
     @functools.wraps(task)
     def job(cfg: DictConfig) -> Any:
         begun.append(True)
+        say_what_begins(config_name, cfg)
         hydra_config = HydraConfig.get()
         os.chdir(hydra_config.runtime.cwd)  # hydra.job.chdir=true must not move the paths that were typed
         flush_subnormals()

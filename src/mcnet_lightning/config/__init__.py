@@ -1,16 +1,17 @@
-"""Typed schemas of every command: one dataclass per group, one field per key, its meaning beside it.
+"""Typed schemas: a dataclass for every command and plain group, and for every component one that its class gives.
 
-`--help`, the range checks and the spelling suggestions are all read from these fields, and the files in conf/ hold only
+`--help`, the range checks and the spelling suggestions are all read from their fields, and the files in conf/ hold only
 what differs from them. Imports neither torch nor Lightning, so that a typo is answered at once.
 """
 
 import os
 from datetime import datetime
+from functools import cache
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from mcnet_lightning.config import commands, model, problem, solving
+from mcnet_lightning.config import commands
 
 COMMANDS: dict[str, type] = {
     "train": commands.TrainConfig,
@@ -24,30 +25,6 @@ COMMANDS: dict[str, type] = {
     "report": commands.ReportConfig,
     "dashboard": commands.DashboardConfig,
 }
-VARIANTS: dict[str, dict[str, type]] = {
-    "operator": {
-        "bicubic": problem.BicubicOperator,
-        "kernel": problem.KernelOperator,
-        "blur": problem.BlurOperator,
-        "mask": problem.MaskOperator,
-    },
-    "backbone": {
-        "srcnn": model.SRCNNBackbone,
-        "rcan": model.RCANBackbone,
-        "rdn": model.RDNBackbone,
-        "spandrel": model.SpandrelBackbone,
-        "precomputed": model.PrecomputedBackbone,
-        "bicubic": model.BicubicBackbone,
-    },
-    "solver": {"anderson": solving.Anderson, "picard": solving.Picard, "published": solving.Published},
-    "backward": {
-        "gmres": solving.GMRES,
-        "anderson": solving.AdjointAnderson,
-        "neumann": solving.Neumann,
-        "jfb": solving.JacobianFree,
-        "unrolled": solving.Unrolled,
-    },
-}
 
 
 def run_name() -> str:
@@ -57,15 +34,16 @@ def run_name() -> str:
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
 
 
+@cache
 def register_schemas() -> None:
-    """Puts every schema in Hydra's store: commands under their name, variants of a group under schema/<group>.
+    """Puts every schema in Hydra's store: commands under their name, components as options of their groups.
 
     Also makes ${run_name:} known, the name of a run's folder.
     """
+    from mcnet_lightning.config.components import register_components
+
     OmegaConf.register_new_resolver("run_name", run_name, use_cache=True, replace=True)
     store = ConfigStore.instance()
     for name, node in COMMANDS.items():
         store.store(name=f"{name}_schema", node=node)
-    for group, options in VARIANTS.items():
-        for name, node in options.items():
-            store.store(group=f"schema/{group}", name=name, node=node)
+    register_components()

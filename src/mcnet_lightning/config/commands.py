@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig
 
 from mcnet_lightning.config.keys import key
-from mcnet_lightning.config.model import Denoiser, Layer
+from mcnet_lightning.config.model import CLASSES, Layer
 from mcnet_lightning.config.problem import DEQUANTISE, SCALES, Data, Perturbation, Protocol
 from mcnet_lightning.config.solving import TVTV, PnP
 from mcnet_lightning.config.training import Logger, Optimiser, Trainer
+from mcnet_lightning.config.validation import shown_value
+from mcnet_lightning.errors import ConfigError
 
 LADDER = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
 DEVICES = ("auto", "cpu", "cuda")
@@ -24,9 +26,18 @@ DEQUANTISE_FILE = (
 METHODS = (*LADDER[:-1], "tvtv", "pnp", "mcnet")  # tvtv and pnp take ten times as long as the others together
 
 
+def one_epsilon(cfg: DictConfig) -> None:
+    """Raises ConfigError where two keys say how far b - A x may be from 0; null says nothing, and 0 says 0."""
+    given = {name: cfg[name] for name in EPSILON if cfg[name] is not None}
+    if len(given) > 1:
+        words = " and ".join(f"{name}={shown_value(value)}" for name, value in given.items())
+        off = " or ".join(f"{name}=null" for name in given)
+        raise ConfigError(f"{words} are two answers to one question; take one of them back ({off})")
+
+
 @dataclass
 class Command:
-    """Keys that every command has."""
+    """Keys that every command has. `check` of a schema raises ConfigError where its keys contradict each other."""
 
     seed: int = key(0, "seed of every random draw", minimum=0)
     data: Data = field(default_factory=Data)
@@ -40,6 +51,15 @@ class Problem(Command):
     operator: Any = None
     protocol: Protocol = field(default_factory=Protocol)
     backbone: Any = None
+
+    @staticmethod
+    def check(cfg: DictConfig) -> None:
+        scale, patch = cfg.scale, cfg.data.patch_size
+        if patch % scale:
+            nearest = max(scale, round(patch / scale) * scale)
+            raise ConfigError(
+                f"data.patch_size={patch} is not a multiple of scale={scale}; take data.patch_size={nearest}"
+            )
 
 
 @dataclass
@@ -69,8 +89,9 @@ class Layered(Problem):
     epsilon_rms: float | None = key(None, EPSILON_RMS, minimum=0.0)
     epsilon_levels: float | None = key(None, EPSILON_LEVELS, minimum=0.0)
     layer: Layer = field(default_factory=Layer)
-    denoiser: Denoiser = field(default_factory=Denoiser)
+    denoiser: Any = None
     solver: Any = None
+    check = staticmethod(one_epsilon)
 
 
 @dataclass
@@ -120,11 +141,17 @@ class DashboardConfig:
 
 @dataclass
 class PretrainDenoiserConfig(Training, Command):
-    denoiser: Denoiser = field(default_factory=Denoiser)
+    denoiser: Any = None
     noise_level: list[float] = key(
         [0.0125, 0.025], "range of the Gaussian noise's standard deviation, in units of 1", minimum=0.0
     )
     initial_weights: str | None = key(None, "start from this file instead of random weights", path="file")
+
+    @staticmethod
+    def check(cfg: DictConfig) -> None:
+        levels = cfg.noise_level
+        if not (len(levels) == 2 and levels[0] <= levels[1]):
+            raise ConfigError(f"noise_level={shown_value(levels)}: give the two ends of a range, as in [0.0125,0.025]")
 
 
 @dataclass
@@ -136,6 +163,7 @@ class RestorationLayer:
         path="file",
         words=("auto", "bundled", "none"),
     )
+    classes: list[str] = key([], CLASSES)
 
 
 @dataclass
@@ -143,10 +171,12 @@ class RestoreConfig:
     mode: str = key(
         "restore", "restore: backbone and layer; fix: the nearest consistent pictures", choices=("restore", "fix")
     )
-    input: str | None = key(None, "picture or folder of pictures to restore (mode=restore)")
-    sr: str | None = key(None, "picture or folder of super-resolved pictures, by any method (mode=fix)")
-    lr: str | None = key(None, "picture or folder of what was measured, matched by name (mode=fix)")
-    output: str = key(MISSING, "folder for the results and their certificates")
+    input: str | None = key(None, "picture or folder of pictures to restore (mode=restore)", path="pictures")
+    sr: str | None = key(
+        None, "picture or folder of super-resolved pictures, by any method (mode=fix)", path="pictures"
+    )
+    lr: str | None = key(None, "picture or folder of what was measured, matched by name (mode=fix)", path="pictures")
+    output: str = key(MISSING, "folder for the results and their certificates", path="output")
     scale: int = key(2, "factor between result and measurement", choices=SCALES)
     epsilon: int | float | str | None = key(
         None,
@@ -165,6 +195,7 @@ class RestoreConfig:
         choices=("consistent", "nearest"),
     )
     overwrite: bool = key(False, "replace files in output that were made otherwise")
+    force: bool = key(False, "write a picture even where the operator does not fit and makes a pattern of it")
     beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
     tile: int = key(256, "side of the backbone's tiles, in LR pixels; halved when memory runs out", minimum=32)
     overlap: int = key(16, "LR pixels that neighbouring tiles share on each side", minimum=0)
@@ -173,7 +204,9 @@ class RestoreConfig:
     operator: Any = None
     backbone: Any = None
     layer: RestorationLayer = field(default_factory=RestorationLayer)
+    denoiser: Any = key(None, "allows the file of layer.weights to name this denoiser from outside the package")
     solver: Any = None
+    check = staticmethod(one_epsilon)
 
 
 @dataclass
@@ -196,6 +229,7 @@ class CertifyConfig:
     guess: bool = key(False, "compare many operators and name the one that made this measurement")
     max_megapixels: float = key(200.0, "pictures of more pixels are refused", minimum=0.0, exclusive=True)
     operator: Any = None
+    check = staticmethod(one_epsilon)
 
 
 @dataclass

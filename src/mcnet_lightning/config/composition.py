@@ -11,9 +11,15 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mcnet_lightning.config import register_schemas
+from mcnet_lightning.config.components import adopt, foresee, options_of, registered
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.files.settings import fault_of, yaml_sentence
+
+# what Hydra and OmegaConf make of settings that are none
+REFUSALS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError, OSError)
 
 
 def conf_dir(config_name: str = "train") -> Path:
@@ -44,16 +50,34 @@ def composing(config_name: str) -> Iterator[None]:
 
 
 def expect_launcher_schemas() -> None:
-    """conf/hydra/launcher/ is checked against the plugins' own settings, as is meant; Hydra would warn of it."""
-    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+    """A file is checked against the schema of the same name in Hydra's store, as is meant; Hydra would warn of it."""
+    warnings.filterwarnings("ignore", message=r"\s*'[^']+' is validated against ConfigStore schema")
 
 
 def composed(config_name: str, overrides: list[str]) -> DictConfig:
-    """The configuration with Hydra's own part under `hydra`."""
+    """The configuration with Hydra's own part under `hydra`; every component in it has its keys."""
+    foresee(conf_dir(config_name), config_name, overrides)
     try:
-        return compose(config_name, overrides, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        cfg = compose(config_name, overrides, return_hydra_config=True)
+        new = [adopt(group, str(option), cfg.get(group)) for group, option in group_choices(cfg).items()]
+        if any(new):
+            cfg = compose(config_name, overrides, return_hydra_config=True)
+        return cfg
+    except REFUSALS as error:
         raise ConfigError(sentence(error)) from error
+
+
+def check_files(folder: Path, config_name: str) -> None:
+    """Raises ConfigError that names the first file of settings in --config-dir that cannot be one."""
+    if not folder.is_dir():
+        raise ConfigError(f"--config-dir {folder}: there is no such folder")
+    ours = conf_dir()
+    names = {str(group.relative_to(ours)) for group in ours.rglob("*") if group.is_dir()} | set(registered())
+    groups = [folder / name for name in sorted(names)]
+    files = [path for group in groups if group.is_dir() for path in sorted(group.glob("*.yaml"))]
+    for path in [*files, *folder.glob(f"{config_name}.yaml")]:
+        if (fault := fault_of(path)) is not None:
+            raise ConfigError(f"{path} cannot be read as settings ({fault}); mend it or give another --config-dir")
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
@@ -68,17 +92,21 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 def group_choices(cfg: DictConfig) -> dict[str, str | None]:
     """The chosen option of each of the command's groups; `cfg` comes from `composed`."""
     choices = cfg.hydra.runtime.choices
-    return {str(group): choices[group] for group in choices if not str(group).startswith(("hydra", "schema/"))}
+    return {str(group): choices[group] for group in choices if not str(group).startswith("hydra")}
 
 
 def group_options(cfg: DictConfig, group: str) -> list[str]:
-    """What `group` can be set to: the files GROUP/*.yaml in conf/ and wherever else `cfg` was composed from."""
+    """What `group` can be set to: the files GROUP/*.yaml in conf/ and wherever else `cfg` was composed from, and what
+    is registered.
+    """
     folders = [Path(source.path) for source in cfg.hydra.runtime.config_sources if source.schema == "file"]
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")} | {*options_of(group)})
 
 
 def sentence(error: BaseException) -> str:
     """What Hydra or OmegaConf say in several lines, and in the cause of their error, as one sentence."""
+    if isinstance(error, YAMLError):
+        return yaml_sentence(error)
     parts = []
     for part in (error, error.__cause__):
         lines = str(part).strip().splitlines() if part is not None else []

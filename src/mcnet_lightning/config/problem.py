@@ -11,42 +11,6 @@ SCALES = (2, 3, 4)
 DEQUANTISE = ("none", "midpoint")
 
 
-BOUNDARIES = ("truncated", "symmetric", "replicate")
-
-
-@dataclass
-class BicubicOperator:
-    name: str = "bicubic"
-    boundary: str | None = key(
-        None,
-        "how the kernel meets the border; null takes the protocol's own (paper: truncated, standard: symmetric), and "
-        "truncated where there is no protocol",
-        choices=BOUNDARIES,
-    )
-
-
-@dataclass
-class KernelOperator:
-    name: str = "kernel"
-    kernel: str = key(
-        "box", "shape of the kernel", choices=("box", "bilinear", "bicubic", "bicubic-aliased", "lanczos", "gaussian")
-    )
-    width: float = key(1.0, "standard deviation of `gaussian` in HR pixels", minimum=0.0, exclusive=True)
-    boundary: str = key("truncated", "how the kernel meets the border", choices=BOUNDARIES)
-
-
-@dataclass
-class BlurOperator:
-    name: str = "blur"
-    width: float = key(1.6, "standard deviation of the Gaussian in HR pixels", minimum=0.0, exclusive=True)
-
-
-@dataclass
-class MaskOperator:
-    name: str = "mask"
-    mask: str = key(MISSING, "picture of the images' size: white pixels were measured, black ones not", path="file")
-
-
 @dataclass
 class Protocol:
     name: str = key("paper", "how HR becomes LR and how quality is measured", choices=PROTOCOLS)

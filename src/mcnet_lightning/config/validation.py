@@ -2,9 +2,11 @@
 
 import difflib
 import math
+import os
 import re
+import shlex
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Union, get_args, get_origin
@@ -12,8 +14,8 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.files.naming import EXTENSIONS, folder_pictures
 
 _TYPE_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
 _LIST_WORDS = {int: "whole numbers", float: "numbers", str: "words"}
@@ -57,17 +59,24 @@ def describe(field: Field[Any]) -> str:
     if "minimum" in limits:
         words += f", {'above' if _excludes_minimum(limits) else 'at least'} {limits['minimum']:g}"
     if "maximum" in limits:
-        words += f", at most {limits['maximum']:g}"
+        words += f", {'below' if limits.get('exclusive_maximum') else 'at most'} {limits['maximum']:g}"
     return words + "".join(f", or {word}" for word in limits.get("words", ()) if "path" not in limits)
 
 
 def refusal(path: str, field: Field[Any], value: Any) -> str:
     """The sentence that says what `path` accepts instead of `value`."""
     shown = shown_value(value)
-    close = difflib.get_close_matches(shown, [str(option) for option in field.metadata.get("choices", ())], n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
+    hint = closest(shown, [str(option) for option in field.metadata.get("choices", ())])
     meaning = re.split("[;:]", field.metadata.get("help", ""))[0].strip()
     return f"{path}={shown}: '{path}' takes {describe(field)}{f' ({meaning})' if meaning else ''}{hint}"
+
+
+def closest(word: str, names: Iterable[str], listed: bool = False) -> str:
+    """A hint at the name that was meant; if none is near, and `listed`, at all there are."""
+    close = difflib.get_close_matches(word, names, n=1)
+    if not close and listed:
+        return f"; its keys are: {', '.join(names) or '(none)'}"
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def shown_value(value: Any) -> str:
@@ -90,24 +99,9 @@ def validate(cfg: DictConfig) -> None:
         values = list(value) if OmegaConf.is_list(value) else [value]
         if not all(_within(item, field.metadata) for item in values):
             raise ConfigError(refusal(path, field, value))
-    scale, patch = OmegaConf.select(cfg, "scale"), OmegaConf.select(cfg, "data.patch_size")
-    if scale and patch and patch % scale:
-        nearest = max(scale, round(patch / scale) * scale)
-        raise ConfigError(f"data.patch_size={patch} is not a multiple of scale={scale}; take data.patch_size={nearest}")
-    _refuse_two_epsilons(cfg)
-    levels = OmegaConf.select(cfg, "noise_level")
-    if levels is not None and not (len(levels) == 2 and levels[0] <= levels[1]):
-        raise ConfigError(f"noise_level={shown_value(levels)}: give the two ends of a range, as in [0.0125,0.025]")
-
-
-def _refuse_two_epsilons(cfg: DictConfig) -> None:
-    """Raises ConfigError where two keys say how far b - A x may be from 0; null says nothing, and 0 says 0."""
-    values = {name: OmegaConf.select(cfg, name) for name in EPSILON}
-    given = [name for name, value in values.items() if value is not None]
-    if len(given) > 1:
-        words = " and ".join(f"{name}={shown_value(values[name])}" for name in given)
-        off = " or ".join(f"{name}=null" for name in given)
-        raise ConfigError(f"{words} are two answers to one question; take one of them back ({off})")
+    for schema in getattr(OmegaConf.get_type(cfg), "__mro__", ()):
+        if "check" in vars(schema):
+            schema.check(cfg)
 
 
 def check_complete(cfg: DictConfig, groups: dict[str, str | None]) -> None:
@@ -115,6 +109,7 @@ def check_complete(cfg: DictConfig, groups: dict[str, str | None]) -> None:
 
     groups: the chosen option of each group, to say who needs the value.
     """
+    check_modes(cfg)
     for path, field, value in keys_of(cfg):
         limits = field.metadata if field else {}
         if value == "???":
@@ -127,11 +122,38 @@ def check_complete(cfg: DictConfig, groups: dict[str, str | None]) -> None:
         if "bundled" in words and value.startswith("bundled:"):  # bundled:NAME
             continue
         target = Path(value).expanduser()
+        if limits["path"] == "pictures":
+            _check_pictures(path, target)
+        if limits["path"] == "output" and os.path.lexists(target) and not target.is_dir():
+            raise ConfigError(f"{path}={value}: this is a file, and results need a folder; choose another name")
         if limits["path"] == "folder" and not target.is_dir():
             raise ConfigError(f"{path}={value}: there is no such folder (looked for {target.absolute()})")
         if limits["path"] == "file" and not target.is_file():
             choices = " or ".join([*(repr(word) for word in words), "the path of a file"])
             raise ConfigError(f"{path}={value}: there is no such file; give {choices}")
+
+
+def _check_pictures(key: str, path: Path) -> None:
+    """Raises ConfigError unless it is a file, or a folder with what looks like pictures."""
+    if path.is_dir():
+        if not folder_pictures(path):
+            raise ConfigError(f"{key}: {path} holds no pictures ({', '.join(EXTENSIONS)})")
+    elif not os.path.lexists(path):
+        close = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
+        hint = f"; did you mean {shlex.quote(str(path.parent / close[0]))}?" if close else "; check the path"
+        raise ConfigError(f"{key}: there is no file or folder {path}{hint}")
+
+
+def check_modes(cfg: DictConfig) -> None:
+    """Raises ConfigError where `restore` is given what its mode does not take, or not given what it needs."""
+    needed = {"restore": ("input",), "fix": ("sr", "lr")}.get(OmegaConf.select(cfg, "mode") or "", ())
+    for name in ("input", "sr", "lr") if needed else ():
+        value = OmegaConf.select(cfg, name)
+        meaning = next(key.field.metadata["help"] for key in keys_of(cfg) if key.path == name and key.field)
+        if name in needed and value is None:
+            raise ConfigError(f"mode={cfg.mode} needs {name}=...: {meaning}")
+        if name not in needed and value is not None:
+            raise ConfigError(f"{name}={value} has no place in mode={cfg.mode}; it takes {', '.join(needed)}")
 
 
 def _type_in_words(annotation: Any) -> str:
@@ -157,4 +179,6 @@ def _within(value: Any, limits: Any) -> bool:
         low = limits["minimum"]
         if not (value > low if _excludes_minimum(limits) else value >= low):
             return False
-    return not (isinstance(value, int | float) and "maximum" in limits and value > limits["maximum"])
+    if isinstance(value, int | float) and "maximum" in limits:
+        return bool(value < limits["maximum"] if limits.get("exclusive_maximum") else value <= limits["maximum"])
+    return True

@@ -3,7 +3,7 @@
 import math
 from functools import cache, partial
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ PUBLISHED_MARGIN = 0.09375  # the published models stretch [min, max] of their i
 class DnCNN(Denoiser):
     """R(v) for images (B, C, H, W), from a chain N of `depth` 3x3 convolutions with ReLU between them.
 
-    parameterisation:
+    parameterisation: R(v) = v - N(v), (1 - a) v + a N(v), or N(v)
         noise_residual: R(v) = v - N(v - c), as published; convergence is not guaranteed, so it is monitored.
         averaged:       R(v) = (1 - a) v + a N(v - c), 0 < a <= 1/2; with N 1-Lipschitz, R is firmly non-expansive, T is
                         averaged and Picard iteration converges.
@@ -32,14 +32,23 @@ class DnCNN(Denoiser):
     c is a learned scalar: a bias-free ReLU network is positively homogeneous, so this offset does what rescaling by the
     image's extremes did in the published models, without depending on them. `rescale="per_sample"` is that rescaling,
     for loading those models.
+
+    depth: number of convolutions
+    channels: features of each hidden layer
+    averaging: a of `averaged`, in (0, 1/2]
+    spectral_norm: keep every convolution 1-Lipschitz while training
+    rescale: the input by its extremes, as the published models do
+    image_channels: of the images
     """
+
+    default_weights = "bundled"
 
     def __init__(
         self,
-        depth: int = 6,
-        channels: int = 64,
+        depth: Annotated[int, {"minimum": 2}] = 6,
+        channels: Annotated[int, {"minimum": 1}] = 64,
         parameterisation: Parameterisation = "noise_residual",
-        averaging: float = 0.5,
+        averaging: Annotated[float, {"minimum": 0.0, "maximum": 0.5, "exclusive": True}] = 0.5,
         spectral_norm: bool = True,
         rescale: Rescale = "none",
         image_channels: int = 1,

@@ -4,7 +4,8 @@ Every sample is solved as if it were alone: its own residual, history, restarts 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from mcnet_lightning.equilibrium.mixed_precision import LinearisableMap, iterate
 from mcnet_lightning.equilibrium.precision import half_pays
 from mcnet_lightning.equilibrium.stats import SolveStats
 from mcnet_lightning.errors import ConfigError
+
+Positive = Annotated[float, {"minimum": 0.0, "exclusive": True}]
+Count = Annotated[int, {"minimum": 1}]
 
 
 @dataclass
@@ -27,16 +31,18 @@ class AndersonSolver:
 
     tolerance:       a sample stops at ||T(y) - y||_2 <= tolerance ||T(y)||_2.
     max_evaluations: evaluations of T per sample at most; then its outcome is MAX_EVALUATIONS.
+    history_size:    m, past residuals that are combined.
+    ridge:           regulariser of the normalised Gram matrix.
     mixing:          relaxation in (0, 2), T being averaged: 1.4 takes 2 to 5 % fewer evaluations than 1.
     half_evaluations: of float32 states, most evaluations with the denoiser's convolutions in bfloat16 (see
                      mixed_precision.py); the tolerance is met in float32 all the same. None: where it is faster.
     """
 
-    tolerance: float = 1e-5
-    max_evaluations: int = 100
-    history_size: int = 10
-    mixing: float = 1.4
-    ridge: float = 1e-8
+    tolerance: Positive = 1e-5
+    max_evaluations: Count = 100
+    history_size: Count = 10
+    mixing: Annotated[float, {"minimum": 0.0, "maximum": 2.0, "exclusive": True, "exclusive_maximum": True}] = 1.4
+    ridge: Annotated[float, {"minimum": 0.0}] = 1e-8
     half_evaluations: bool | None = None
 
     def __post_init__(self) -> None:
@@ -66,9 +72,13 @@ class AndersonSolver:
 
 @dataclass
 class PicardSolver(AndersonSolver):
-    """y <- y + mixing (T(y) - y): Anderson without memory, in full precision throughout."""
+    """y <- y + mixing (T(y) - y): Anderson without memory, in full precision throughout.
 
-    max_evaluations: int = 500
-    history_size: int = 1
-    mixing: float = 1.0
-    half_evaluations: bool | None = False
+    mixing: relaxation in (0, 1]
+    """
+
+    max_evaluations: Count = 500
+    history_size: Count = field(default=1, init=False)
+    mixing: Annotated[float, {"minimum": 0.0, "maximum": 1.0, "exclusive": True}] = 1.0
+    ridge: float = field(default=1e-8, init=False)
+    half_evaluations: bool | None = field(default=False, init=False)

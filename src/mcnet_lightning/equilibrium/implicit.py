@@ -6,14 +6,14 @@ application of T; then dL/dp = v^T dT/dp for everything T depends on. Memory doe
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mcnet_lightning.equilibrium.anderson import Array
-from mcnet_lightning.equilibrium.fixed_point import AndersonSolver
+from mcnet_lightning.equilibrium.fixed_point import AndersonSolver, Count, Positive
 from mcnet_lightning.equilibrium.mixed_precision import LinearisableMap
 from mcnet_lightning.equilibrium.precision import full_precision, half_pays
 from mcnet_lightning.equilibrium.stats import Outcome, SolveStats, direct_stats
@@ -99,10 +99,11 @@ class GMRES:
 
     tolerance:    a sample stops at ||v - J^T v - g|| <= tolerance ||g||; later products do not change it.
     max_products: vector-Jacobian products at most; the memory is that many gradients.
+    half_products: bfloat16 convolutions in the backward pass; null: where that is faster.
     """
 
-    tolerance: float = 1e-2
-    max_products: int = 40
+    tolerance: Positive = 1e-2
+    max_products: Count = 40
     half_products: bool | None = None
 
     def __post_init__(self) -> None:
@@ -182,12 +183,19 @@ class _SmallLeastSquares:
 
 @dataclass
 class AdjointAnderson:
-    """The adjoint equation by the forward pass' Anderson solver, started from g."""
+    """The adjoint equation by the forward pass' Anderson solver, started from g.
 
-    tolerance: float = 1e-2
-    max_products: int = 60
-    history_size: int = 20
-    ridge: float = 1e-10
+    tolerance:     relative residual of the adjoint equation.
+    max_products:  vector-Jacobian products at most.
+    history_size:  past residuals that are combined.
+    ridge:         regulariser of the normalised Gram matrix.
+    half_products: bfloat16 convolutions in the backward pass; null: where that is faster.
+    """
+
+    tolerance: Positive = 1e-2
+    max_products: Count = 60
+    history_size: Count = 20
+    ridge: Annotated[float, {"minimum": 0.0}] = 1e-10
     half_products: bool | None = None
 
     def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]:
@@ -197,9 +205,13 @@ class AdjointAnderson:
 
 @dataclass
 class Neumann:
-    """v = sum_{i <= terms} (J^T)^i g: the series cut off. Error on the published layer: 58 % at 10, 4 % at 80 terms."""
+    """v = sum_{i <= terms} (J^T)^i g: the series cut off. Error on the published layer: 58 % at 10, 4 % at 80 terms.
 
-    terms: int = 10
+    terms: of the series after the identity.
+    half_products: bfloat16 convolutions in the backward pass; null: where that is faster.
+    """
+
+    terms: Count = 10
     half_products: bool | None = None
 
     def __post_init__(self) -> None:
@@ -217,7 +229,10 @@ class Neumann:
 
 @dataclass
 class JacobianFree:
-    """v = g: no product at all (Fung et al., AAAI 2022). Error of the gradient on the published layer: 95 %."""
+    """v = g: no product at all (Fung et al., AAAI 2022). Error of the gradient on the published layer: 95 %.
+
+    half_products: bfloat16 convolutions in the backward pass; null: where that is faster.
+    """
 
     half_products: bool | None = None
 
@@ -227,9 +242,12 @@ class JacobianFree:
 
 @dataclass
 class Unrolled:
-    """Backpropagation through taped Picard steps from the start: for comparison; memory grows with every step."""
+    """Backpropagation through taped Picard steps from the start: for comparison; memory grows with every step.
 
-    max_evaluations: int = 50
+    max_evaluations: taped Picard steps.
+    """
+
+    max_evaluations: Count = 50
 
     def __post_init__(self) -> None:
         if self.max_evaluations < 1:

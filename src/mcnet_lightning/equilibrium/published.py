@@ -6,8 +6,8 @@ Douglas-Rachford map, and x is the same image.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -38,13 +38,15 @@ class ADMMMap:
 class PublishedSolver(AndersonSolver):
     """The published settings, for comparison: the ridge is absolute, so that it outgrows the Gram matrix of small
     residuals and the acceleration fades. All samples of a batch go on until their common residual is small.
+
+    tolerance: stop at a relative residual of the pair (x, lambda) below this
     """
 
-    max_evaluations: int = 200
-    history_size: int = 5
-    mixing: float = 0.9
-    ridge: float = 1e-4
-    half_evaluations: bool | None = False
+    max_evaluations: Annotated[int, {"minimum": 3}] = 200
+    history_size: int = field(default=5, init=False)
+    mixing: float = field(default=0.9, init=False)
+    ridge: float = field(default=1e-4, init=False)
+    half_evaluations: bool | None = field(default=False, init=False)
 
     @torch.no_grad()
     def solve(self, fixed_point_map: Any, start: Tensor) -> tuple[Tensor, SolveStats]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.imaging.colour import LUMA_GAIN, LUMA_SPREAD, rgb_to_luma
 from mcnet_lightning.imaging.perturbation import Perturbation
+from mcnet_lightning.operators.base import MeasurementOperator
 from mcnet_lightning.operators.resize import BicubicDownsample, Boundary, resize_matrix, upsample_bicubic
 
 ProtocolName = Literal["paper", "standard"]
@@ -61,6 +62,7 @@ def middle_of_floored(image: Tensor, peak: int = 255) -> Tensor:
 class Degradation:
     """HR RGB in [0, 1] -> Observation, by protocol. Works on batches; one boundary for A, LR and the enlarged LR.
 
+    operator: makes LR in place of bicubic down-sampling; what it makes is rounded once, as the protocol says.
     perturbation: what happens to LR on the way and is not in `operator`, the one that the methods are told.
     dequantise: `midpoint` takes b in the middle of the interval that rounding made one level of: half a level above
     the floored LR of `paper`, and LR itself where the nearest level was taken. Networks see LR as it is in any case.
@@ -74,6 +76,7 @@ class Degradation:
         quantise: bool = True,
         perturbation: Perturbation | None = None,
         dequantise: Dequantise = "none",
+        operator: MeasurementOperator | None = None,
     ) -> None:
         if protocol not in OWN_BOUNDARY:
             raise ConfigError(f"protocol={protocol!r} is unknown; use one of {', '.join(OWN_BOUNDARY)}")
@@ -88,11 +91,9 @@ class Degradation:
         self.quantise = quantise
         self.dequantise = dequantise
         self.perturbation = perturbation or Perturbation()
-        self.operator = BicubicDownsample(scale, boundary or OWN_BOUNDARY[protocol])
-
-    @property
-    def scale(self) -> int:
-        return self.operator.scale
+        self.scale = scale
+        self.boundary: Boundary = boundary or OWN_BOUNDARY[protocol]
+        self.operator = operator or BicubicDownsample(scale, self.boundary)
 
     @property
     def name(self) -> str:
@@ -116,6 +117,11 @@ class Degradation:
         return self.quantise and self.protocol == "paper" and not by_pillow
 
     @property
+    def two_passes(self) -> bool:
+        """Whether rows are rounded before columns are resized, as MATLAB's imresize does."""
+        return self.protocol == "standard" and isinstance(self.operator, BicubicDownsample)
+
+    @property
     def noise_deviation(self) -> float:
         """Root mean square of A x - b per value of b, for the true x: Gaussian noise, and what rounding removes from
         each channel, uniform over a level. Clipping, JPEG and a foreign operator have no such model and are left out.
@@ -123,7 +129,7 @@ class Degradation:
         independent = self.perturbation.noise**2
         if self.quantise:
             independent += UNIFORM**2
-            if self.protocol == "standard" and self.perturbation.operator != "pillow":
+            if self.two_passes and self.perturbation.operator != "pillow":
                 independent += UNIFORM**2 * self._row_energy()  # the first of two passes, seen through the second
             if self.protocol == "standard" and self.perturbation.noise:
                 independent += UNIFORM**2  # rounded once before the noise, and once after it
@@ -132,7 +138,7 @@ class Degradation:
 
     def _row_energy(self) -> float:
         """Sum of the squared weights of one axis, away from the border."""
-        rows = resize_matrix(24 * self.scale, 24, float(self.scale), self.operator.boundary)
+        rows = resize_matrix(24 * self.scale, 24, float(self.scale), self.boundary)
         return float(rows[12].square().sum())
 
     def fit(self, hr: Tensor) -> Tensor:
@@ -159,7 +165,7 @@ class Degradation:
         if not (self.protocol == "paper" and self.quantise):
             return self.measured(hr, lr)
         # the published SRCNN sees the float LR enlarged, then floored
-        upsampled = rgb_to_luma(floor_8bit(upsample_bicubic(lr_float, self.scale, self.operator.boundary)).to(hr.dtype))
+        upsampled = rgb_to_luma(floor_8bit(upsample_bicubic(lr_float, self.scale, self.boundary)).to(hr.dtype))
         return Observation(rgb_to_luma(hr), hr, self._stated(lr), lr, upsampled)
 
     def measured(self, hr: Tensor, lr: Tensor) -> Observation:
@@ -167,13 +173,13 @@ class Degradation:
 
         Raises DataError for another size.
         """
-        expected = self.operator.measurement_size((hr.shape[-2], hr.shape[-1]))
+        expected = (hr.shape[-2] // self.scale, hr.shape[-1] // self.scale)
         if expected != tuple(lr.shape[-2:]):
             raise DataError(
                 f"an HR image of {hr.shape[-2]} x {hr.shape[-1]} pixels has an LR of {expected[0]} x {expected[1]} at "
                 f"x{self.scale}, not {lr.shape[-2]} x {lr.shape[-1]}; check scale and the pairs"
             )
-        upsampled = upsample_bicubic(rgb_to_luma(lr), self.scale, self.operator.boundary)
+        upsampled = upsample_bicubic(rgb_to_luma(lr), self.scale, self.boundary)
         return Observation(rgb_to_luma(hr), hr, self._stated(lr), lr, upsampled)
 
     def _stated(self, lr: Tensor) -> Tensor:
@@ -182,19 +188,25 @@ class Degradation:
 
     def downsample(self, hr: Tensor) -> tuple[Tensor, Tensor]:
         """LR before and after the protocol's rounding; `standard` knows only the latter."""
-        exact, rounded = self.perturbation.resample(hr, self.operator, self._downsample)
+        exact, rounded = self.perturbation.resample(hr, self.operator, self.scale, self._downsample)
+        expected = (*hr.shape[:-2], hr.shape[-2] // self.scale, hr.shape[-1] // self.scale)
+        if tuple(exact.shape) != expected:
+            raise ConfigError(
+                f"{self.operator.name} measures images {tuple(hr.shape)} as {tuple(exact.shape)}, and super-resolution "
+                f"at scale={self.scale} needs {expected}; choose another operator or scale"
+            )
         exact, rounded = self.perturbation.corrupt(hr, exact, rounded, self._round_off)
         return exact, rounded.to(hr.dtype)
 
-    def _downsample(self, hr: Tensor, operator: BicubicDownsample) -> tuple[Tensor, Tensor]:
+    def _downsample(self, hr: Tensor, operator: MeasurementOperator) -> tuple[Tensor, Tensor]:
         if not self.quantise:
             return (lr := operator(hr)), lr
-        if self.protocol == "paper":
-            # float64: in flat regions float32 would put several per cent of the pixels one level too low
-            lr = operator(torch.round(hr.double() * 255) / 255)
-            return lr, floor_8bit(lr)
-        lr = (_two_pass_8bit(hr, operator) / 255).to(hr.dtype)
-        return lr, lr
+        if self.protocol == "standard" and isinstance(operator, BicubicDownsample):
+            lr = (_two_pass_8bit(hr, operator) / 255).to(hr.dtype)
+            return lr, lr
+        # float64: in flat regions float32 would put several per cent of the pixels one level too low
+        lr = operator(torch.round(hr.double() * 255) / 255)
+        return (lr, floor_8bit(lr)) if self.protocol == "paper" else (rounded := self._round_off(lr), rounded)
 
     def _round_off(self, lr: Tensor) -> Tensor:
         if not self.quantise:

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mcnet_lightning.operators.base import MeasurementOperator
 from mcnet_lightning.operators.resize import BicubicDownsample
 
 BLUR = 0.25  # standard deviation of `blurred`, in LR pixels
 BLUR_SUPPORT = 4  # the kernel reaches this many standard deviations
-Resample = Callable[[Tensor, BicubicDownsample], tuple[Tensor, Tensor]]
+Resample = Callable[[Tensor, MeasurementOperator], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -41,19 +42,19 @@ class Perturbation:
         parts += [self.operator] if self.operator is not None else []
         return "".join(f"+{part}" for part in parts)
 
-    def resample(self, hr: Tensor, assumed: BicubicDownsample, make: Resample) -> tuple[Tensor, Tensor]:
+    def resample(self, hr: Tensor, assumed: MeasurementOperator, scale: int, make: Resample) -> tuple[Tensor, Tensor]:
         """LR before and after the protocol's rounding, `make`(hr, operator), with the operator that is used in fact."""
         if self.operator == "pillow":
-            return (lr := _pillow(hr, assumed.scale)), lr
+            return (lr := _pillow(hr, scale)), lr
         if self.operator == "blurred":
             from kornia.filters import gaussian_blur2d  # who only restores need not have it
 
-            deviation = BLUR * assumed.scale
+            deviation = BLUR * scale
             size = 2 * int(BLUR_SUPPORT * deviation) + 1
             return make(gaussian_blur2d(hr, (size, size), (deviation, deviation)), assumed)
         if self.operator is None:
             return make(hr, assumed)
-        return make(hr, BicubicDownsample(assumed.scale, self.operator))  # type: ignore[arg-type]
+        return make(hr, BicubicDownsample(scale, self.operator))  # type: ignore[arg-type]
 
     def corrupt(
         self, hr: Tensor, exact: Tensor, rounded: Tensor, round_off: Callable[[Tensor], Tensor]

@@ -1,6 +1,7 @@
 """Equilibrium layers from files and to files: bundled ones, own checkpoints, and the published MCNet format."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def load_layer(
     backbone: str = "srcnn",
     scale: int = 2,
     denoiser: nn.Module | type[nn.Module] | None = None,
+    classes: Sequence[type[nn.Module]] = (),
 ) -> EquilibriumLayer:
     """A trained layer, ready to run.
 
@@ -38,13 +40,14 @@ def load_layer(
     `layer.solver.tolerance` is writable.
     denoiser: where the layer was trained on a network that is not of this package, its class, or an instance of the
     same shape (which is copied). No class is imported because a file says so.
+    classes: others that the file may name.
 
     Raises WeightsError if there is none, or if it was made for another scale or on another denoiser.
     """
     file = read_weights(layer_path(str(weights), backbone, scale))
     file.require_kind("layer")
     file.require_scale(scale)
-    return _layer_of(file, denoiser)
+    return _layer_of(file, denoiser, classes)
 
 
 def save_layer(path: str | Path, layer: EquilibriumLayer, metadata: dict[str, Any]) -> None:
@@ -100,7 +103,9 @@ def save_denoiser(path: str | Path, denoiser: DnCNN, metadata: dict[str, Any]) -
     write_weights(path, folded.state_dict(), header)
 
 
-def _layer_of(file: WeightFile, denoiser: nn.Module | type[nn.Module] | None = None) -> EquilibriumLayer:
+def _layer_of(
+    file: WeightFile, denoiser: nn.Module | type[nn.Module] | None = None, classes: Sequence[type[nn.Module]] = ()
+) -> EquilibriumLayer:
     if PUBLISHED_BETA in file.tensors:
         return EquilibriumLayer(_published_denoiser(file), prior_weight=float(file.tensors[PUBLISHED_BETA]))
     if "layer" not in file.metadata:
@@ -110,7 +115,7 @@ def _layer_of(file: WeightFile, denoiser: nn.Module | type[nn.Module] | None = N
         k.removeprefix(CHECKPOINT_PREFIX): v for k, v in file.tensors.items() if k.startswith(CHECKPOINT_PREFIX)
     }
     try:
-        layer = EquilibriumLayer(_denoiser_of(file, stored, denoiser))
+        layer = EquilibriumLayer(_denoiser_of(file, stored, denoiser, classes))
         penalty = float(stored.get("penalty", 1.0))  # of files from before: rho, in whose units beta is now
         if not 0 < penalty < float("inf"):
             raise ValueError(f"penalty {penalty}")
@@ -123,7 +128,10 @@ def _layer_of(file: WeightFile, denoiser: nn.Module | type[nn.Module] | None = N
 
 
 def _denoiser_of(
-    file: WeightFile, stored: dict[str, Any], given: nn.Module | type[nn.Module] | None = None
+    file: WeightFile,
+    stored: dict[str, Any],
+    given: nn.Module | type[nn.Module] | None = None,
+    classes: Sequence[type[nn.Module]] = (),
 ) -> nn.Module:
     """The denoiser that a file describes, with tensors still to be loaded: of this package, or `given`."""
     if int(stored.get("format", FORMAT)) > FORMAT:
@@ -134,11 +142,12 @@ def _denoiser_of(
         network = copied(given)
         return network.network if isinstance(network, PlainDenoiser) else network
     path, arguments = stored.get("class", _class_path(DnCNN)), stored["denoiser"]
-    kind = given or next((own for own in OWN_DENOISERS if _class_path(own) == path), None)
+    known: tuple[type[nn.Module], ...] = (*OWN_DENOISERS, *classes)
+    kind = given or next((each for each in known if _class_path(each) == path), None)
     if kind is None:
         raise WeightsError(
-            f"{file.path} is of a layer on {path}, which is not of this package; give load_layer that class, or an "
-            f"instance of it, as in load_layer(PATH, denoiser={path.rpartition('.')[2]})"
+            f"{file.path} is of a layer on {path}, which is not of this package; allow it by layer.classes=[{path}], "
+            f"or give load_layer that class, as in load_layer(PATH, denoiser={path.rpartition('.')[2]})"
         )
     if kind is DnCNN and given is None:
         return _network(file, arguments)

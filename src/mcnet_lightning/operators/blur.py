@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -19,6 +20,14 @@ def gaussian_kernel(width: float) -> Tensor:
     profile = torch.exp(-((torch.arange(-reach, reach + 1, dtype=torch.float64) / width) ** 2) / 2)
     kernel = profile[:, None] * profile
     return kernel / kernel.sum()
+
+
+def gaussian_blur(scale: int, width: Annotated[float, {"minimum": 0.0, "exclusive": True}] = 1.6) -> "BlurDownsample":
+    """Blur and decimation.
+
+    width: standard deviation of the Gaussian in HR pixels
+    """
+    return BlurDownsample(gaussian_kernel(width), scale)
 
 
 class BlurDownsample(DiagonalGramOperator):

@@ -7,7 +7,7 @@ Three borders exist in the wild: `truncated` (weights outside the image dropped,
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal, get_args
+from typing import Annotated, Literal, cast, get_args
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators.base import DiagonalGramOperator, Size
 from mcnet_lightning.operators.cache import CONSTANTS
-from mcnet_lightning.operators.kernels import BICUBIC, Kernel
+from mcnet_lightning.operators.kernels import BICUBIC, Kernel, KernelName
 
 Boundary = Literal["truncated", "symmetric", "replicate"]
 NEGLIGIBLE = 1e-16  # entries of orthogonal factors below this are set to zero: they only make subnormal numbers
@@ -217,10 +217,31 @@ class KernelDownsample(DiagonalGramOperator):
 
 
 class BicubicDownsample(KernelDownsample):
-    """Antialiased bicubic decimation: what torch, PIL and MATLAB call bicubic, by the boundary."""
+    """Antialiased bicubic decimation: what torch, PIL and MATLAB call bicubic, by the boundary.
 
-    def __init__(self, scale: int, boundary: Boundary = "truncated") -> None:
-        super().__init__(scale, BICUBIC, boundary)
+    boundary: how the kernel meets the border; null takes the protocol's own (paper: truncated, standard: symmetric),
+        and truncated where there is no protocol
+    """
+
+    def __init__(self, scale: int, boundary: Boundary | None = None) -> None:
+        super().__init__(scale, BICUBIC, "truncated" if boundary is None else boundary)
+
+
+def kernel_downsample(
+    scale: int,
+    kernel: Literal["box", "bilinear", "bicubic", "bicubic-aliased", "lanczos", "gaussian"] = "box",
+    width: Annotated[float, {"minimum": 0.0, "exclusive": True}] = 1.0,
+    boundary: Boundary = "truncated",
+) -> KernelDownsample:
+    """Decimation by a kernel of that name.
+
+    kernel: shape of the kernel
+    width: standard deviation of `gaussian` in HR pixels
+    boundary: how the kernel meets the border
+    """
+    kind = cast(KernelName, kernel.removesuffix("-aliased"))
+    shape = Kernel(kind, width if kind == "gaussian" else 0.0, antialiased=kind == kernel)
+    return KernelDownsample(scale, shape, boundary)
 
 
 class BlurDecimation(KernelDownsample):

@@ -4,9 +4,11 @@ restorer = load_restorer("rcan", scale=4)
 restored = restore_image(image, restorer)
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.backbones.tiling import Tiling
@@ -50,12 +52,14 @@ def load_restorer(
     return Restorer(network, chosen, operator or BicubicDownsample(scale), epsilon, tiling, device, dequantise)
 
 
-def load_restoration_layer(weights: str | Path, backbone: str, scale: int) -> EquilibriumLayer | None:
+def load_restoration_layer(
+    weights: str | Path, backbone: str, scale: int, classes: Sequence[type[nn.Module]] = ()
+) -> EquilibriumLayer | None:
     """The layer for inference; None for "none", and for "auto" where none is bundled for this backbone and scale."""
     if weights == "none":
         return None
     try:
-        return load_layer("bundled" if weights == AUTO else weights, backbone, scale).fold()
+        return load_layer("bundled" if weights == AUTO else weights, backbone, scale, classes=classes).fold()
     except WeightsError:
         if weights == AUTO:
             return None

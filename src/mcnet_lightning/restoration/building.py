@@ -2,11 +2,17 @@
 
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from mcnet_lightning.backbones.tiling import Tiling
-from mcnet_lightning.build import build_backbone, build_epsilon, build_operator, choose_device
+from mcnet_lightning.build import (
+    allowed_classes,
+    build_backbone,
+    build_epsilon,
+    build_operator,
+    build_solver,
+    choose_device,
+)
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.files import file_digest
 from mcnet_lightning.model.layer_files import layer_path
@@ -25,9 +31,10 @@ def build_restorer(config: DictConfig) -> Restorer:
 
 def build_restoration_layer(config: DictConfig) -> EquilibriumLayer | None:
     """The layer of `config.layer.weights` for inference, with the config's solver and beta."""
-    layer = load_restoration_layer(config.layer.weights, config.backbone.name, config.scale)
+    name, classes = config.backbone.name, allowed_classes(config)
+    layer = load_restoration_layer(config.layer.weights, name, config.scale, classes)
     if layer is not None:
-        layer.solver = instantiate(config.solver)
+        layer.solver = build_solver(config)
         if config.beta is not None:
             layer.set_prior_weight(config.beta)
     return layer
@@ -37,6 +44,8 @@ def describe_restorer(config: DictConfig, restorer: Restorer) -> dict[str, Any]:
     """Which backbone, layer and tiling: part of every certificate, and of what makes two runs the same."""
     spec, layer = restorer.backbone.spec, restorer.layer
     backbone = {"name": spec.name, "weights": str(spec.weights), "sha256": spec.sha256, "precision": spec.precision}
+    if spec.source:
+        backbone["source"] = spec.source
     record: dict[str, Any] = {"method": "backbone+projection" if layer is None else "mcnet", "backbone": backbone}
     if layer is None:
         record["layer"] = None
@@ -44,5 +53,10 @@ def describe_restorer(config: DictConfig, restorer: Restorer) -> dict[str, Any]:
         weights = "bundled" if config.layer.weights == "auto" else config.layer.weights
         digest = file_digest(layer_path(weights, config.backbone.name, config.scale))
         beta = round(float(layer.prior_weight.detach()), 9)
-        record["layer"] = {"weights": weights, "sha256": digest, "beta": beta, "tolerance": layer.solver.tolerance}
+        record["layer"] = {
+            "weights": weights,
+            "sha256": digest,
+            "beta": beta,
+            "tolerance": getattr(layer.solver, "tolerance", None),
+        }
     return {**record, "tile": [restorer.tiling.size, restorer.tiling.overlap]}

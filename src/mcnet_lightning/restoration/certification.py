@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mcnet_lightning.build import build_epsilon, build_operator
+from mcnet_lightning.build import build_epsilon, build_operator, takes
 from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.errors import CertificateError, printable
 from mcnet_lightning.imaging import read_picture
@@ -32,7 +32,7 @@ def run_certify(config: DictConfig) -> None:
         _print_verdict(guess_operator(pair[0], pair[1], config.scale))
         return
     scale = config.scale
-    if config.operator.name == "mask":
+    if not takes(config.operator, "scale"):
         scale = 1
     elif scale is None:
         scale = scale_of(*(read_picture(path, config.max_megapixels) for path in (image, measurement)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mcnet_lightning.backbones import facts_of, networks
 from mcnet_lightning.backbones.official import cached_weights
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import CertificateError, WeightsError, printable
@@ -131,7 +132,7 @@ def _weight_file(kind: str, stated: Mapping[str, Any], scale: int) -> Path | Non
     if kind == "layer":
         return layer_path(weights, name, scale)
     if weights == OFFICIAL:
-        return cached_weights(name, scale)
+        return cached_weights(name, facts_of(networks()[name]).official, scale)
     return bundled_path(kind, f"{name}_x{scale}") if weights == BUNDLED else Path(weights)
 
 

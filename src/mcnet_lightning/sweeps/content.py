@@ -1,7 +1,8 @@
 """The content key of a job: SHA-256 of everything that its result follows from.
 
-That is the resolved configuration, the pictures, the weight files and this package's own code. Where files lie, where
-the run is recorded and how it is shown is left out (`content=False` beside the key).
+That is the resolved configuration, the pictures, the weight files, this package's own code, and that of components from
+outside of it. Where files lie, where the run is recorded and how it is shown is left out (`content=False` beside the
+key).
 """
 
 import hashlib
@@ -12,7 +13,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mcnet_lightning.config.outline import is_own
 from mcnet_lightning.config.validation import keys_of
+from mcnet_lightning.files.sources import source_digest
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -23,13 +26,15 @@ def content_key(config: DictConfig) -> str:
 
 
 def content(config: DictConfig) -> dict[str, Any]:
-    """{"config": ..., "data": ..., "code": ...}; a file or folder in the configuration stands as its SHA-256."""
-    values: dict[str, Any] = {}
+    """{"config": ..., "data": ..., "code": ..., "components": ...}; files and folders stand as their SHA-256."""
+    values, sources = dict[str, Any](), dict[str, str]()
     for path, field, value in keys_of(config):
+        named = value if path == "layer.classes" else [value] if path.endswith("_target_") else []
+        sources |= {target: source_digest(target) for target in named if not is_own(target)}
         limits = field.metadata if field else {}
         if limits.get("content", True):
             values[path] = _by_content(value, limits)
-    return {"config": values, "data": _data(config), "code": code_version()}
+    return {"config": values, "data": _data(config), "code": code_version(), "components": sources}
 
 
 @cache

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from mcnet_lightning.backbones import InputKind, as_luma
+from mcnet_lightning.backbones import as_luma
 from mcnet_lightning.config.training import Optimiser
 from mcnet_lightning.data import orient
 from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
@@ -21,7 +21,7 @@ class BackbonePretraining(pl.LightningModule):
     def __init__(
         self,
         network: nn.Module,
-        input_kind: InputKind,
+        input_kind: str,
         scale: int,
         protocol: ProtocolName,
         optimiser: Optimiser,

@@ -8,7 +8,14 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from mcnet_lightning.build import build_backbone, build_data, build_degradation, build_epsilon, build_layer
+from mcnet_lightning.build import (
+    allowed_classes,
+    build_backbone,
+    build_data,
+    build_degradation,
+    build_epsilon,
+    build_layer,
+)
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.evaluation.command import build_ladder
 from mcnet_lightning.evaluation.failures import Failures
@@ -50,7 +57,7 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     degradation = build_degradation(config)
     backbone = build_backbone(config)
     layer = build_layer(config)
-    if config.denoiser.spectral_norm:
+    if config.denoiser.get("spectral_norm", True):
         layer.denoiser.normalise()
     model = MCNet(backbone, layer, degradation.operator)
     data = build_data(config, degradation, backbone)
@@ -77,7 +84,7 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
         return None
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
-        trained = load_layer(best, backbone.spec.name, config.scale)
+        trained = load_layer(best, backbone.spec.name, config.scale, classes=allowed_classes(config))
         model.layer.load_state_dict(trained.state_dict())
     model.eval()
     certificate = module.certificate()

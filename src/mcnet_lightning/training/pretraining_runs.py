@@ -11,9 +11,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from mcnet_lightning.backbones import as_luma, load_trunk, untrained_backbone
-from mcnet_lightning.build import backbone_hyperparameters, build_data, build_degradation
+from mcnet_lightning.build import backbone_arguments, build_data, build_degradation
+from mcnet_lightning.build.components import make
+from mcnet_lightning.config.components import find
 from mcnet_lightning.data import MeasurementDataModule, WholeImages
 from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
 from mcnet_lightning.files.weights import read_weights, write_weights
 from mcnet_lightning.imaging import Degradation
@@ -33,7 +36,8 @@ def pretrain_backbone(config: DictConfig) -> None:
     """Trains `config.backbone` for one scale and protocol."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    network, input_kind = untrained_backbone(config.backbone.name, config.scale, backbone_hyperparameters(config))
+    kind, arguments = find(config.backbone._target_), backbone_arguments(config)
+    network, input_kind = untrained_backbone(kind, config.scale, arguments)
     if hasattr(network, "start_from_interpolation"):
         network.start_from_interpolation()  # type: ignore[operator]
     if config.initial_weights is not None:
@@ -48,7 +52,7 @@ def pretrain_backbone(config: DictConfig) -> None:
         protocol=degradation.protocol_label,
         operator=degradation.operator.name,
         backbone=config.backbone.name,
-        network=backbone_hyperparameters(config),
+        network=arguments,
     )
     take_up(config, folder, identity, data)
     module = BackbonePretraining(network, input_kind, scale, protocol, config.optimiser, config.seed)
@@ -81,8 +85,9 @@ def pretrain_denoiser(config: DictConfig) -> None:
         if config.denoiser.spectral_norm:
             denoiser.normalise()
     else:
-        settings = {str(name): value for name, value in config.denoiser.items() if name != "weights"}
-        denoiser = DnCNN(**settings)
+        denoiser = make("denoiser", config.denoiser)
+        if not isinstance(denoiser, DnCNN):
+            raise ConfigError(f"denoiser={config.denoiser._target_} is trained in a way of its own, not by pretrain")
     degradation = Degradation("paper", scale=1, quantise=False)  # a denoiser sees HR alone
     data: MeasurementDataModule = build_data(config, degradation)
     test_images = data.test_images()
