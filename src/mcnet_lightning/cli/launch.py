@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import difflib
 import functools
+import gc
 import os
 import sys
 import traceback
@@ -99,6 +100,7 @@ def _typed(config_name: str) -> CommandLine:
 
 
 def _launch(config_name: str, task: Task, extras: tuple[str, ...], line: CommandLine) -> None:
+    gc.disable()  # composing makes many small objects, and hardly any that are garbage
     try:
         flags = parse_flags(list(line.words))
         if flags.help:
@@ -112,6 +114,8 @@ def _launch(config_name: str, task: Task, extras: tuple[str, ...], line: Command
             require_extras(extras)
     except MCNetError as error:
         _fail(error)
+    finally:
+        gc.enable()
     tune_process()
     settle_matplotlib()
     if "LOCAL_RANK" in os.environ:
@@ -149,7 +153,7 @@ def _run(config_name: str, task: Task, line: CommandLine, flags: argparse.Namesp
             failures.append(failure)
             _remove_traces(folder)
 
-    register_schemas()
+    register_schemas(config_name)
     try:
         with line.flags_first(flags).shown():
             hydra.main(version_base="1.3", config_path=str(conf_dir(config_name)), config_name=config_name)(job)()

@@ -3,6 +3,7 @@
 from mcnet_lightning.files.writing import (
     disk_failure,
     file_digest,
+    files_digest,
     locked,
     make_folder,
     staged,
@@ -14,6 +15,7 @@ from mcnet_lightning.files.writing import (
 __all__ = [
     "disk_failure",
     "file_digest",
+    "files_digest",
     "locked",
     "make_folder",
     "staged",
