@@ -1,21 +1,16 @@
 """The experiments: their commands are valid, go on where they stopped, and survive what is missing."""
 
 import importlib.util
-import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
-from mcnet_lightning.cli.launch import launch
 from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import WeightsError
-from mcnet_lightning.sweeps import content
+from mcnet_lightning.sweeps import content, swept_job
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 SCRIPTS = sorted(path.parent.name for path in EXPERIMENTS.glob("*/run.py"))
@@ -55,39 +50,33 @@ def test_paper_tables_have_every_row() -> None:
 
 
 class Commands:
-    """Stands for subprocess.run: the command's own sweep in this process, whose task ends with what is told for it."""
+    """Stands for subprocess.run: a job of a sweep, without the seconds of its process, that ends as is told for it."""
 
     def __init__(self, failures: dict[str, Exception]) -> None:
         self.failures, self.ran = failures, list[str]()
 
     def __call__(self, command: list[str]) -> SimpleNamespace:
-        code = 0
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["evaluate.py", *command[3:]])
-            try:
-                launch("evaluate", self.task)
-            except SystemExit as end:
-                code = int(end.code or 0)
-            except Exception:
-                code = 1
-        return SimpleNamespace(returncode=code)
-
-    def task(self, config: DictConfig) -> None:
-        folder = Path(HydraConfig.get().runtime.output_dir)
+        assert command[1:4] == ["-m", "mcnet_lightning.evaluate", "-m"]
+        *words, runs, name = command[4:]
+        folder = Path(runs.removeprefix("hydra.sweep.dir=")) / name.removeprefix("hydra.sweep.subdir=")
+        folder.mkdir(parents=True, exist_ok=True)
         self.ran.append(folder.name)
-        if folder.name in self.failures:
-            raise self.failures[folder.name]
-        (folder / "metrics.csv").write_text(f"scale {config.scale}")
+        config = compose_config("evaluate", words)
+        try:
+            with swept_job(config, folder, words):
+                if folder.name in self.failures:
+                    raise self.failures[folder.name]
+                (folder / "metrics.csv").write_text(f"scale {config.scale}")
+        except Exception as error:
+            return SimpleNamespace(returncode=getattr(error, "exit_code", 1))
+        return SimpleNamespace(returncode=0)
 
 
 @pytest.fixture
-def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def running(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(content, "code_version", lambda: "this code")
     monkeypatch.setattr(sys, "argv", ["run.py", "seed=1"])
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield load("running.py")
-    root.handlers, root.level = handlers, level
+    return load("running.py")
 
 
 def measure(running: ModuleType, folder: Path, cells: dict[str, list[str]], **failures: Exception) -> tuple[Any, Any]:

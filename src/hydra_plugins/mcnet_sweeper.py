@@ -45,6 +45,7 @@ class ResumingSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
+        from mcnet_lightning.files import write_file
         from mcnet_lightning.sweeps import Job
         from mcnet_lightning.sweeps.plan import needs_work
         from mcnet_lightning.sweeps.table import report
@@ -52,7 +53,7 @@ class ResumingSweeper(Sweeper):
         overrides = self._parsed(self._with_params(arguments))
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        write_file(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
         jobs = self._jobs(overrides, folder)
         states = [self._state(job) for job in jobs]
         counts = ", ".join(f"{count} {state}" for state, count in Counter(states).items())

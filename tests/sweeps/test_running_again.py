@@ -267,6 +267,9 @@ def test_the_jobs_folders_can_be_named() -> None:
     assert sweep(words) == (["x2", "x3"], 0)
     assert sweep(words) == ([], 0)
     assert {path.name for path in Path("here").iterdir() if path.is_dir()} == {"x2", "x3"}
+    record = read_record(Path("here/x3"))
+    assert record is not None
+    assert record.key == content.content_key(compose_config("train", ["scale=3"]))  # as the experiments ask for it
 
 
 def test_two_jobs_never_share_a_folder() -> None:

@@ -1,6 +1,5 @@
 """Stage 2 of the paper: a coarse grid for beta, with the layer as it is, before anything of it is trained."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,7 +17,7 @@ from mcnet_lightning.errors import CertificateError, ConvergenceError
 from mcnet_lightning.evaluation.failures import ROUND_UP, UNMET, ended
 from mcnet_lightning.evaluation.metrics import consistency, headroom, psnr
 from mcnet_lightning.evaluation.records import meets
-from mcnet_lightning.files import staged
+from mcnet_lightning.files import write_csv
 
 
 @dataclass(frozen=True)
@@ -112,10 +111,8 @@ def _settled(rows: Sequence[BetaRow]) -> list[BetaRow]:
 
 def write_rows(path: Path, rows: Sequence[BetaRow]) -> None:
     """Writes the table under its final name in one step."""
-    with staged(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(BetaRow)])
-        writer.writeheader()
-        writer.writerows({name: f"{value:.9g}" for name, value in asdict(row).items()} for row in rows)
+    columns = [field.name for field in fields(BetaRow)]
+    write_csv(path, columns, ({name: f"{value:.9g}" for name, value in asdict(row).items()} for row in rows))
 
 
 def print_rows(rows: Sequence[BetaRow], title: str) -> None:

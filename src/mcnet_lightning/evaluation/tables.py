@@ -1,6 +1,5 @@
 """metrics.csv and the printed ladder."""
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
@@ -22,7 +21,7 @@ from mcnet_lightning.evaluation.records import (
     shown,
     stated_measurement,
 )
-from mcnet_lightning.files import staged
+from mcnet_lightning.files import write_csv
 
 FIGURES = (
     "psnr_y",
@@ -72,11 +71,7 @@ def _mean(group: list[Record], left_out: set[tuple[str, str, str]]) -> Record:
 
 def write_metrics(path: Path, records: Iterable[Record]) -> None:
     """Writes the complete table under its final name in one step: a run without metrics.csv is not finished."""
-    with staged(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for record in records:
-            writer.writerow({name: _text(value) for name, value in asdict(record).items()})
+    write_csv(path, COLUMNS, ({name: _text(value) for name, value in asdict(record).items()} for record in records))
 
 
 def _text(value: Any) -> Any:

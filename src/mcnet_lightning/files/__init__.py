@@ -9,6 +9,7 @@ from mcnet_lightning.files.writing import (
     staged,
     sync,
     unwritable,
+    write_csv,
     write_file,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "staged",
     "sync",
     "unwritable",
+    "write_csv",
     "write_file",
 ]

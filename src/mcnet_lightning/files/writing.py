@@ -4,16 +4,18 @@ with staged(path) as temporary:      # a fresh file beside `path`; no other proc
     temporary.write_bytes(content)   # synced, and given its name when the block ends
 """
 
+import csv
 import errno
 import fcntl
 import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mcnet_lightning.errors import DataError
 
@@ -68,6 +70,14 @@ def write_file(path: str | Path, content: bytes | str, remedy: str = REMEDY) -> 
     """Writes bytes, or text as UTF-8, under their final name in one step."""
     with staged(path, remedy) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a table under its final name in one step: a header, and a line for each row."""
+    with staged(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def make_folder(folder: str | Path, remedy: str = "choose another folder") -> Path:
