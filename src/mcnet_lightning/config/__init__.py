@@ -41,7 +41,9 @@ def register_schemas(config_name: str) -> None:
     Also makes ${run_name:} known, the name of a run's folder.
     """
     from mcnet_lightning.config.components import register_components
+    from mcnet_lightning.config.problems import usual
 
+    OmegaConf.register_new_resolver("usual", usual, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, use_cache=True, replace=True)
     ConfigStore.instance().store(name=f"{config_name}_schema", node=COMMANDS[config_name])
     register_components()
