@@ -267,3 +267,17 @@ def test_a_search_that_has_lost_its_table_is_damaged(tmp_path: Path) -> None:
     assert record.damaged(tmp_path) is None
     (tmp_path / "search_beta.csv").unlink()
     assert record.damaged(tmp_path) == "search_beta.csv"
+
+
+def test_the_jobs_folders_can_be_named() -> None:
+    words = "-m scale=2,3 hydra.sweep.dir=here 'hydra.sweep.subdir=x${scale}'"
+    assert sweep(words) == (["x2", "x3"], 0)
+    assert sweep(words) == ([], 0)
+    assert {path.name for path in Path("here").iterdir() if path.is_dir()} == {"x2", "x3"}
+    record = read_record(Path("here/x3"))
+    assert record is not None
+    assert record.key == content.content_key(compose_config("train", ["scale=3"]))  # as the experiments ask for it
+
+
+def test_two_jobs_never_share_a_folder() -> None:
+    assert sweep("-m scale=2,3 hydra.sweep.dir=here hydra.sweep.subdir=one") == ([], 2)
