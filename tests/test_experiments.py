@@ -2,11 +2,13 @@
 
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from omegaconf import DictConfig
 
 from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import WeightsError
@@ -49,6 +51,15 @@ def test_paper_tables_have_every_row() -> None:
                     } <= set(cells)
 
 
+@cache
+def once(name: str, *words: str) -> DictConfig:
+    return compose_config(name, list(words))
+
+
+def composed(name: str, words: list[str]) -> DictConfig:
+    return once(name, *words)
+
+
 class Commands:
     """Stands for subprocess.run: a job of a sweep, without the seconds of its process, that ends as is told for it."""
 
@@ -61,7 +72,7 @@ class Commands:
         folder = Path(runs.removeprefix("hydra.sweep.dir=")) / name.removeprefix("hydra.sweep.subdir=")
         folder.mkdir(parents=True, exist_ok=True)
         self.ran.append(folder.name)
-        config = compose_config("evaluate", words)
+        config = composed("evaluate", words)
         try:
             with swept_job(config, folder, words):
                 if folder.name in self.failures:
@@ -76,7 +87,9 @@ class Commands:
 def running(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(content, "code_version", lambda: "this code")
     monkeypatch.setattr(sys, "argv", ["run.py", "seed=1"])
-    return load("running.py")
+    module = load("running.py")
+    monkeypatch.setattr(module, "compose_config", composed)
+    return module
 
 
 def measure(running: ModuleType, folder: Path, cells: dict[str, list[str]], **failures: Exception) -> tuple[Any, Any]:
