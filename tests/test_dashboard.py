@@ -1,11 +1,10 @@
 """The W&B workspace as code: every panel by name, on metrics that runs log."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from in_process import command
 
 from mcnet_lightning.reporting.dashboard import workspace
 
@@ -22,13 +21,7 @@ PANELS = {
 
 def test_the_file_holds_every_named_panel(tmp_path: Path) -> None:
     words = ["project=mine", "entity=us", "hydra.run.dir=board"]
-    done = subprocess.run(
-        [sys.executable, "-m", "mcnet_lightning.dashboard", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = command(tmp_path, "dashboard", *words)
     assert done.returncode == 0, done.stderr
     view = json.loads((tmp_path / "board" / "workspace.json").read_text())
     assert (view["entity"], view["project"]) == ("us", "mine")

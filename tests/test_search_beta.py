@@ -1,11 +1,9 @@
 """The `search_beta` command as a user runs it, and the training command that it names."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from in_process import command
 
 from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.evaluation.command import train_command
@@ -13,21 +11,13 @@ from mcnet_lightning.evaluation.command import train_command
 
 def test_command_prints_the_table_and_names_the_training_that_follows(tmp_path: Path) -> None:
     words = ["betas=[0.5,0.1]", "data.validation_size=48", "data.validation_images=1", "hydra.run.dir=run"]
-    done = subprocess.run(
-        [sys.executable, "-m", "mcnet_lightning.search_beta", *words],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "2"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = command(tmp_path, "search_beta", *words)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.glob("run/*.csv")] == ["search_beta.csv"]
     assert "gain over projection" in done.stdout
-    command = done.stdout.splitlines()[-1].split()
-    assert command[:3] == ["python", "-m", "mcnet_lightning.train"]
-    config = compose_config("train", command[3:])
+    typed = done.stdout.splitlines()[-1].split()
+    assert typed[:3] == ["python", "-m", "mcnet_lightning.train"]
+    config = compose_config("train", typed[3:])
     assert config.layer.prior_weight in (0.1, 0.5)
     assert config.data.validation_size == 48
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import in_process
 import pytest
 import torch
 
@@ -51,7 +52,7 @@ def command(folder: Path, module: str, *words: str) -> subprocess.CompletedProce
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 
@@ -68,7 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "data" / "test" / "Small").mkdir(parents=True)
     for image in load_images("photographs", "test"):
-        write_png(folder / "data" / "test" / "Small" / f"{image.name}.png", image.rgb[:, :120, :90])
+        write_png(folder / "data" / "test" / "Small" / f"{image.name}.png", image.rgb[:, :60, :48])
     words = ("scale=3", "epsilon=0.1", "experiment=tiny", "pictures=true", *TEST_SET, "hydra.run.dir=run")
     done = command(folder, "train", *words, "trainer.log_every_n_steps=1")
     assert done.returncode == 0, done.stderr
@@ -167,7 +168,7 @@ def test_resume_goes_on_where_the_checkpoint_stopped(finished: Path) -> None:
 
 def test_evaluate_reports_what_train_reported(finished: Path) -> None:
     words = ("scale=3", "epsilon=0.1", f"layer.weights={finished / 'layer.safetensors'}", "hydra.run.dir=again")
-    done = command(finished.parent, "evaluate", *words, *TEST_SET, "method=[mcnet]", "pictures=true")
+    done = in_process.command(finished.parent, "evaluate", *words, *TEST_SET, "method=[mcnet]", "pictures=true")
     assert done.returncode == 0, done.stderr
     trained = [row for row in rows(finished / "metrics.csv") if row["method"] == "mcnet"]
     evaluated = rows(finished.parent / "again" / "metrics.csv")
@@ -178,7 +179,7 @@ def test_evaluate_reports_what_train_reported(finished: Path) -> None:
 
 def test_a_layer_for_another_scale_is_refused_in_one_sentence(finished: Path) -> None:
     words = ("scale=2", f"layer.weights={finished / 'layer.safetensors'}", "hydra.run.dir=refused")
-    done = command(finished.parent, "evaluate", *words)
+    done = in_process.command(finished.parent, "evaluate", *words)
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1
     assert "was made for scale=3, not scale=2" in done.stderr
@@ -189,7 +190,7 @@ def test_an_image_that_is_none_is_named_before_anything_is_computed(tmp_path: Pa
     broken = tmp_path / "data" / "test" / "Mine"
     broken.mkdir(parents=True)
     (broken / "photo.png").write_bytes(b"no picture")
-    done = command(tmp_path, "evaluate", "data.root=data", "data.test=[Mine]", "hydra.run.dir=run")
+    done = in_process.command(tmp_path, "evaluate", "data.root=data", "data.test=[Mine]", "hydra.run.dir=run")
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "photo.png cannot be read as an image" in done.stderr

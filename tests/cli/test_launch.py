@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from mcnet_lightning import config
+from mcnet_lightning.cli.help_page import REFUSED, UNUSED, USUAL
 from mcnet_lightning.cli.launch import launch, launch_subcommand
 from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.config.composition import conf_dir
@@ -80,6 +81,12 @@ def written() -> list[Path]:
     [
         ("scal=4", "there is no key 'scal'; did you mean 'scale'?"),
         ("tolerance=1e-4", "did you mean 'solver.tolerance' or 'backward.tolerance' or 'tvtv.tolerance'?"),
+        ("lr=1e-4", "there is no key 'lr'; write optimiser.learning_rate=1e-4"),
+        ("epochs=5", "there is no key 'epochs'; write trainer.max_epochs=5"),
+        ("ckpt_path=a.ckpt", "there is no key 'ckpt_path'; write resume=a.ckpt"),
+        ("optimizer.lr=1e-3", "there is no key 'optimizer.lr'; write optimiser.learning_rate=1e-3"),
+        ("optimiser.lr=1e-3", "write optimiser.learning_rate=1e-3"),
+        ("+model=rcan", "write backbone="),
         ("denoisr.depth=3", "did you mean 'denoiser.depth'?"),
         ("bakbone=srcnn", "did you mean 'backbone'?"),
         ("backbone=srcn", "did you mean 'srcnn'?"),
@@ -147,6 +154,36 @@ def test_values_from_files_are_checked_too(tmp_path: Path, capsys: pytest.Captur
         assert code == 2
         assert answer in error
         assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x00",
+        "scale: 3".encode("utf-16"),
+        b"scale: 3\n\tseed: 1",
+        b"- 1\n- 2",
+        b"seed: !!python/object/apply:os.mkdir [run]",
+        b"scale: 2\nscale: 3",
+        b"seed: " + b"[" * 700,
+        b"a: &a [1, 2]\n" + b"".join(b"%c: &%c [%s]\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in b"bcdefgh"),
+        b"a: &a [*a]",
+        b"seed: ${a",
+    ],
+    ids=["nul", "utf-16", "tab", "list", "python", "twice", "deep", "bomb", "circle", "interpolation"],
+)
+def test_a_file_that_is_no_settings_is_named(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "odd.yaml").write_bytes(b"# @package _global_\n" + content)
+    _, code = run(f"--config-dir {tmp_path / 'mine'} experiment=odd")
+    error = capsys.readouterr().err
+    assert code == 2
+    assert f"{folder / 'odd.yaml'} cannot be read as settings (" in error
+    assert error.count("\n") == 1
+    assert [path.name for path in written()] == ["mine"]
 
 
 def test_validate_stands_alone() -> None:
@@ -303,15 +340,15 @@ def test_help_without_a_first_word_lists_the_words(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_names_every_group_option_and_key(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    task, code = run("--help", config_name=command)
+    task, code = run("--help all", config_name=command)
     page = capsys.readouterr().out
     assert code == 0
     assert not task.configs
     assert not written()
-    for path in _settings(compose_config(command)):
+    for path in set(_settings(compose_config(command))) - set(UNUSED.get(command, ())):
         assert f"  {path}=" in page, path
     for group in group_choices_of(command):
-        for option in group_options(group):
+        for option in set(group_options(group)) - set(REFUSED.get((command, group), ())):
             assert option in page
     assert f"python -m mcnet_lightning.{command.split('_')[0]}" in page
 
@@ -324,14 +361,15 @@ def group_choices_of(command: str) -> list[str]:
 
 def test_commands_that_write_where_told_leave_no_folder_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
+        Path("x.png").touch()
         patch.setattr(sys, "argv", ["restore.py", "input=x.png", "output=out"])
         launch("restore", lambda cfg: print(cfg.output))
     assert capsys.readouterr().out == "out\n"
-    assert not written()
+    assert written() == [Path.cwd() / "x.png"]
 
 
 def test_help_shows_the_keys_of_a_chosen_option(capsys: pytest.CaptureFixture[str]) -> None:
-    run("--help solver=picard data=folder")
+    run("--help all solver=picard data=folder")
     page = capsys.readouterr().out
     assert "picard*" in page
     assert "solver.max_evaluations=500" in page
@@ -339,8 +377,40 @@ def test_help_shows_the_keys_of_a_chosen_option(capsys: pytest.CaptureFixture[st
     assert "data.root=???" in page
 
 
+@pytest.mark.parametrize("command", sorted(USUAL))
+def test_help_has_examples_first_and_the_usual_keys_on_one_screen(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run("--help", config_name=command)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 50
+    assert lines.index("Examples") < lines.index("Usual keys")
+    assert all(f"  {key}=" in "\n".join(lines) for key in USUAL[command])
+    assert max(len(line) for line in lines if "python -m" not in line and "usage" not in line) <= 80
+    assert "--help all lists all" in lines[-1]
+
+
+def test_a_script_is_called_by_its_own_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["/usr/bin/mcnet-search-beta", "--help"])
+        launch("search_beta", Task())
+    page = capsys.readouterr().out
+    assert "usage: mcnet-search-beta" in page
+    assert "  mcnet-search-beta " in page
+    assert "python -m" not in page
+
+
 @pytest.mark.parametrize(
-    "words", ["train --help", "evaluate --help", "report --help", "pretrain backbone --help", "train scal=4"]
+    "words",
+    [
+        "train --help",
+        "evaluate --help",
+        "report --help",
+        "pretrain backbone --help",
+        "train scal=4",
+        "restore x.png out",
+    ],
 )
 def test_help_and_refusals_do_not_import_torch(words: str) -> None:
     module, *argv = words.split()

@@ -158,8 +158,17 @@ def test_nan_stays_in_its_sample(epsilon: float) -> None:
     assert relative_error(x[[0, 2]], expected[[0, 2]]) <= 1e-14
 
 
-@pytest.mark.parametrize("hidden", [False, True], ids=["closed form", "conjugate gradients"])
-@pytest.mark.parametrize("shares", [(0.0, 0.0), (0.3, 0.9), (0.5, 2.0), (0.0, 0.5)], ids=str)
+SHARES = [(0.0, 0.0), (0.3, 0.9), (0.5, 2.0), (0.0, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "shares"),
+    [
+        *((False, shares) for shares in SHARES),
+        (True, (0.5, 2.0)),
+        *(pytest.param(True, shares, marks=pytest.mark.slow) for shares in SHARES if shares != (0.5, 2.0)),
+    ],
+)
 def test_derivative_in_image_measurement_and_radius(hidden: bool, shares: tuple[float, float]) -> None:
     A: MeasurementOperator = BicubicDownsample(2)
     q, b = uniform(2, 1, 4, 6), uniform(2, 1, 2, 3)

@@ -1,12 +1,14 @@
 """Commands as people start them, on data that costs nothing, and what has to hold however they end."""
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
 from PIL import Image
@@ -52,12 +54,31 @@ def run(name: str, *words: str, cwd: Path | None = None, **environment: str | No
     return subprocess.run(command(name, *words), capture_output=True, text=True, cwd=cwd, env=kept, timeout=600)
 
 
-def ended_well(done: subprocess.CompletedProcess[str], *codes: int) -> None:
+def ended_well(done: subprocess.CompletedProcess[str] | in_process.Ended, *codes: int) -> None:
     """The exit code is one of these, and nobody sees a traceback; an error is the last line, and one sentence."""
     assert "Traceback" not in done.stderr + done.stdout, done.stderr
     assert done.returncode in codes, (done.returncode, done.stdout[-500:], done.stderr[-1500:])
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == (done.returncode != 0), done.stderr
+
+
+def damaged(good: bytes, cases: int = 60) -> Iterator[bytes]:
+    """Cut anywhere, and with one to eight bytes changed anywhere or within the first 300."""
+    chance = random.Random(0)
+    for case in range(cases):
+        if case % 3 == 0:
+            yield good[: chance.randrange(len(good))]
+            continue
+        content = bytearray(good)
+        for _ in range(chance.randrange(1, 9)):
+            content[chance.randrange(len(good) if case % 3 == 1 else min(300, len(good)))] = chance.randrange(256)
+        yield bytes(content)
+
+
+def one_sentence(error: Exception, kind: type[Exception]) -> None:
+    assert isinstance(error, kind), error
+    assert "\n" not in str(error)
+    assert len(str(error)) < 600
 
 
 def nothing_half_written(folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcnet_lightning.cli.arguments import parse_flags, quote_paths
+from mcnet_lightning.cli.arguments import parse_flags
 from mcnet_lightning.errors import DataError, printable
 from mcnet_lightning.files.naming import RESERVED, picture_names, shortened
 
@@ -42,23 +42,6 @@ def test_sentences_hold_nothing_that_a_terminal_obeys() -> None:
     assert str(DataError(f"{hostile} is no picture")) == "\ufffd]0;title\ufffd\ufffdgnp.exe is no picture"
     assert printable("été 東京 👩‍🔬\n") == "été 東京 👩‍🔬\n"
     assert str(DataError("a", "b")) == "('a', 'b')"
-
-
-@pytest.mark.parametrize(
-    "name", ["a=b.png", "[y].png", "it's.png", "photo (1).png", "photo, final.png", "été 東京.png"]
-)
-def test_files_are_named_as_they_are_typed(name: str, tmp_path: Path) -> None:
-    from mcnet_lightning.config.checking import compose_config
-
-    (tmp_path / name).touch()
-    words = quote_paths([f"input={tmp_path / name}", "output=out"])
-    assert compose_config("restore", words).input == str(tmp_path / name)
-    assert words[1] == "output=out"
-
-
-def test_words_that_name_no_file_stay() -> None:
-    words = ["data.train=[a, b]", "scale=2,3", "-m", "input=nowhere (1).png", "output=${hydra.run.dir}"]
-    assert quote_paths(words) == words
 
 
 def test_words_that_are_no_text_are_refused_at_once() -> None:

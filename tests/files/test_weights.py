@@ -75,6 +75,23 @@ def test_the_right_set_of_tensors_is_chosen(tmp_path: Path, content: dict, name:
     assert not any(tensor.requires_grad for tensor in read.values())
 
 
+def test_a_flipped_bit_of_a_pytorch_file_is_told_by_its_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "file.pth"
+    torch.save(TENSORS, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(TENSORS["weight"].numpy().tobytes()) + 6] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"damaged or no weight file .*wrong checksum") as error:
+        read_weights(path)
+    assert one_sentence(error)
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(TENSORS, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(read_weights(path).tensors["weight"], TENSORS["weight"])  # without any checksum
+
+
 def test_two_sets_that_differ_are_refused_by_name(tmp_path: Path) -> None:
     torch.save({"model": TENSORS, "net": DOUBLED}, tmp_path / "file.pth")
     with pytest.raises(WeightsError, match=r"several sets of tensors \(model and net\)") as error:

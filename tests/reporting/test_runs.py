@@ -1,5 +1,6 @@
 """Run folders are found at any depth, and what cannot be used is named."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ from run_folders import make_run
 
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.reporting.runs import read_runs
+
+BOMB = "a: &a [1, 2, 3]\n" + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefg"))
 
 
 def test_runs_are_found_at_any_depth_and_named_by_what_differs(tmp_path: Path) -> None:
@@ -41,6 +44,9 @@ def test_traces_and_pictures_are_optional(tmp_path: Path) -> None:
         (lambda run: (run / ".hydra" / "config.yaml").unlink(), r"has no .hydra/config\.yaml"),
         (lambda run: (run / ".hydra" / "config.yaml").write_text("a: [1"), "cannot be read"),
         (lambda run: (run / ".hydra" / "config.yaml").write_text("- 1"), "cannot be read"),
+        (lambda run: (run / ".hydra" / "config.yaml").write_text(BOMB), "anchors repeat too much"),
+        (lambda run: (run / ".hydra" / "config.yaml").write_text("a: !!python/name:os.system"), "could not determine"),
+        (lambda run: (run / ".hydra" / "config.yaml").write_text("a: " + "[" * 700), "nested too deeply"),
     ],
 )
 def test_unusable_folders_are_named_in_one_sentence(tmp_path: Path, damage, answer: str) -> None:  # type: ignore[no-untyped-def]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from mcnet_lightning.errors import DataError
-from mcnet_lightning.training.checkpoints import StagedCheckpoints, before, readable
+from mcnet_lightning.errors import DataError, WeightsError
+from mcnet_lightning.training.checkpoints import StagedCheckpoints, before, load, readable
 
 forked = multiprocessing.get_context("fork")
 
@@ -38,6 +38,40 @@ def test_kills_at_any_moment_leave_a_whole_checkpoint(tmp_path: Path, monkeypatc
             content = torch.load(kept, weights_only=True)
             assert bool((content["filler"] == content["step"]).all())
         assert readable(path) == path
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("run",)
+
+
+WHOLE = {"state_dict": {"a": torch.ones(2)}, "global_step": 3, "loops": {}, "run": {"config": {}, "identity": {}}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        Hostile(),
+        {**WHOLE, "loops": Hostile()},
+        [WHOLE],
+        {name: value for name, value in WHOLE.items() if name != "loops"},
+        {**WHOLE, "state_dict": [1]},
+        {**WHOLE, "state_dict": {"a": 1}},
+        {**WHOLE, "global_step": "3"},
+        {**WHOLE, "run": [1]},
+        WHOLE,  # whose patches nobody knows
+    ],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_is_no_checkpoint_of_a_training_is_refused_and_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any, zipped: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, "last.ckpt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError) as refused:
+        load(readable(Path("last.ckpt")))
+    assert "\n" not in str(refused.value)
+    assert not Path("run").exists()
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

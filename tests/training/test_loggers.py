@@ -1,7 +1,9 @@
 """Loggers by their settings, and a history that a resumed run continues."""
 
 import csv
+import errno
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from mcnet_lightning.config.training import Logger
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.evaluation.ladder import Record
 from mcnet_lightning.evaluation.tables import with_means
 from mcnet_lightning.training.loggers import HistoryLogger, build_loggers, earlier_id, forget_after
@@ -85,6 +87,50 @@ def test_history_is_cut_back_to_the_checkpoint(tmp_path: Path, capsys: pytest.Ca
     HistoryLogger(tmp_path).log_metrics({"train/loss": 0.5}, 4)
     with (tmp_path / "history.csv").open(newline="") as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "left"),
+    [
+        (lambda text: text[:-9], ["0", "1"]),  # as a kill or a full disk leaves it
+        (lambda text: text.replace(b"\n1,", b"\n\x001,"), ["0", "2"]),
+        (lambda text: text.replace(b"0.5", b"0\xff5"), ["0", "2"]),
+        (lambda text: text.replace(b"0.5", b'"0.5'), ["0", "2"]),
+        (lambda text: text.replace(b"0.5", b"0.5,7"), ["0", "2"]),
+        (lambda text: text.replace(b"step", b"st\xffp"), []),
+        (lambda text: b"", []),
+        (lambda text: bytes(range(256)), []),
+    ],
+    ids=["cut", "nul", "no text", "quote", "columns", "header", "empty", "binary"],
+)
+def test_lines_of_a_damaged_history_are_left_out_and_training_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[bytes], bytes], left: list[str]
+) -> None:
+    logger = HistoryLogger(tmp_path)
+    for step in range(3):
+        logger.log_metrics({"train/loss": 1.0 / (step + 1)}, step)
+    path = tmp_path / "history.csv"
+    path.write_bytes(damage(path.read_bytes()))
+    torch.save({"global_step": 3}, tmp_path / "last.ckpt")
+    forget_after(tmp_path / "last.ckpt", tmp_path)
+    assert "cannot be read and are left out" in capsys.readouterr().out
+    HistoryLogger(tmp_path).log_metrics({"train/loss": 0.5}, 3)
+    with path.open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == [*left, "3"]
+
+
+def test_a_new_column_costs_no_line_where_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = HistoryLogger(tmp_path)
+    logger.log_metrics({"train/loss": 1.0}, 0)
+    before = (tmp_path / "history.csv").read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(csv.DictWriter, "writerows", full)
+    with pytest.raises(DataError, match=r"history\.csv cannot be written"):
+        logger.log_metrics({"val/psnr": 30.0}, 1)
+    assert (tmp_path / "history.csv").read_bytes() == before
 
 
 def test_history_of_another_run_is_left_alone(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -29,16 +29,21 @@ class Tiling:
     overlap: int = 16
 
 
-def tiled_picture(backbone: FrozenBackbone, backbone_input: Tensor, tiling: Tiling) -> Tensor:
+def tiled_picture(
+    backbone: FrozenBackbone,
+    backbone_input: Tensor,
+    tiling: Tiling,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> Tensor:
     """`backbone.picture` of (1, C, h, w), tile by tile, on the CPU. Halves the tiles for as long as memory runs out.
 
-    Raises MCNetError when even the smallest tile does not fit.
+    on_tile(number, count) is called before each tile. Raises MCNetError when even the smallest tile does not fit.
     """
     factor = backbone.spec.scale if backbone.spec.input_kind == "upsampled" else 1
     size, overlap = tiling.size * factor, tiling.overlap * factor
     while True:
         try:
-            return _assembled(backbone, backbone_input, size, overlap)
+            return _assembled(backbone, backbone_input, size, overlap, on_tile or (lambda number, count: None))
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -82,12 +87,17 @@ def return_freed_memory() -> None:
         trim(0)
 
 
-def _assembled(backbone: FrozenBackbone, image: Tensor, size: int, overlap: int) -> Tensor:
+def _assembled(
+    backbone: FrozenBackbone, image: Tensor, size: int, overlap: int, on_tile: Callable[[int, int], None]
+) -> Tensor:
     height, width = image.shape[-2:]
     if height <= size and width <= size:
+        on_tile(1, 1)
         return backbone.picture(image).cpu()
     whole: Tensor | None = None
-    for (top, bottom), (left, right) in product(_parts(height, size), _parts(width, size)):
+    tiles = list(product(_parts(height, size), _parts(width, size)))
+    for number, ((top, bottom), (left, right)) in enumerate(tiles, 1):
+        on_tile(number, len(tiles))
         first_row, first_column = max(top - overlap, 0), max(left - overlap, 0)
         made = backbone.picture(image[..., first_row : bottom + overlap, first_column : right + overlap])
         factor = made.shape[-2] // (min(bottom + overlap, height) - first_row)

@@ -8,7 +8,6 @@ import argparse
 import itertools
 import math
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +18,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mcnet_lightning.config.checking import Checker
-from mcnet_lightning.config.composition import composing, group_choices, group_options, without_hydra
+from mcnet_lightning.config.composition import check_files, composing, group_choices, group_options, without_hydra
 from mcnet_lightning.config.overrides import check_grid, parse
 from mcnet_lightning.config.validation import check_complete
 from mcnet_lightning.errors import ConfigError, printable
 from mcnet_lightning.files.private_apis import hydra_flags
 
-KEY = re.compile(r"\+{0,2}[A-Za-z_][\w.@/]*")
-TARGET = re.compile(r"^(\w+)\._target_=")
-PLAIN = re.compile(r"[\w./~+-]*", re.ASCII)  # what stands for itself in Hydra's grammar
 GRID = "sweep"  # the group whose files name the values of a sweep
 MAX_COMPOSED_JOBS = 32  # a larger sweep is checked value by value, the other axes at their first
 
@@ -46,25 +42,6 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(argv)
 
 
-def quote_paths(words: list[str]) -> list[str]:
-    """The words, with quotes around the value of `input=photo (1).png` where there is such a file or folder.
-
-    Hydra's grammar gives spaces, commas, brackets and letters beyond ASCII other meanings or none. A component that is
-    named by `GROUP._target_=module.Class` is an option of its group, GROUP=module.Class.
-    """
-    return [_quoted(TARGET.sub(r"\1=", word)) for word in words]
-
-
-def _quoted(word: str) -> str:
-    key, sign, value = word.partition("=")
-    if not sign or not KEY.fullmatch(key) or PLAIN.fullmatch(value) or "${" in value or value.endswith("\\"):
-        return word
-    if not os.path.lexists(os.path.expanduser(value)):
-        return word
-    escaped = value.replace("'", "\\'")
-    return f"{key}='{escaped}'"
-
-
 def help_configuration(config_name: str, flags: argparse.Namespace) -> DictConfig:
     """What --help describes: the defaults, or those of the options that stand beside --help."""
     extra = _own_folder(flags)
@@ -74,6 +51,8 @@ def help_configuration(config_name: str, flags: argparse.Namespace) -> DictConfi
 
 def check_arguments(config_name: str, flags: argparse.Namespace) -> None:
     """Raises ConfigError unless every job that the command line asks for is a valid one."""
+    if flags.config_dir:
+        check_files(Path(flags.config_dir), flags.config_name or config_name)
     extra = _own_folder(flags)
     with composing(config_name):
         overrides = parse(flags.overrides)
@@ -96,8 +75,6 @@ def _own_folder(flags: argparse.Namespace) -> list[str]:
     folders = [Path.cwd()]
     if flags.config_dir:
         folders.insert(0, Path(flags.config_dir).absolute())
-        if not folders[0].is_dir():
-            raise ConfigError(f"--config-dir {flags.config_dir}: there is no such folder")
     added = [str(folder) for folder in folders if str(folder) not in sys.path]
     sys.path += added
     known = os.environ.get("PYTHONPATH", "")

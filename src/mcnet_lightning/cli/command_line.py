@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import __main__
-from mcnet_lightning.cli.arguments import quote_paths
+from mcnet_lightning.cli.words import hydra_words
 from mcnet_lightning.config.running import Running
 
 LEFT_BY_DDP = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_")
@@ -29,8 +29,9 @@ class CommandLine:
     chosen: tuple[str, ...] = ()
 
     @classmethod
-    def typed(cls) -> "CommandLine":
-        return cls(sys.argv[0], tuple(quote_paths(sys.argv[1:])))
+    def typed(cls, config_name: str) -> "CommandLine":
+        """In Hydra's words. Raises ConfigError where it cannot be read."""
+        return cls(sys.argv[0], tuple(hydra_words(config_name, sys.argv[1:])))
 
     @property
     def program(self) -> str:

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import difflib
 import functools
+import gc
 import os
 import sys
 import traceback
@@ -32,8 +33,8 @@ from mcnet_lightning.cli.first_failure import (
     in_company,
     name_run,
 )
-from mcnet_lightning.cli.first_failure import NAME as FAILURE
 from mcnet_lightning.cli.help_page import help_page
+from mcnet_lightning.cli.opening import say_what_begins
 from mcnet_lightning.cli.process import (
     end_with_parent,
     flush_subnormals,
@@ -41,7 +42,7 @@ from mcnet_lightning.cli.process import (
     settle_matplotlib,
     tune_process,
 )
-from mcnet_lightning.cli.run_folder import ELSEWHERE, release_claims
+from mcnet_lightning.cli.run_folder import ELSEWHERE, release_claims, remove_traces
 from mcnet_lightning.config import register_schemas
 from mcnet_lightning.config.composition import conf_dir
 from mcnet_lightning.config.running import running
@@ -50,7 +51,6 @@ from mcnet_lightning.files import disk_failure, unwritable
 from mcnet_lightning.files.extras import require_extras
 from mcnet_lightning.files.writer import is_first_process
 from mcnet_lightning.sweeps import swept_job
-from mcnet_lightning.sweeps.record import LOCK
 
 Task = Callable[[DictConfig], Any]
 
@@ -66,13 +66,13 @@ def launch(config_name: str, task: Task, *extras: str) -> None:
     other exception is a bug and keeps its traceback (exit code 1).
     """
     keep_streams_open()
-    _launch(config_name, task, extras, CommandLine.typed())
+    _launch(config_name, task, extras, _typed(config_name))
 
 
 def launch_subcommand(tasks: dict[str, tuple[str, Task]], *extras: str) -> None:
     """Like `launch`, for a command whose first word chooses: {"denoiser": ("pretrain_denoiser", run_denoiser), ...}."""
     keep_streams_open()
-    line = CommandLine.typed()
+    line = _typed("")
     position = next((i for i, word in enumerate(line.words) if not word.startswith("-") and "=" not in word), None)
     words = " or ".join(tasks)
     if position is None:
@@ -90,11 +90,21 @@ def launch_subcommand(tasks: dict[str, tuple[str, Task]], *extras: str) -> None:
     _launch(config_name, task, extras, line.choosing(position))
 
 
+def _typed(config_name: str) -> CommandLine:
+    try:
+        return CommandLine.typed(config_name)
+    except ConfigError as error:
+        _fail(error)
+
+
 def _launch(config_name: str, task: Task, extras: tuple[str, ...], line: CommandLine) -> None:
+    gc.disable()  # composing makes many small objects, and hardly any that are garbage
     try:
         flags = parse_flags(list(line.words))
         if flags.help:
-            print(help_page(config_name, line.program, help_configuration(config_name, flags)))
+            everything = "all" in flags.overrides
+            flags.overrides = [word for word in flags.overrides if word != "all"]
+            print(help_page(config_name, line.program, help_configuration(config_name, flags), everything))
             return
         if not (flags.shell_completion or flags.hydra_help or flags.experimental_rerun or flags.config_path):
             check_arguments(config_name, flags)
@@ -102,6 +112,8 @@ def _launch(config_name: str, task: Task, extras: tuple[str, ...], line: Command
             require_extras(extras)
     except MCNetError as error:
         _fail(error)
+    finally:
+        gc.enable()
     tune_process()
     settle_matplotlib()
     if "LOCAL_RANK" in os.environ:
@@ -120,6 +132,7 @@ def _run(config_name: str, task: Task, line: CommandLine, flags: argparse.Namesp
     @functools.wraps(task)
     def job(cfg: DictConfig) -> Any:
         begun.append(True)
+        say_what_begins(config_name, cfg)
         hydra_config = HydraConfig.get()
         os.chdir(hydra_config.runtime.cwd)  # hydra.job.chdir=true must not move the paths that were typed
         flush_subnormals()
@@ -136,9 +149,9 @@ def _run(config_name: str, task: Task, line: CommandLine, flags: argparse.Namesp
             if failure is None:
                 raise
             failures.append(failure)
-            _remove_traces(folder)
+            remove_traces(folder)
 
-    register_schemas()
+    register_schemas(config_name)
     try:
         with line.flags_first(flags).shown():
             hydra.main(version_base="1.3", config_path=str(conf_dir(config_name)), config_name=config_name)(job)()
@@ -212,19 +225,6 @@ def _failure_behind(error: BaseException | None) -> MCNetError | None:
             return failure
         error = error.__cause__
     return error
-
-
-def _remove_traces(output_dir: Path) -> None:
-    """Deletes the folder of a run that failed before it wrote anything of its own."""
-    entries = {path.name for path in output_dir.iterdir()} if output_dir.is_dir() else set()
-    own = {name for name in entries if name in (".hydra", LOCK) or name.startswith(FAILURE)}
-    if ".hydra" not in entries or entries != own or output_dir.resolve() == Path.cwd():
-        return
-    with contextlib.suppress(OSError):
-        for path in [*(output_dir / ".hydra").iterdir(), *(output_dir / name for name in own - {".hydra"})]:
-            path.unlink()
-        (output_dir / ".hydra").rmdir()
-        output_dir.rmdir()
 
 
 def _line(error: BaseException) -> str:

@@ -173,10 +173,12 @@ class RestoreConfig:
     mode: str = key(
         "restore", "restore: backbone and layer; fix: the nearest consistent pictures", choices=("restore", "fix")
     )
-    input: str | None = key(None, "picture or folder of pictures to restore (mode=restore)")
-    sr: str | None = key(None, "picture or folder of super-resolved pictures, by any method (mode=fix)")
-    lr: str | None = key(None, "picture or folder of what was measured, matched by name (mode=fix)")
-    output: str = key(MISSING, "folder for the results and their certificates")
+    input: str | None = key(None, "picture or folder of pictures to restore (mode=restore)", path="pictures")
+    sr: str | None = key(
+        None, "picture or folder of super-resolved pictures, by any method (mode=fix)", path="pictures"
+    )
+    lr: str | None = key(None, "picture or folder of what was measured, matched by name (mode=fix)", path="pictures")
+    output: str = key(MISSING, "folder for the results and their certificates", path="output")
     scale: int = key(2, "factor between result and measurement", choices=SCALES)
     epsilon: int | float | str | None = key(
         None,
@@ -195,6 +197,7 @@ class RestoreConfig:
         choices=("consistent", "nearest"),
     )
     overwrite: bool = key(False, "replace files in output that were made otherwise")
+    force: bool = key(False, "write a picture even where the operator does not fit and makes a pattern of it")
     beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
     tile: int = key(256, "side of the backbone's tiles, in LR pixels; halved when memory runs out", minimum=32)
     overlap: int = key(16, "LR pixels that neighbouring tiles share on each side", minimum=0)

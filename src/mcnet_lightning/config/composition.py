@@ -11,10 +11,15 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mcnet_lightning.config import register_schemas
-from mcnet_lightning.config.components import adopt, foresee, options_of
+from mcnet_lightning.config.components import adopt, foresee, options_of, registered
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.files.settings import fault_of, yaml_sentence
+
+# what Hydra and OmegaConf make of settings that are none
+REFUSALS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError, OSError)
 
 
 def conf_dir(config_name: str = "train") -> Path:
@@ -33,7 +38,7 @@ def composing(config_name: str) -> Iterator[None]:
     Hydra keeps one state per process: its own run is set aside meanwhile, and no two threads may compose at a time.
     """
     folder = conf_dir(config_name)
-    register_schemas()
+    register_schemas(config_name)
     expect_launcher_schemas()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -58,8 +63,21 @@ def composed(config_name: str, overrides: list[str]) -> DictConfig:
         if any(new):
             cfg = compose(config_name, overrides, return_hydra_config=True)
         return cfg
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except REFUSALS as error:
         raise ConfigError(sentence(error)) from error
+
+
+def check_files(folder: Path, config_name: str) -> None:
+    """Raises ConfigError that names the first file of settings in --config-dir that cannot be one."""
+    if not folder.is_dir():
+        raise ConfigError(f"--config-dir {folder}: there is no such folder")
+    ours = conf_dir()
+    names = {str(group.relative_to(ours)) for group in ours.rglob("*") if group.is_dir()} | set(registered())
+    groups = [folder / name for name in sorted(names)]
+    files = [path for group in groups if group.is_dir() for path in sorted(group.glob("*.yaml"))]
+    for path in [*files, *folder.glob(f"{config_name}.yaml")]:
+        if (fault := fault_of(path)) is not None:
+            raise ConfigError(f"{path} cannot be read as settings ({fault}); mend it or give another --config-dir")
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
@@ -87,6 +105,8 @@ def group_options(cfg: DictConfig, group: str) -> list[str]:
 
 def sentence(error: BaseException) -> str:
     """What Hydra or OmegaConf say in several lines, and in the cause of their error, as one sentence."""
+    if isinstance(error, YAMLError):
+        return yaml_sentence(error)
     parts = []
     for part in (error, error.__cause__):
         lines = str(part).strip().splitlines() if part is not None else []

@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mcnet_lightning.config.aliases import meant
 from mcnet_lightning.config.components import choose
 from mcnet_lightning.config.composition import group_choices, group_options, sentence, without_hydra
 from mcnet_lightning.config.validation import keys_of, refusal
@@ -73,9 +74,11 @@ def check_key(override: Override, tree: DictConfig) -> None:
             raise ConfigError(f"{override.input_line}: '{parent}' is a single value and has no keys of its own")
         if part not in node.keys():  # `in node` would be false for a key that has no value yet
             if not parent:
-                hint = nearest(override.key_or_group, tree)
+                hint = nearest(override.key_or_group, tree, str(override.input_line).partition("=")[2])
                 raise ConfigError(f"{override.input_line}: there is no key '{override.key_or_group}'; {hint}")
             option = group_choices(tree).get(parent)
+            if known := meant(override.key_or_group, {key.path for key in keys_of(without_hydra(tree))}):
+                raise ConfigError(f"{override.input_line}: write {known}={str(override.input_line).partition('=')[2]}")
             names = [key.path for key in keys_of(node) if key.field is None or "help" in key.field.metadata]
             close = difflib.get_close_matches(part, names, n=1)
             hint = f"did you mean '{parent}.{close[0]}'?" if close else f"its keys are: {', '.join(names) or '(none)'}"
@@ -96,10 +99,12 @@ def check_type(override: Override, tree: DictConfig) -> None:
         raise ConfigError(f"{override.input_line}: {sentence(error)}") from error
 
 
-def nearest(path: str, tree: DictConfig) -> str:
-    """A hint for a key that does not exist: the same last word elsewhere, else the closest spelling."""
+def nearest(path: str, tree: DictConfig, value: str = "...") -> str:
+    """A hint for a key that does not exist: its name here, the same last word elsewhere, or the closest spelling."""
     keys = [key.path for key in keys_of(without_hydra(tree)) if key.field and "help" in key.field.metadata]
     names = [*keys, *group_choices(tree), *(str(name) for name in tree if name != "hydra")]
+    if known := meant(path, set(names)):
+        return f"write {known}={value} (--help lists every key)"
     close = [key for key in keys if key.rsplit(".", 1)[-1] == path.rsplit(".", 1)[-1]]
     close = close or difflib.get_close_matches(path, names, n=1)
     close = close or [key for key in keys if difflib.get_close_matches(path, [key.rsplit(".", 1)[-1]], cutoff=0.75)]

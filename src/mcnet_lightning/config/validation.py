@@ -2,7 +2,9 @@
 
 import difflib
 import math
+import os
 import re
+import shlex
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import Field, fields, is_dataclass
@@ -13,6 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.files.naming import EXTENSIONS, folder_pictures
 
 _TYPE_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
 _LIST_WORDS = {int: "whole numbers", float: "numbers", str: "words"}
@@ -106,6 +109,7 @@ def check_complete(cfg: DictConfig, groups: dict[str, str | None]) -> None:
 
     groups: the chosen option of each group, to say who needs the value.
     """
+    check_modes(cfg)
     for path, field, value in keys_of(cfg):
         limits = field.metadata if field else {}
         if value == "???":
@@ -118,11 +122,38 @@ def check_complete(cfg: DictConfig, groups: dict[str, str | None]) -> None:
         if "bundled" in words and value.startswith("bundled:"):  # bundled:NAME
             continue
         target = Path(value).expanduser()
+        if limits["path"] == "pictures":
+            _check_pictures(path, target)
+        if limits["path"] == "output" and os.path.lexists(target) and not target.is_dir():
+            raise ConfigError(f"{path}={value}: this is a file, and results need a folder; choose another name")
         if limits["path"] == "folder" and not target.is_dir():
             raise ConfigError(f"{path}={value}: there is no such folder (looked for {target.absolute()})")
         if limits["path"] == "file" and not target.is_file():
             choices = " or ".join([*(repr(word) for word in words), "the path of a file"])
             raise ConfigError(f"{path}={value}: there is no such file; give {choices}")
+
+
+def _check_pictures(key: str, path: Path) -> None:
+    """Raises ConfigError unless it is a file, or a folder with what looks like pictures."""
+    if path.is_dir():
+        if not folder_pictures(path):
+            raise ConfigError(f"{key}: {path} holds no pictures ({', '.join(EXTENSIONS)})")
+    elif not os.path.lexists(path):
+        close = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
+        hint = f"; did you mean {shlex.quote(str(path.parent / close[0]))}?" if close else "; check the path"
+        raise ConfigError(f"{key}: there is no file or folder {path}{hint}")
+
+
+def check_modes(cfg: DictConfig) -> None:
+    """Raises ConfigError where `restore` is given what its mode does not take, or not given what it needs."""
+    needed = {"restore": ("input",), "fix": ("sr", "lr")}.get(OmegaConf.select(cfg, "mode") or "", ())
+    for name in ("input", "sr", "lr") if needed else ():
+        value = OmegaConf.select(cfg, name)
+        meaning = next(key.field.metadata["help"] for key in keys_of(cfg) if key.path == name and key.field)
+        if name in needed and value is None:
+            raise ConfigError(f"mode={cfg.mode} needs {name}=...: {meaning}")
+        if name not in needed and value is not None:
+            raise ConfigError(f"{name}={value} has no place in mode={cfg.mode}; it takes {', '.join(needed)}")
 
 
 def _type_in_words(annotation: Any) -> str:

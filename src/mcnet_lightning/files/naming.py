@@ -10,6 +10,19 @@ from mcnet_lightning.errors import printable
 
 LONGEST = 200  # bytes of a name, which leaves room for suffixes where a file system takes 255
 RESERVED = ("mean",)  # what the row of means is called
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+ALSO_READ = (".gif", ".jfif", ".avif", ".heic", ".jp2")  # in a folder of people's pictures
+
+
+def is_picture_name(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether a file in a folder looks like a picture that somebody put there."""
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
+
+
+def folder_pictures(folder: Path) -> list[Path]:
+    """What looks like a picture in a folder of people's own, sorted."""
+    entries = sorted(folder.iterdir())
+    return [path for path in entries if is_picture_name(path, (*EXTENSIONS, *ALSO_READ)) and not path.is_dir()]
 
 
 def picture_names(paths: Sequence[Path], reserved: Sequence[str] = ()) -> list[str]:

@@ -171,8 +171,11 @@ def _pickled(path: Path) -> tuple[Any, Any]:
     """What a PyTorch file holds, and what our checkpoints say of themselves in it."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            members = archive.infolist()
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise ValueError("its members are compressed, as PyTorch never does")
+            if any(member.CRC for member in members) and (wrong := archive.testzip()) is not None:
+                raise ValueError(f"{wrong} has a wrong checksum")  # PyTorch looks at none, and may write none
     with path.open("rb") as file, warnings.catch_warnings():  # of a name torch.load would believe the ending
         warnings.simplefilter("ignore")
         content = torch.load(file, map_location="cpu", weights_only=True)

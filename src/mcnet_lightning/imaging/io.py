@@ -7,9 +7,8 @@ from torch import Tensor
 
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.files import staged
+from mcnet_lightning.files.naming import EXTENSIONS, is_picture_name
 from mcnet_lightning.imaging.reading import read_picture
-
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 
 
 def read_rgb(path: str | Path) -> Tensor:
@@ -39,8 +38,3 @@ def list_images(folder: str | Path) -> list[Path]:
     if not paths:
         raise DataError(f"{folder} holds no images ({', '.join(EXTENSIONS)})")
     return paths
-
-
-def is_picture_name(path: Path, suffixes: tuple[str, ...]) -> bool:
-    """Whether a file in a folder looks like a picture that somebody put there."""
-    return path.suffix.lower() in suffixes and not path.name.startswith(".")

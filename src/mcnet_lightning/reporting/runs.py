@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from mcnet_lightning.config.commands import NOISE
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.evaluation.records import FIRST_PROBLEM, MEAN, Record, picture_name, read_metrics
+from mcnet_lightning.files.settings import fault_of, yaml_sentence
 
 METRICS, CONFIG, TRACES, PICTURES = "metrics.csv", Path(".hydra/config.yaml"), "traces.csv", "pictures"
 
@@ -120,10 +121,13 @@ def _read_run(folder: Path, name: str) -> Run:
     if not (folder / CONFIG).is_file():
         raise DataError(f"{folder} has no {CONFIG}, which says how its metrics.csv was made; take it out of runs=")
     try:
+        if (fault := fault_of(folder / CONFIG)) is not None:
+            raise ValueError(fault)
         config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG), resolve=True)
     except Exception as error:  # YAML fails in many ways
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{folder / CONFIG} cannot be read ({reason}); take the run out of runs=") from None
+        raise DataError(
+            f"{folder / CONFIG} cannot be read ({yaml_sentence(error)}); take the run out of runs="
+        ) from None
     if not isinstance(config, dict):
         raise DataError(f"{folder / CONFIG} cannot be read as settings; take the run out of runs=")
     return Run(folder, name, dict(_leaves(config)), tuple(read_metrics(folder / METRICS)))

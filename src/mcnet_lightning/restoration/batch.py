@@ -17,9 +17,10 @@ from mcnet_lightning.imaging import find_picture
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.certificate import save_certified
-from mcnet_lightning.restoration.diagnosis import operator_warning
+from mcnet_lightning.restoration.diagnosis import operator_warning, refuse_pattern
 from mcnet_lightning.restoration.failures import describe_reached, failure_of
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
+from mcnet_lightning.restoration.progress import Lines
 from mcnet_lightning.restoration.restorer import Restored, Restorer, make_consistent
 from mcnet_lightning.restoration.runs import Job, Report, pictures_of, prepare_output, run_jobs, targets_of
 from mcnet_lightning.restoration.target import radius_of, stated_target
@@ -35,6 +36,7 @@ class Saving:
     rounding: str = "consistent"
     overwrite: bool = False
     max_megapixels: float = MAX_MEGAPIXELS
+    force: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -50,24 +52,28 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
     if restorer.layer is not None:
         settings["solver"] = repr(restorer.layer.solver)  # every setting of it
 
-    def make(job: Job, key: str) -> dict[str, Any]:
+    def make(job: Job, key: str, lines: Lines) -> dict[str, Any]:
+        restorer.on_tile = lines.tile
         measurement = read_picture(job.source, saving.max_megapixels / restorer.backbone.spec.scale**2)
-        restored, about = restore_measurement(measurement, restorer, record)
+        restored, about = restore_measurement(measurement, restorer, record, saving.force)
         _print_warning(job, about["warning"])
         _print_warning(job, unsettled(restored.stats))
         return _save(job, key, restored.picture, restored.target, restorer.operator, restored.epsilon, saving, about)
 
-    return _run(jobs, settings, make, saving, "restoring")
+    return _run(jobs, settings, make, saving, "restoring", restorer.backbone.spec.scale)
 
 
 def restore_measurement(
-    measurement: Picture, restorer: Restorer, record: Mapping[str, Any]
+    measurement: Picture, restorer: Restorer, record: Mapping[str, Any], force: bool = False
 ) -> tuple[Restored, dict[str, Any]]:
     """A restored picture, and what its certificate says of its making: `record`, the solve, a warning or None.
 
-    Raises ConvergenceError where the solve left no numbers; any other that failed is told by `unsettled`.
+    Raises DataError where the operator does not fit and makes a pattern, unless `force`, and ConvergenceError where the
+    solve left no numbers; any other that failed is told by `unsettled`.
     """
     restored = restorer(measurement)
+    if not force:
+        refuse_pattern(restored.prior, restored.picture, measurement, restorer.operator)
     warning = None
     if restorer.backbone.spec.name != "bicubic":  # interpolation is no yardstick
         warning = operator_warning(restored.prior, measurement, restorer.operator, restored.epsilon)
@@ -101,12 +107,14 @@ def fix_pictures(
             unpaired.append((picture, str(error)))
             print(printable(f"not done: {picture.name}: {error}"), file=sys.stderr)
 
-    def make(job: Job, key: str) -> dict[str, Any]:
+    def make(job: Job, key: str, lines: Lines) -> dict[str, Any]:
         assert job.measurement is not None
         picture = read_picture(job.source, saving.max_megapixels)
         measurement = read_picture(job.measurement, saving.max_megapixels)
         target, radius = stated_target(measurement, dequantise), radius_of(epsilon, measurement, operator)
         consistent = make_consistent(picture, target, operator, radius)
+        if not saving.force:
+            refuse_pattern(picture, consistent, measurement, operator)
         warning = operator_warning(picture, measurement, operator, radius)
         _print_warning(job, warning)
         about = {"method": "projection", "picture": _file(job.source), "warning": warning}
@@ -150,16 +158,17 @@ def describe_stats(stats: SolveStats | None) -> dict[str, Any] | None:
 def _run(
     jobs: list[Job],
     settings: dict[str, Any],
-    make: Callable[[Job, str], dict[str, Any]],
+    make: Callable[[Job, str, Lines], dict[str, Any]],
     saving: Saving,
     title: str,
+    factor: int = 1,
 ) -> Report:
     inputs = {os.path.realpath(path) for job in jobs for path in job.files}  # unlike resolve, takes links in a circle
     for job in jobs:
         if os.path.realpath(job.target) in inputs:
             raise ConfigError(f"{job.target} would replace one of the pictures it is made from; choose another output")
     prepare_output(saving.output)
-    return run_jobs(jobs, {**settings, **saving.settings}, make, saving.overwrite, title)
+    return run_jobs(jobs, {**settings, **saving.settings}, make, saving.overwrite, title, factor)
 
 
 def _print_warning(job: Job, warning: str | None) -> None:

@@ -22,6 +22,7 @@ from mcnet_lightning.restoration.writing import DEPTH, Format, encode
 
 SEAL = "certificate_sha256"  # tells an edited certificate from one as it was written
 REMEDY = "free space or choose another output"
+HALF_LEVEL = 0.5 / 255
 LARGEST = 2**20  # bytes of a certificate; ours have two thousand
 
 
@@ -53,7 +54,7 @@ def save_certified(
     between. `record` is added to it (which files, backbone, layer, solver). Without `replace_others`, what another
     command has written there meanwhile stays. Raises DataError then, and if the disk refuses.
     """
-    rounding = "none" if format == "tiff" else "nearest"
+    beyond, rounding = _beyond(picture), "none" if format == "tiff" else "nearest"
     if format != "tiff" and consistent_rounding and keeps_measurement(operator):
         picture, rounding = _rounded(picture, measurement, operator, epsilon, 2 ** DEPTH[format] - 1), "consistent"
     content = encode(picture, format)
@@ -68,6 +69,7 @@ def save_certified(
             "format": format,
             "bit_depth": DEPTH[format],
             "rounding": rounding,
+            **({} if format == "tiff" else {"clipped": beyond}),
             **describe(found, operator, epsilon),
             **(record or {}),
         }
@@ -77,6 +79,12 @@ def save_certified(
             raise DataError(f"{path} was made meanwhile by another command; overwrite=true replaces it")
         write_file(certificate_path(path), json.dumps(certificate, indent=2) + "\n", REMEDY)
     return certificate
+
+
+def _beyond(picture: Picture) -> float:
+    """The share of values that no file of whole levels holds: more than half a level of 8 bit below 0 or above 1."""
+    outside = (picture.colour < -HALF_LEVEL) | (picture.colour > 1 + HALF_LEVEL)
+    return float(outside.double().mean())
 
 
 def describe(found: Agreement, operator: MeasurementOperator, epsilon: float) -> dict[str, Any]:

@@ -8,12 +8,16 @@ another way, so that an LR without HR can be recognised as foreign only when the
 
 import math
 
+from mcnet_lightning.errors import DataError
 from mcnet_lightning.operators import KernelDownsample, MeasurementOperator
 from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.guess import candidates
 from mcnet_lightning.restoration.pictures import Picture
 
+LEVELS = 255
 EXPECTED_LR_PSNR = 40.0  # dB
+AMPLIFIED, PATTERN = 4.0, 5.0  # times the disagreement, and levels: of a change that is the operator's own pattern
+LARGE, HUGE = 2.0, 30.0  # the same of a change so large that the picture is another one
 BETTER = 2.0  # dB by which another operator has to be nearer to be named
 
 
@@ -33,6 +37,26 @@ def operator_warning(
         f"{operator.name} fits badly: before projection LR-PSNR is {found.lr_psnr:.1f} dB, where more than "
         f"{EXPECTED_LR_PSNR:.0f} are usual; {_better(picture, measurement, operator, found.lr_psnr)}"
         f"if the LR is noisy or compressed, take epsilon={excess:.2g}"
+    )
+
+
+def refuse_pattern(prior: Picture, made: Picture, measurement: Picture, operator: MeasurementOperator) -> None:
+    """Raises DataError where agreement was bought with a pattern: the picture changed by many times what it disagreed.
+
+    Right operators change it by 1 to 3 times the disagreement (root mean squares, bicubic to blurs of 1.6 pixels), the
+    zebra stripes of a blur that was not there are 8 to 700 times as large, and so is what a strong blur makes of
+    rounding at epsilon=0.
+    """
+    found = agreement(prior, measurement, operator)
+    left = 10 ** (-found.lr_psnr / 20) * LEVELS
+    change = float((made.colour - prior.colour).square().mean().sqrt()) * LEVELS
+    if not ((change > AMPLIFIED * left and change > PATTERN) or (change > LARGE * left and change > HUGE)):
+        return
+    better = _better(prior, measurement, operator, found.lr_psnr)
+    raise DataError(
+        f"{operator.name} does not fit: to agree with it, the picture would change by {change:.0f} grey levels where "
+        f"it disagrees by {left:.1f}, which is a pattern and no detail; {better}"
+        "take the operator that made the picture, or epsilon=noise, or write it all the same with force=true"
     )
 
 

@@ -6,6 +6,7 @@ is then added to all three channels alike, which leaves chroma as it was, and ev
 and the projection is linear. A backbone of Y alone (SRCNN) takes its chroma from bicubic interpolation.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -63,6 +64,7 @@ class Restorer:
         self.operator, self.epsilon, self.tiling = operator, Epsilon.of(epsilon), tiling or Tiling()
         check_dequantise(dequantise)
         self.dequantise = dequantise
+        self.on_tile: Callable[[int, int], None] | None = None  # called before each tile of the backbone
 
     @torch.no_grad()
     def __call__(self, measurement: Picture) -> Restored:
@@ -101,7 +103,8 @@ class Restorer:
             given = lr.expand(3, -1, -1)
         else:
             given = luma(lr) if kind == "measurement" else enlarged(luma(lr), self.operator)
-        made = tiled_picture(self.backbone, given[None].to(self.device, torch.float32), self.tiling)[0].double()
+        given = given[None].to(self.device, torch.float32)
+        made = tiled_picture(self.backbone, given, self.tiling, self.on_tile)[0].double()
         if len(made) == len(lr) == 3:
             return made
         return with_luma(enlarged(lr, self.operator), luma(made) if len(made) == 3 else made)

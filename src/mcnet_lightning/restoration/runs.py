@@ -10,17 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 from mcnet_lightning.backbones.tiling import plain_memory_errors
 from mcnet_lightning.errors import ConfigError, DataError, MCNetError, printable
 from mcnet_lightning.files import file_digest
-from mcnet_lightning.files.naming import picture_names, shortened
-from mcnet_lightning.imaging.io import EXTENSIONS, is_picture_name
+from mcnet_lightning.files.naming import EXTENSIONS, folder_pictures, picture_names, shortened
 from mcnet_lightning.restoration.certificate import is_certified
-
-PICTURE_SUFFIXES = (*EXTENSIONS, ".gif", ".jfif", ".avif", ".heic", ".jp2")
+from mcnet_lightning.restoration.progress import Lines
 
 
 @dataclass(frozen=True)
@@ -58,8 +53,7 @@ class Report:
 def pictures_of(source: Path) -> list[Path]:
     """A file itself, or what looks like a picture in a folder, sorted. Raises ConfigError if there is none."""
     if source.is_dir():
-        entries = sorted(source.iterdir())
-        paths = [path for path in entries if is_picture_name(path, PICTURE_SUFFIXES) and not path.is_dir()]
+        paths = folder_pictures(source)
         if not paths:
             raise ConfigError(f"{source} holds no pictures ({', '.join(EXTENSIONS)})")
         return paths
@@ -87,36 +81,52 @@ def prepare_output(output: Path) -> None:
 def run_jobs(
     jobs: Iterable[Job],
     settings: dict[str, Any],
-    make: Callable[[Job, str], dict[str, Any]],
+    make: Callable[[Job, str, Lines], dict[str, Any]],
     overwrite: bool = False,
     title: str = "restoring",
+    factor: int = 1,
 ) -> Report:
-    """Calls make(job, key) for every job that is not done; `key` belongs into the certificate as `request`.
+    """Calls make(job, key, lines) for every job that is not done; `key` belongs into the certificate as `request`, and
+    `lines` says how far it is. `factor`: by which results are larger.
 
     Done is a target whose certificate carries the key of these settings and these very files, and whose bytes are the
     certified ones. Any other existing target is refused unless `overwrite`. A failure is printed and the next job goes.
     """
     report, jobs = Report(), list(jobs)
-    console = Console(stderr=True)
-    for job in track(jobs, title, console=console, transient=True, disable=not console.is_terminal):
-        try:
-            key = _request(job, settings)
-            if is_certified(job.target, key):
-                report.kept.append(job.target)
-                continue
-            if not overwrite and os.path.lexists(job.target):
-                raise DataError(
-                    f"{job.target} exists and was not made from this file with these settings; "
-                    "overwrite=true replaces it"
-                )
-            with plain_memory_errors():
-                report.made.append(make(job, key))
-        except (MCNetError, OSError, MemoryError) as error:
-            text = "not enough memory" if isinstance(error, MemoryError) else " ".join(str(error).split())
-            report.failed.append((job.source, text))
-            report.kinds += [type(error)] if isinstance(error, MCNetError) else []
-            print(printable(f"not done: {job.source.name}: {text}"), file=sys.stderr)
+    with Lines([job.source for job in jobs], title, factor) as lines:
+        for index, job in enumerate(jobs):
+            before = len(report.made)
+            _run_job(report, job, settings, make, overwrite, lines, index)
+            lines.finish(len(report.made) > before)
     return report
+
+
+def _run_job(
+    report: Report,
+    job: Job,
+    settings: dict[str, Any],
+    make: Callable[[Job, str, Lines], dict[str, Any]],
+    overwrite: bool,
+    lines: Lines,
+    index: int,
+) -> None:
+    try:
+        key = _request(job, settings)
+        if is_certified(job.target, key):
+            report.kept.append(job.target)
+            return
+        if not overwrite and os.path.lexists(job.target):
+            raise DataError(
+                f"{job.target} exists and was not made from this file with these settings; overwrite=true replaces it"
+            )
+        lines.start(index)
+        with plain_memory_errors():
+            report.made.append(make(job, key, lines))
+    except (MCNetError, OSError, MemoryError) as error:
+        text = "not enough memory" if isinstance(error, MemoryError) else " ".join(str(error).split())
+        report.failed.append((job.source, text))
+        report.kinds += [type(error)] if isinstance(error, MCNetError) else []
+        print(printable(f"not done: {job.source.name}: {text}"), file=sys.stderr)
 
 
 def _request(job: Job, settings: dict[str, Any]) -> str:

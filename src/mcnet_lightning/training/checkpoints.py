@@ -1,7 +1,6 @@
 """Checkpoints: written beside their final name, with the one before kept, and checked before they are trusted."""
 
 import os
-import pickle
 import shutil
 import zipfile
 from contextlib import suppress
@@ -13,6 +12,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch import Tensor
 
 from mcnet_lightning.data.loading import ResumableLoader
 from mcnet_lightning.errors import WeightsError
@@ -61,9 +61,9 @@ def load(path: Path) -> dict[str, Any]:
     """A checkpoint's content, mapped from the disk. Raises WeightsError if it is none of a training."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged pickle fails in every way there is
         raise WeightsError(f"{path} cannot be resumed ({_first_line(error)}); give a last.ckpt of a run") from None
-    if not isinstance(content, dict) or not {"state_dict", "global_step", "loops"} <= content.keys():
+    if not _is_of_a_training(content):
         raise WeightsError(f"{path} is no checkpoint of a training; give RUN/checkpoints/last.ckpt")
     return content
 
@@ -84,6 +84,10 @@ class BestCheckpoint(ModelCheckpoint):
             earlier, ours = self.resumed.with_name(recorded), Path(self.dirpath) / recorded
             if not earlier.is_file():
                 return  # the checkpoint was given without it: the best is found anew
+            if (damage := _damage(earlier)) is not None:
+                print(f"{earlier} is damaged ({damage}); the best is found anew", flush=True)
+                ours.unlink(missing_ok=True)
+                return
             if earlier.resolve() != ours.resolve():
                 _copy(earlier, ours)
             paths = dict.fromkeys(("best_model_path", "kth_best_model_path"), str(ours))
@@ -151,8 +155,18 @@ def _damage(path: Path) -> str | None:
         with zipfile.ZipFile(path) as archive:
             wrong = archive.testzip()
         return None if wrong is None else f"{wrong} has a wrong checksum"
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except Exception as error:  # a damaged archive fails in every way there is
         return _first_line(error)
+
+
+def _is_of_a_training(content: Any) -> bool:
+    """Whether a checkpoint has what a training goes on from, of the kinds that it has to be."""
+    kinds: dict[str, Any] = {"state_dict": dict, "global_step": int, "loops": dict}
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), kinds[key]) for key in kinds):
+        return False
+    run = content.get("run", {"config": {}, "identity": {}, "patches": None})
+    told = isinstance(run, dict) and all(isinstance(run.get(key), dict) for key in ("config", "identity"))
+    return told and "patches" in run and all(isinstance(each, Tensor) for each in content["state_dict"].values())
 
 
 def _first_line(error: BaseException) -> str:

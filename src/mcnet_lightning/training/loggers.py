@@ -17,7 +17,7 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mcnet_lightning.config.training import Logger as LoggerConfig
-from mcnet_lightning.files import staged
+from mcnet_lightning.files import staged, write_csv, write_file
 from mcnet_lightning.files.extras import require
 from mcnet_lightning.files.writer import is_first_process
 from mcnet_lightning.training.leaving_out import leaving_out, lost_record, place_wandb, say_left_out
@@ -35,6 +35,12 @@ class _HistoryWriter(ExperimentWriter):
         if os.path.isfile(self.metrics_file_path):
             with open(self.metrics_file_path, newline="") as file:
                 self.metrics_keys = next(csv.reader(file), [])
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        """In one step: Lightning empties the file first, and a kill would leave it so."""
+        with open(self.metrics_file_path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        write_csv(self.metrics_file_path, fieldnames, rows)
 
 
 class HistoryLogger(CSVLogger):
@@ -59,7 +65,8 @@ class HistoryLogger(CSVLogger):
 def forget_after(checkpoint: Path | None, folder: Path) -> None:
     """Says where training goes on; cuts RUN/history.csv back to there if the checkpoint is the run's own.
 
-    A training that starts has no history: what is there is of one that was killed before its first checkpoint.
+    A training that starts has no history: what is there is of one that was killed before its first checkpoint. Lines
+    that were cut or damaged are left out, which is said.
     """
     path = folder / HISTORY
     if checkpoint is None:
@@ -67,14 +74,34 @@ def forget_after(checkpoint: Path | None, folder: Path) -> None:
         return
     steps = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]
     print(f"goes on from step {steps} of {checkpoint}", flush=True)
-    if not path.is_file() or folder.resolve() not in checkpoint.resolve().parents:
+    if not path.is_file():
         return
-    with path.open(newline="") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    step = header.index("step") if "step" in header else None
-    kept = [row for row in rows if step is None or int(row[step]) < steps]
-    with staged(path) as temporary, temporary.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *kept])
+    header, rows, damaged = _history(path)
+    if damaged:
+        print(f"{path}: {damaged} of its lines cannot be read and are left out", flush=True)
+    own = folder.resolve() in checkpoint.resolve().parents
+    if own or damaged:
+        kept = [row for row in rows if not own or int(row[header.index("step")]) < steps]
+        with staged(path) as temporary, temporary.open("w", newline="") as file:
+            csv.writer(file).writerows([header, *kept] if header else [])
+
+
+def _history(path: Path) -> tuple[list[str], list[list[str]], int]:
+    """Header and rows of a history as far as they are whole, and how many lines are not."""
+    *lines, cut = path.read_bytes().decode(errors="replace").split("\n")
+    header, *rows = [line.rstrip("\r").split(",") for line in lines] or [[""]]
+    if "step" not in header or "\ufffd" in "".join(header):
+        return [], [], len(rows) + 1
+    whole = [row for row in rows if len(row) == len(header) and _is_whole(dict(zip(header, row, strict=True)))]
+    return header, whole, len(rows) - len(whole) + bool(cut)
+
+
+def _is_whole(row: dict[str, str]) -> bool:
+    try:
+        [float(cell) for cell in row.values() if cell]
+    except ValueError:
+        return False
+    return row["step"].isdecimal()
 
 
 def build_loggers(
@@ -185,7 +212,7 @@ def _mlflow(settings: LoggerConfig, folder: Path, name: str, config: dict[str, A
     if run_id is not None and run_id != earlier:
         logger.log_hyperparams(config)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MLFLOW_RUN).write_text(run_id)
+        write_file(folder / MLFLOW_RUN, run_id)
     return logger
 
 
