@@ -12,8 +12,8 @@ import torch
 from mcnet_lightning import load_backbone, load_layer
 from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.errors import WeightsError
-from mcnet_lightning.evaluation.metrics import psnr
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.problems.quality import psnr
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 COLUMNS = ("layer", "scale", "tolerance", "psnr_y", "evaluations", "residual")
@@ -32,7 +32,7 @@ def curve(name: str, scale: int, weights: str, root: str, crop: int) -> list[dic
     """One row per tolerance, of means over images; each tolerance starts where the one before ended."""
     backbone = load_backbone(LAYERS[name][0], scale, weights)
     layer = load_layer(f"bundled:{name}", scale=scale).double()
-    degradation = Degradation("paper", scale)
+    degradation = SuperResolution("paper", scale)
     data = MeasurementDataModule(degradation, (), ("Set5",), root)
     images = data.test_images()
     images.crop = crop
@@ -43,12 +43,12 @@ def curve(name: str, scale: int, weights: str, root: str, crop: int) -> list[dic
         figures = []
         for index in range(len(images)):
             image = images[index]
-            b = image["measurement"].double()
+            b = image["observation"].measurement.double()
             with torch.no_grad():
-                w = backbone(image[backbone.spec.input_kind]).double()
+                w = backbone.of(image["observation"]).double()
                 result = layer(w, b, degradation.operator, 0.0, states[index])
             states[index] = result.state
-            quality = psnr(result.estimate, image["truth"].double(), scale).item()
+            quality = psnr(result.estimate, image["observation"].truth.double(), scale).item()
             figures.append((quality, float(result.stats.evaluations), float(result.stats.residual)))
         means = torch.tensor(figures, dtype=torch.float64).mean(dim=0).tolist()
         rows.append(dict(zip(COLUMNS, (name, scale, tolerance, *means), strict=True)))

@@ -60,7 +60,7 @@ def test_page_is_self_contained(tmp_path: Path) -> None:
 
 def test_page_has_every_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "explore_html", lambda rows: "<p>plots</p>")
-    monkeypatch.setattr(report, "find_spec", lambda name: name == "plotly" or None)
+    monkeypatch.setattr(report, "place_of", lambda name: name == "plotly" or None)
     write_report([str(make_runs(tmp_path / "runs"))], tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text()
     for section in ("table2_quality", "table1_consistency", "gains", "runs", "explore", "pictures", "crops"):
@@ -70,7 +70,7 @@ def test_page_has_every_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_missing_plotting_packages_leave_tables_and_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "find_spec", lambda name: None)
+    monkeypatch.setattr(report, "place_of", lambda name: None)
     write_report([str(make_run(tmp_path / "run"))], tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text()
     assert "Without matplotlib there are no curves" in page

@@ -41,7 +41,9 @@ def register_schemas() -> None:
     Also makes ${run_name:} known, the name of a run's folder.
     """
     from mcnet_lightning.config.components import register_components
+    from mcnet_lightning.config.problems import usual
 
+    OmegaConf.register_new_resolver("usual", usual, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, use_cache=True, replace=True)
     store = ConfigStore.instance()
     for name, node in COMMANDS.items():

@@ -30,7 +30,8 @@ HOLD_OUT_EVERY = 10  # every tenth image of a training folder is kept for valida
 class NamedImage:
     dataset: str
     name: str
-    rgb: Tensor  # (3, H, W) in [0, 1]
+    rgb: Tensor  # (3, H, W) in [0, 1]; of arrays what `Problem.images` says: complex (2, H, W), hounsfield (1, H, W)
+    group: str = ""  # images of one head or patient are no independent samples; empty: the image stands for itself
 
 
 @cache

@@ -26,7 +26,7 @@ def trace_rows(dataset: str, image: str, estimate: Estimate) -> list[Trace]:
     residuals = trace[~trace.isnan()].tolist()
     if len(residuals) != int(estimate.stats.evaluations[0]):
         return []
-    return [Trace(dataset, image, estimate.method, number, value) for number, value in enumerate(residuals, 1)]
+    return [Trace(dataset, image, estimate.method.name, number, value) for number, value in enumerate(residuals, 1)]
 
 
 def write_traces(path: Path, rows: Iterable[Trace]) -> None:
