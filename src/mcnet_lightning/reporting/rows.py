@@ -74,6 +74,9 @@ def identity(run: Run, method: str, without: Sequence[str] = ()) -> Identity:
         for key, value in settings.items()
         if key.split(".")[0] in groups and key not in (*NEVER, *without)
     }
+    own = f"method.{method}."  # arguments of its own; those of this package stand in groups of theirs
+    chosen |= {key: value for key, value in settings.items() if key.startswith(own) and "${" not in str(value)}
+    chosen.pop(f"{own}_target_", None)
     return tuple(sorted(chosen.items()))
 
 
