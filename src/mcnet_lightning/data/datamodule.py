@@ -13,7 +13,7 @@ from mcnet_lightning.backbones.frozen import FrozenBackbone
 from mcnet_lightning.data.cache import cached_prior
 from mcnet_lightning.data.loading import EvenShare, PatchSampler, ResumableLoader, share_of_batch
 from mcnet_lightning.data.patches import TrainingSet, cut_patches, whole_images
-from mcnet_lightning.data.sources import NamedImage, Part, load_images, named_images
+from mcnet_lightning.data.sources import NamedImage, Part, list_files, load_images, named_images
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.imaging import find_picture, list_images, read_rgb
 from mcnet_lightning.problems import Problem
@@ -144,7 +144,8 @@ class MeasurementDataModule(pl.LightningDataModule):
         lr_pictures = None if self.lr_folder is None else list_images(self.lr_folder)
         if self.hr_folder is not None:
             name = self.test_sets[0] if self.test_sets else Path(self.hr_folder).name
-            images = list(named_images(name, list_images(self.hr_folder)))
+            files = list_files(self.hr_folder, self.problem.images)
+            images = list(named_images(name, files, self.problem.images))
         else:
             images = [image for name in self.test_sets for image in self._load(name, "test")]
         for image in images:
@@ -152,7 +153,7 @@ class MeasurementDataModule(pl.LightningDataModule):
         return WholeImages(images, self.problem, lr_pictures=lr_pictures, seed=self.seed)
 
     def _load(self, name: str, part: Part) -> tuple[NamedImage, ...]:
-        return load_images(name, part, self.root)
+        return load_images(name, part, self.root, self.problem.images)
 
     def _training_images(self, part: Part) -> list[NamedImage]:
         if not self.train_sets:

@@ -1,6 +1,5 @@
 """Stage 2 of the paper: a coarse grid for beta, with the layer as it is, before anything of it is trained."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -18,7 +17,7 @@ from mcnet_lightning.errors import CertificateError, ConvergenceError
 from mcnet_lightning.evaluation.failures import ROUND_UP, UNMET, ended
 from mcnet_lightning.evaluation.metrics import consistency, headroom
 from mcnet_lightning.evaluation.records import meets
-from mcnet_lightning.files import staged
+from mcnet_lightning.files import write_csv
 from mcnet_lightning.problems import figure
 
 
@@ -115,10 +114,9 @@ def _settled(rows: Sequence[BetaRow]) -> list[BetaRow]:
 
 def write_rows(path: Path, rows: Sequence[BetaRow], name: str = "psnr_y") -> None:
     """Writes the table under its final name in one step; `name`: of the headline figure."""
-    with staged(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(name if field.name == "quality" else field.name for field in fields(BetaRow))
-        writer.writerows([f"{value:.9g}" for value in astuple(row)] for row in rows)
+    columns = [name if field.name == "quality" else field.name for field in fields(BetaRow)]
+    texts = ([f"{value:.9g}" for value in astuple(row)] for row in rows)
+    write_csv(path, columns, (dict(zip(columns, text, strict=True)) for text in texts))
 
 
 def print_rows(rows: Sequence[BetaRow], title: str, name: str = "psnr_y") -> None:

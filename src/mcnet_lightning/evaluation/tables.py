@@ -1,6 +1,5 @@
 """metrics.csv and the printed ladder."""
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -23,7 +22,7 @@ from mcnet_lightning.evaluation.records import (
     shown,
     stated_measurement,
 )
-from mcnet_lightning.files import staged
+from mcnet_lightning.files import write_csv
 from mcnet_lightning.problems.figures import Figure, figure
 
 AVERAGED = ("consistency", "lr_psnr", "evaluations", "residual", "seconds", "epsilon", "headroom")
@@ -74,12 +73,9 @@ def _mean(group: list[Record], left_out: set[tuple[str, str, str]]) -> Record:
 
 def write_metrics(path: Path, records: Sequence[Record]) -> None:
     """Writes the complete table under its final name in one step: a run without metrics.csv is not finished."""
-    with staged(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns(dict.fromkeys(name for record in records for name in record.figures)))
-        writer.writeheader()
-        for record in records:
-            row = asdict(record)
-            writer.writerow({name: _text(value) for name, value in (row | row.pop("figures")).items()})
+    names = columns(dict.fromkeys(name for record in records for name in record.figures))
+    rows = map(asdict, records)
+    write_csv(path, names, ({n: _text(v) for n, v in (row | row.pop("figures")).items()} for row in rows))
 
 
 def _text(value: Any) -> Any:

@@ -1,12 +1,11 @@
 """traces.csv: how the residual of every solve fell, one row per evaluation of the fixed-point map."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from mcnet_lightning.evaluation.ladder import Estimate
-from mcnet_lightning.files import staged
+from mcnet_lightning.files import write_csv
 
 
 class Trace(NamedTuple):
@@ -31,7 +30,4 @@ def trace_rows(dataset: str, image: str, estimate: Estimate) -> list[Trace]:
 
 def write_traces(path: Path, rows: Iterable[Trace]) -> None:
     """Writes the file under its final name only when complete."""
-    with staged(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(Trace._fields)
-        writer.writerows((*row[:-1], f"{row.residual:.6g}") for row in rows)
+    write_csv(path, Trace._fields, (row._asdict() | {"residual": f"{row.residual:.6g}"} for row in rows))

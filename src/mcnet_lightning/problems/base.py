@@ -29,6 +29,7 @@ class Problem(ABC):
     channels:   C of x.
     local:      whether training patches make sense, b of a patch being the patch of b. They are cut from the images,
                 flipped and turned, and observed then; other problems train on whole images.
+    turns:      whether b of a turned image is b turned: A and the images know no direction.
     figures:    names of what `quality` counts, see `figures.figure`; the first is the one that gains are told in, and
                 that the best checkpoint is chosen by.
     start_name: what `start` is called in tables.
@@ -43,6 +44,7 @@ class Problem(ABC):
     images: ClassVar[ImageKind] = "picture"
     channels: int = 1
     local: ClassVar[bool] = True
+    turns: bool = True
     figures: tuple[str, ...] = ("psnr", "ssim")
     start_name: ClassVar[str] = "start"
     scale: int | None = None

@@ -1,6 +1,5 @@
 """One row per job of a sweep: printed, and kept as sweep.csv."""
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.text import Text
 
 from mcnet_lightning.errors import DataError, printable
 from mcnet_lightning.evaluation.records import MEAN, finite, gains, read_metrics
-from mcnet_lightning.files import staged
+from mcnet_lightning.files import write_csv
 from mcnet_lightning.problems.figures import figure
 from mcnet_lightning.sweeps.plan import Job, outcome
 from mcnet_lightning.sweeps.record import read_record
@@ -104,9 +103,5 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    if not rows or not path.parent.is_dir():
-        return
-    with staged(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    if rows and path.parent.is_dir():
+        write_csv(path, list(rows[0]), rows)

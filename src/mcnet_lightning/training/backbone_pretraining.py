@@ -41,6 +41,7 @@ class BackbonePretraining(pl.LightningModule):
         turn = int(torch.randint(8, (), generator=draws))
         seen: Observation = batch["observation"]
         if self.problem.local:
+            turn = turn if self.problem.turns and self.input_kind != "observation" else 0  # A stays as it is
             seen = seen.mapped(lambda image: orient(image, turn) if image.ndim == 4 else image)
         else:
             images = batch["images"].cpu()
