@@ -226,7 +226,7 @@ def _failure_behind(error: BaseException | None) -> MCNetError | None:
 
 
 def _remove_traces(output_dir: Path) -> None:
-    """Deletes the folder of a run that failed before it wrote anything of its own."""
+    """Deletes the folder of a run that failed before it wrote anything of its own, and empty ones above it."""
     entries = {path.name for path in output_dir.iterdir()} if output_dir.is_dir() else set()
     own = {name for name in entries if name in (".hydra", LOCK) or name.startswith(FAILURE)}
     if ".hydra" not in entries or entries != own or output_dir.resolve() == Path.cwd():
@@ -235,7 +235,10 @@ def _remove_traces(output_dir: Path) -> None:
         for path in [*(output_dir / ".hydra").iterdir(), *(output_dir / name for name in own - {".hydra"})]:
             path.unlink()
         (output_dir / ".hydra").rmdir()
-        output_dir.rmdir()
+        for folder in [output_dir, *output_dir.parents]:
+            if folder == Path.cwd() or not folder.is_relative_to(Path.cwd()):
+                break
+            folder.rmdir()  # ends at the first that holds something
 
 
 def _line(error: BaseException) -> str:

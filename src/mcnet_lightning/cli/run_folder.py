@@ -68,10 +68,10 @@ def release_claims() -> None:
 
 def _new(folder: Path) -> Path:
     """The folder itself or the first of FOLDER_2, FOLDER_3, ... that nobody else has made."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     for number in count(1):
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         try:
+            candidate.parent.mkdir(parents=True, exist_ok=True)  # a run that was refused may just have removed it
             candidate.mkdir()
         except FileExistsError:
             continue
