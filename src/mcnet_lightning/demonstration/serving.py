@@ -32,7 +32,7 @@ def serve(host: str, port: int, max_megabytes: float, max_megapixels: float, dev
     with tempfile.TemporaryDirectory(prefix="mcnet-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         limits = (
-            f"up to {max_megabytes:g} MB; results up to {max_megapixels:g} megapixels, larger ones shrunk on request"
+            f"up to {max_megabytes:g} MB; results up to {max_megapixels:g} megapixels, larger ones are shrunk"
         )
         store = Path(folder)
         demonstrator = Demonstrator(max_megapixels, device, store, MAX_STORE)
