@@ -12,8 +12,8 @@ from mcnet_lightning import GMRES, AndersonSolver, BicubicDownsample, Equilibriu
 from mcnet_lightning.data import NamedImage, WholeImages, cut_patches, load_images
 from mcnet_lightning.data.sources import EMBEDDED
 from mcnet_lightning.equilibrium import DouglasRachfordMap
-from mcnet_lightning.evaluation.metrics import psnr
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.problems.quality import psnr
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 PROTOCOL = "paper"
 TRAIN_BETA = 0.05
@@ -71,13 +71,13 @@ def patches(batch: int, side: int, epsilon: float) -> Problem:
     The layer is in eval mode, where the spectral norm stays on the tape but its power iteration stands still: every
     scheme sees the same weights.
     """
-    degradation = Degradation(PROTOCOL, 2)
+    degradation = SuperResolution(PROTOCOL, 2)
     photographs = [image.rgb for image in load_images(EMBEDDED, "train")]
-    cut = cut_patches(photographs, degradation, side, side, seed=0, limit=batch)
     layer = load_layer(scale=2).eval()
     layer.set_prior_weight(TRAIN_BETA)
-    prior = load_backbone("srcnn", 2)(cut.upsampled)
-    return Problem("patches", layer, degradation.operator, cut.measurement, prior, cut.truth, epsilon)
+    seen = cut_patches(photographs, degradation, side, side, seed=0, limit=batch).observation
+    prior = load_backbone("srcnn", 2).of(seen)
+    return Problem("patches", layer, seen.operator, seen.measurement, prior, seen.truth, epsilon)
 
 
 def images(scale: int, epsilon: float, data: Path | None, crop: int | None, limit: int | None = None) -> list[Problem]:
@@ -99,7 +99,7 @@ def _mirrored(count: int, size: int) -> Tensor:
 
 
 def _whole_images(found: Sequence[NamedImage], scale: int, epsilon: float, crop: int | None) -> list[Problem]:
-    degradation = Degradation(PROTOCOL, scale)
+    degradation = SuperResolution(PROTOCOL, scale)
     backbone, layer = load_backbone("srcnn", scale), load_layer(scale=scale).eval().fold()
     observed = WholeImages(found, degradation, crop)
     return [
@@ -107,9 +107,9 @@ def _whole_images(found: Sequence[NamedImage], scale: int, epsilon: float, crop:
             name=image["name"],
             layer=layer,
             operator=degradation.operator,
-            measurement=image["measurement"],
+            measurement=image["observation"].measurement,
             prior_image=backbone.prior_image(image),
-            truth=image["truth"],
+            truth=image["observation"].truth,
             epsilon=epsilon,
         )
         for image in (observed[index] for index in range(len(observed)))

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from mcnet_lightning.evaluation.records import COLUMNS, UNBOUNDED
+from mcnet_lightning.evaluation.records import OF_FIRST, columns
 
 IMAGES = ("baby", "bird", "butterfly")
 # PSNR of each image by method
@@ -43,7 +43,7 @@ def make_run(
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(config, folder / ".hydra" / "config.yaml")
     with (folder / "metrics.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer = csv.DictWriter(file, columns(OF_FIRST), restval="")
         writer.writeheader()
         for method, values in psnr.items():
             rows = [*zip(IMAGES, values, strict=False), ("mean", sum(values) / len(values))]
@@ -63,7 +63,11 @@ def make_run(
                     "seconds": 1.0,
                 }
                 row |= {"evaluations": 12.0, "residual": 5e-6} if method == "mcnet" else {}
-                row |= {} if method in UNBOUNDED or config.epsilon == "noise" else {"epsilon": config.epsilon}
+                row |= (
+                    {}
+                    if method in ("bicubic", "backbone") or config.epsilon == "noise"
+                    else {"epsilon": config.epsilon}
+                )
                 row |= {} if method.startswith("bicubic") else {"headroom": 0.2}
                 writer.writerow(row)
     return folder

@@ -7,9 +7,10 @@ import torch
 
 from mcnet_lightning import AndersonSolver, BicubicDownsample, MCNet, load_backbone, load_layer
 from mcnet_lightning.data import WholeImages, cut_patches, load_images
-from mcnet_lightning.evaluation.metrics import consistency, psnr
+from mcnet_lightning.evaluation.metrics import consistency
 from mcnet_lightning.files.weights import ASSETS
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.problems.quality import psnr
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 PUBLISHED_SRCNN_SET5 = {2: 36.65, 3: 33.36, 4: 30.33}
 FILES = sorted(ASSETS.rglob("*.safetensors"))
@@ -20,7 +21,7 @@ def bundled_model(scale: int) -> MCNet:
 
 
 def photograph(scale: int, side: int) -> dict[str, torch.Tensor]:
-    return WholeImages(load_images("photographs", "test"), Degradation("paper", scale), side)[0]
+    return WholeImages(load_images("photographs", "test"), SuperResolution("paper", scale), side)[0]
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -40,8 +41,11 @@ def test_every_file_is_small_and_has_card_and_curve(path: Path) -> None:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_bundled_srcnn_reaches_the_published_figure(shared: Path, scale: int) -> None:
     backbone = load_backbone("srcnn", scale)
-    images = WholeImages(load_images("Set5", "test", str(shared / "data")), Degradation("paper", scale))
-    figures = [psnr(backbone(image["upsampled"]), image["truth"], scale) for image in (images[i] for i in range(5))]
+    images = WholeImages(load_images("Set5", "test", str(shared / "data")), SuperResolution("paper", scale))
+    figures = [
+        psnr(backbone(image["observation"].inputs["upsampled"]), image["observation"].truth, scale)
+        for image in (images[i] for i in range(5))
+    ]
     assert torch.cat(figures).mean() >= PUBLISHED_SRCNN_SET5[scale] - 0.1
 
 
@@ -56,8 +60,10 @@ def test_bundled_srcnn_reaches_the_published_figure(shared: Path, scale: int) ->
 )
 def test_compact_networks_are_well_above_srcnn(shared: Path, name: str, scale: int, least: float) -> None:
     backbone = load_backbone(name, scale)
-    images = WholeImages(load_images("Set5", "test", str(shared / "data")), Degradation("paper", scale))
-    figures = [psnr(backbone.prior_image(image), image["truth"], scale) for image in (images[i] for i in range(5))]
+    images = WholeImages(load_images("Set5", "test", str(shared / "data")), SuperResolution("paper", scale))
+    figures = [
+        psnr(backbone.prior_image(image), image["observation"].truth, scale) for image in (images[i] for i in range(5))
+    ]
     assert torch.cat(figures).mean() >= least
 
 
@@ -65,7 +71,7 @@ def test_compact_networks_are_well_above_srcnn(shared: Path, name: str, scale: i
 def test_a_backbone_in_half_precision_keeps_its_psnr(name: str) -> None:
     image = photograph(4, 128)
     figures = [
-        psnr(load_backbone(name, 4, precision=precision).prior_image(image), image["truth"], 4)
+        psnr(load_backbone(name, 4, precision=precision).prior_image(image), image["observation"].truth, 4)
         for precision in ("float32", "bfloat16")
     ]
     assert abs(figures[0] - figures[1]) < 0.02
@@ -75,10 +81,12 @@ def test_a_backbone_in_half_precision_keeps_its_psnr(name: str) -> None:
 @torch.no_grad()
 def test_bundled_layer_beats_backbone_and_projection_on_a_held_out_photograph(scale: int) -> None:
     image, model = photograph(scale, 144), bundled_model(scale)
-    result = model(image["measurement"], backbone_input=image["upsampled"])
+    result = model(image["observation"].measurement, backbone_input=image["observation"].inputs["upsampled"])
     assert result.stats.converged.all()
-    assert consistency(result.estimate, image["measurement"], model.operator) <= 5e-5
-    assert psnr(result.estimate, image["truth"], scale) > psnr(result.prior_image, image["truth"], scale)
+    assert consistency(result.estimate, image["observation"].measurement, model.operator) <= 5e-5
+    assert psnr(result.estimate, image["observation"].truth, scale) > psnr(
+        result.prior_image, image["observation"].truth, scale
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,9 +99,11 @@ def test_psnr_stands_still_between_tolerance_1e5_and_1e7(scale: int, side: int) 
     figures = []
     for tolerance in (1e-5, 1e-7):
         model.layer.solver = AndersonSolver(tolerance, max_evaluations=300)
-        result = model(image["measurement"].double(), backbone_input=image["upsampled"].double())
+        result = model(
+            image["observation"].measurement.double(), backbone_input=image["observation"].inputs["upsampled"].double()
+        )
         assert result.stats.converged.all()
-        figures.append(psnr(result.estimate, image["truth"], scale))
+        figures.append(psnr(result.estimate, image["observation"].truth, scale))
     assert abs(figures[0] - figures[1]) < 0.02
 
 
@@ -102,7 +112,7 @@ def test_a_sample_keeps_its_psnr_in_any_batch_in_single_precision() -> None:
     model = bundled_model(2)
     model.layer.solver.tolerance = 1e-6
     images = [image.rgb for image in load_images("photographs", "test")]
-    patches = cut_patches(images, Degradation("paper", 2), size=48, stride=96, seed=0, limit=6)
+    patches = cut_patches(images, SuperResolution("paper", 2), size=48, stride=96, seed=0, limit=6)
     together = model(patches.measurement, backbone_input=patches.upsampled)
     for i in range(len(patches)):
         alone = model(patches.measurement[i : i + 1], backbone_input=patches.upsampled[i : i + 1])

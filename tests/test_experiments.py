@@ -2,12 +2,17 @@
 
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
+from omegaconf import DictConfig
 
 from mcnet_lightning.config.checking import compose_config
+from mcnet_lightning.errors import WeightsError
+from mcnet_lightning.sweeps import content, swept_job
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 SCRIPTS = sorted(path.parent.name for path in EXPERIMENTS.glob("*/run.py"))
@@ -46,38 +51,84 @@ def test_paper_tables_have_every_row() -> None:
                     } <= set(cells)
 
 
-class Commands:
-    """Stands for subprocess.run: finishes a cell, or ends with the exit code told for it."""
+@cache
+def once(name: str, *words: str) -> DictConfig:
+    return compose_config(name, list(words))
 
-    def __init__(self, codes: dict[str, int]) -> None:
-        self.codes, self.run_dirs = codes, list[Path]()
+
+def composed(name: str, words: list[str]) -> DictConfig:
+    return once(name, *words)
+
+
+class Commands:
+    """Stands for subprocess.run: a job of a sweep, without the seconds of its process, that ends as is told for it."""
+
+    def __init__(self, failures: dict[str, Exception]) -> None:
+        self.failures, self.ran = failures, list[str]()
 
     def __call__(self, command: list[str]) -> SimpleNamespace:
-        folder = Path(command[-1].removeprefix("hydra.run.dir="))
-        self.run_dirs.append(folder)
-        code = self.codes.get(folder.name, 0)
-        if code == 0:
-            folder.mkdir(parents=True)
-            (folder / "metrics.csv").touch()
-        return SimpleNamespace(returncode=code)
+        assert command[1:4] == ["-m", "mcnet_lightning.evaluate", "-m"]
+        *words, runs, name = command[4:]
+        folder = Path(runs.removeprefix("hydra.sweep.dir=")) / name.removeprefix("hydra.sweep.subdir=")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.ran.append(folder.name)
+        config = composed("evaluate", words)
+        try:
+            with swept_job(config, folder, words):
+                if folder.name in self.failures:
+                    raise self.failures[folder.name]
+                (folder / "metrics.csv").write_text(f"scale {config.scale}")
+        except Exception as error:
+            return SimpleNamespace(returncode=getattr(error, "exit_code", 1))
+        return SimpleNamespace(returncode=0)
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.setattr(content, "code_version", lambda: "this code")
+    monkeypatch.setattr(sys, "argv", ["run.py", "seed=1"])
+    module = load("running.py")
+    monkeypatch.setattr(module, "compose_config", composed)
+    return module
+
+
+def measure(running: ModuleType, folder: Path, cells: dict[str, list[str]], **failures: Exception) -> tuple[Any, Any]:
+    """The cells that were run, and those that could not be measured."""
+    commands = Commands(failures)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running.subprocess, "run", commands)
+        failed = running.measure(folder, cells)
+    return commands.ran, failed
 
 
 def test_measured_cells_are_skipped_and_missing_weights_do_not_stop_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, running: ModuleType
 ) -> None:
-    running, commands = load("running.py"), Commands({"two": 4})
-    monkeypatch.setattr(running.subprocess, "run", commands)
-    monkeypatch.setattr(sys, "argv", ["run.py", "data.root=DIR"])
-    cells = {"one": ["scale=2"], "two": ["scale=3"], "three": ["scale=4"]}
-    assert running.measure(tmp_path, cells) == ["two"]
-    commands.codes.clear()
-    assert running.measure(tmp_path, cells) == []
-    assert [folder.name for folder in commands.run_dirs] == ["one", "two", "three", "two"]
+    cells = {"one": ["scale=2"], "part/two": ["scale=3"], "three": ["scale=4"]}
+    ran, failed = measure(running, tmp_path, cells, two=WeightsError("no weights"))
+    assert (ran, failed) == (["one", "two", "three"], ["part/two"])
+    assert measure(running, tmp_path, cells) == (["two"], [])
+    assert measure(running, tmp_path, cells) == ([], [])
+    assert (tmp_path / "runs" / "part" / "two" / "metrics.csv").read_text() == "scale 3"
 
 
-def test_a_bug_stops_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    running = load("running.py")
-    monkeypatch.setattr(running.subprocess, "run", Commands({"one": 1}))
+def test_what_has_become_stale_is_measured_again_and_kept_aside(
+    tmp_path: Path, running: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = {"one": ["scale=2"], "two": ["scale=3"]}
+    measure(running, tmp_path, cells)
+    assert measure(running, tmp_path, cells | {"one": ["scale=4"]}) == (["one"], [])
+    (tmp_path / "runs" / "two" / "metrics.csv").write_text("cut")
+    assert measure(running, tmp_path, cells | {"one": ["scale=4"]}) == (["two"], [])
+    (tmp_path / "runs" / "two" / "job.json").unlink()  # as an earlier version left it
+    monkeypatch.setattr(content, "code_version", lambda: "other code")
+    assert measure(running, tmp_path, cells) == (["one", "two"], [])
+    assert {path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()} == {"one", "two"}
+    aside = [path.name for path in (tmp_path / "runs.superseded").iterdir()]
+    assert sorted(name.split("-")[0] for name in aside) == ["one", "one", "two"]
+
+
+def test_a_bug_stops_an_experiment(tmp_path: Path, running: ModuleType) -> None:
     with pytest.raises(SystemExit):
-        running.measure(tmp_path, {"one": [], "two": []})
+        measure(running, tmp_path, {"one": [], "two": []}, one=RuntimeError("a bug"))
     assert not (tmp_path / "runs" / "two").exists()

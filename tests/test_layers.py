@@ -20,6 +20,7 @@ ROOMS = (  # from the top of the house downwards; those on one line may import e
     ("equilibrium",),
     ("denoisers",),
     ("imaging",),
+    ("problems",),
     ("backbones",),
     ("model",),
     ("methods",),
@@ -37,7 +38,7 @@ ROOMS = (  # from the top of the house downwards; those on one line may import e
     ("__init__",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
-MATHEMATICS = ("operators", "equilibrium", "denoisers", "backbones", "model", "methods")
+MATHEMATICS = ("operators", "equilibrium", "denoisers", "problems", "backbones", "model", "methods")
 FRAMEWORKS = ("pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb")
 
 

@@ -10,10 +10,13 @@ from torch import Tensor
 
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.equilibrium import SolveStats
-from mcnet_lightning.evaluation.metrics import consistency, psnr
-from mcnet_lightning.imaging import Degradation, Observation, list_images, read_rgb
+from mcnet_lightning.evaluation.metrics import consistency
+from mcnet_lightning.imaging import list_images, read_rgb
 from mcnet_lightning.model.layer_files import load_layer
 from mcnet_lightning.model.mcnet import MCNet
+from mcnet_lightning.problems import Observation
+from mcnet_lightning.problems.quality import psnr
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 SRCNN = {  # paper/table2_quality.csv
     ("Set5", 2): 36.6530,
@@ -27,9 +30,9 @@ SRCNN = {  # paper/table2_quality.csv
 
 @cache
 def observations(root: Path, dataset: str, scale: int, protocol: str = "paper") -> dict[str, Observation]:
-    degradation = Degradation(protocol, scale)  # type: ignore[arg-type]
+    degradation = SuperResolution(protocol, scale)  # type: ignore[arg-type]
     paths = list_images(root / "data/test" / dataset)
-    return {path.stem: degradation(degradation.fit(read_rgb(path))[None]) for path in paths}
+    return {path.stem: degradation.observe(degradation.fit(read_rgb(path))[None]) for path in paths}
 
 
 @dataclass
@@ -53,13 +56,13 @@ def mcnet(
     layer.solver.tolerance = tolerance
     if beta is not None:
         layer.set_prior_weight(beta)
-    operator = Degradation(protocol, scale).operator  # type: ignore[arg-type]
+    operator = SuperResolution(protocol, scale).operator  # type: ignore[arg-type]
     backbone = load_backbone("srcnn", scale, str(root / f"weights/srcnn/srcnn_x{scale}.pth"))
     model, qualities, distances, stats = MCNet(backbone, layer, operator), [], [], list[SolveStats]()
     for name, seen in observations(root, "Set5", scale, protocol).items():
         if not images or name in images:
             with torch.no_grad():
-                result = model(seen.measurement, backbone_input=seen.upsampled)
+                result = model(seen.measurement, backbone_input=seen.inputs["upsampled"])
             qualities.append(psnr(result.estimate, seen.truth, scale, protocol))  # type: ignore[arg-type]
             distances.append(consistency(result.estimate, seen.measurement, operator))
             stats.append(result.stats)
@@ -126,6 +129,6 @@ def test_published_layer_improves_the_backbone_elsewhere_too(shared: Path, scale
     found = mcnet(shared, 1e-4, beta=0.02, images=("butterfly",), scale=scale, protocol=protocol)
     seen = observations(shared, "Set5", scale, protocol)["butterfly"]
     backbone = load_backbone("srcnn", scale, str(shared / f"weights/srcnn/srcnn_x{scale}.pth"))
-    alone = psnr(backbone(seen.upsampled), seen.truth, scale, protocol)  # type: ignore[arg-type]
+    alone = psnr(backbone(seen.inputs["upsampled"]), seen.truth, scale, protocol)  # type: ignore[arg-type]
     assert float(found.psnr) > float(alone) + 0.3
     assert float(found.consistency) <= 5e-5

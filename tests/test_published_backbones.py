@@ -9,9 +9,10 @@ import torch
 from mcnet_lightning.backbones import FrozenBackbone, load_backbone
 from mcnet_lightning.data import MeasurementDataModule, WholeImages
 from mcnet_lightning.equilibrium import project_measurement_ball
-from mcnet_lightning.evaluation.metrics import consistency, psnr
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.evaluation.metrics import consistency
 from mcnet_lightning.model.layer_files import load_layer
+from mcnet_lightning.problems.quality import psnr
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 PICTURES = {("RCAN", 2): 38.27, ("RCAN", 3): 34.74, ("RCAN", 4): 32.63} | {
     ("RDN", 2): 38.24,
@@ -24,13 +25,15 @@ DCTLSA = {2: 38.29, 3: 34.73, 4: 32.55}
 def mean_psnr(backbone: FrozenBackbone, images: WholeImages, scale: int) -> float:
     seen = (images[index] for index in range(len(images)))
     return float(
-        torch.cat([psnr(backbone.prior_image(image), image["truth"], scale, "standard") for image in seen]).mean()
+        torch.cat(
+            [psnr(backbone.prior_image(image), image["observation"].truth, scale, "standard") for image in seen]
+        ).mean()
     )
 
 
 def exact_images(shared: Path, scale: int) -> WholeImages:
     """Set5 with LR in float: b = A x holds exactly."""
-    degradation = Degradation("standard", scale, "truncated", quantise=False)
+    degradation = SuperResolution("standard", scale, "truncated", quantise=False)
     return MeasurementDataModule(degradation, [], ["Set5"], str(shared / "data")).test_images()
 
 
@@ -43,7 +46,7 @@ def dctlsa(shared: Path, scale: int) -> FrozenBackbone:
 def test_published_pictures_against_their_own_lr_and_hr(shared: Path, method: str, scale: int) -> None:
     results = shared / "sr_results"
     images = MeasurementDataModule(
-        Degradation("standard", scale, "replicate"),
+        SuperResolution("standard", scale, "replicate"),
         train=[],
         test=["Set5"],
         hr_folder=str(results / f"HR/Set5/x{scale}"),
@@ -54,7 +57,7 @@ def test_published_pictures_against_their_own_lr_and_hr(shared: Path, method: st
 
 
 def test_published_pictures_belong_to_the_lr_that_the_protocol_makes(shared: Path) -> None:
-    degradation = Degradation("standard", 2, "replicate")
+    degradation = SuperResolution("standard", 2, "replicate")
     images = MeasurementDataModule(degradation, [], ["Set5"], str(shared / "data")).test_images()
     backbone = load_backbone("precomputed", 2, str(shared / "sr_results/RCAN"))
     assert mean_psnr(backbone, images, 2) == pytest.approx(38.27, abs=0.01)
@@ -74,10 +77,10 @@ def test_projection_and_layer_on_dctlsa(shared: Path) -> None:
     images.crop = 128
     image: dict[str, Any] = images[2]
     assert image["name"] == "butterfly"
-    w, b, truth = backbone.prior_image(image), image["measurement"], image["truth"]
-    projected = project_measurement_ball(w, b, images.degradation.operator)
+    w, b, truth = backbone.prior_image(image), image["observation"].measurement, image["observation"].truth
+    projected = project_measurement_ball(w, b, images.problem.operator)
     assert (projected - truth).norm() <= (w - truth).norm()
     layer = load_layer("bundled:srcnn", scale=4).eval()
-    result = layer(w, b, images.degradation.operator, 0.0)
+    result = layer(w, b, images.problem.operator, 0.0)
     assert result.stats.converged.all()
-    assert consistency(result.estimate, b, images.degradation.operator) <= 5e-5
+    assert consistency(result.estimate, b, images.problem.operator) <= 5e-5

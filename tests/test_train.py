@@ -13,7 +13,7 @@ import torch
 
 from mcnet_lightning import load_layer
 from mcnet_lightning.data import load_images
-from mcnet_lightning.evaluation.tables import COLUMNS
+from mcnet_lightning.evaluation.records import OF_FIRST, columns
 from mcnet_lightning.imaging import write_png
 
 HISTORY = {
@@ -52,7 +52,7 @@ def command(folder: Path, module: str, *words: str) -> subprocess.CompletedProce
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 
@@ -80,7 +80,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_metrics_file_with_every_method_and_the_means(finished: Path) -> None:
     assert [path.name for path in finished.rglob("metrics.csv")] == ["metrics.csv"]
     table = rows(finished / "metrics.csv")
-    assert list(table[0]) == COLUMNS
+    assert list(table[0]) == columns(OF_FIRST)
     methods = ["bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet"]
     assert [row["method"] for row in table if row["image"] == "mean"] == methods
     for method in methods:

@@ -17,7 +17,7 @@ from sweep_commands import SETTINGS
 
 from mcnet_lightning import pretrain, train
 from mcnet_lightning.config.checking import compose_config
-from mcnet_lightning.data.patches import PatchSet
+from mcnet_lightning.data.patches import TrainingSet
 from mcnet_lightning.training.checkpoints import StagedCheckpoints
 
 PICTURES = [word for word in SETTINGS if word.startswith("data")]
@@ -50,9 +50,9 @@ def run(name: str, *words: str, folder: str, snapshots: str | None = None, group
     """
     config = OmegaConf.merge(composed(name, *groups), OmegaConf.from_dotlist(list(words)))
     seen = Seen()
-    getitems, save = PatchSet.__getitems__, StagedCheckpoints.save_checkpoint
+    getitems, save = TrainingSet.__getitems__, StagedCheckpoints.save_checkpoint
 
-    def note(patches: PatchSet, indices: list[int]) -> dict[str, torch.Tensor]:
+    def note(patches: TrainingSet, indices: list[int]) -> dict[str, torch.Tensor]:
         seen.patches.append(list(indices))
         return getitems(patches, indices)
 
@@ -65,7 +65,7 @@ def run(name: str, *words: str, folder: str, snapshots: str | None = None, group
     hydra = OmegaConf.create({"hydra": {"runtime": {"output_dir": folder}, "mode": "RUN"}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HydraConfig.instance(), "cfg", hydra)
-        patch.setattr(PatchSet, "__getitems__", note)
+        patch.setattr(TrainingSet, "__getitems__", note)
         patch.setattr(StagedCheckpoints, "save_checkpoint", save_and_copy)
         COMMANDS[name][1](config)
     return seen

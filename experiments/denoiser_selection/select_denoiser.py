@@ -13,9 +13,9 @@ import torch
 from mcnet_lightning.data import MeasurementDataModule, WholeImages
 from mcnet_lightning.equilibrium import MeasurementBall
 from mcnet_lightning.errors import MCNetError
-from mcnet_lightning.evaluation.metrics import psnr
-from mcnet_lightning.imaging import Degradation
 from mcnet_lightning.methods import PnP, load_pnp_denoiser
+from mcnet_lightning.problems.quality import psnr
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 COLUMNS = ("scale", "denoiser", "psnr_y", "gain_over_bicubic", "iterations", "converged")
 
@@ -24,10 +24,10 @@ def measure(solver: PnP, images: WholeImages) -> list[float]:
     """Means over images: PSNR and gain over bicubic in dB, iterations, share that converged."""
     figures = []
     for image in (images[index] for index in range(len(images))):
-        ball = MeasurementBall(image["measurement"], images.degradation.operator)
-        estimate, stats = solver.solve(image["upsampled"], ball)
-        pair = (estimate, image["upsampled"])
-        after, before = (psnr(picture, image["truth"], images.degradation.scale).item() for picture in pair)
+        ball = MeasurementBall(image["observation"].measurement, images.problem.operator)
+        estimate, stats = solver.solve(image["observation"].inputs["upsampled"], ball)
+        pair = (estimate, image["observation"].inputs["upsampled"])
+        after, before = (psnr(picture, image["observation"].truth, images.problem.scale).item() for picture in pair)
         figures.append([after, after - before, float(stats.evaluations[0]), float(stats.converged[0])])
     return torch.tensor(figures, dtype=torch.float64).mean(dim=0).tolist()
 
@@ -45,7 +45,7 @@ def main() -> None:
     rows = []
     for scale in arguments.scale:
         data = MeasurementDataModule(
-            Degradation("paper", scale),
+            SuperResolution("paper", scale),
             arguments.train,
             (),
             arguments.root,

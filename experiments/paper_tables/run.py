@@ -8,8 +8,6 @@ sys.path.insert(0, str(HERE.parent))
 
 from running import measure, report  # noqa: E402
 
-from mcnet_lightning.config.commands import METHODS  # noqa: E402
-
 PROTOCOLS = ("paper", "standard")
 DATASETS = ("Set5", "Set14")
 SCALES = (2, 3, 4)
@@ -27,10 +25,9 @@ NETWORKS = {
 def cells() -> dict[str, list[str]]:
     """PROTOCOL/NETWORK_xSCALE_DATASET_PART -> the words of its `evaluate`; what is quick and central comes first."""
     found: dict[str, list[str]] = {}
-    parts = ["mcnet", "pnp", "baselines"] if "pnp" in METHODS else ["mcnet", "baselines"]
     for protocol in PROTOCOLS:
         for dataset in DATASETS:
-            for part in parts:
+            for part in ("mcnet", "pnp", "baselines"):
                 for scale in SCALES:
                     problem = [f"protocol={protocol}", f"data.test=[{dataset}]", f"scale={scale}"]
                     found |= {

@@ -1,6 +1,7 @@
 """PSNR of every bundled layer against the solver's tolerance, in float64: python experiments/tolerance_curve/layers.py
 
-Set5, central crops, protocol `paper`; the layer on the network that it was trained on. Goes on where it was stopped.
+Set5, central crops, protocol `paper`; the layer on the network that it was trained on. Goes on where it was stopped,
+and measures again what other code of the package has measured.
 """
 
 import argparse
@@ -12,11 +13,13 @@ import torch
 from mcnet_lightning import load_backbone, load_layer
 from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.errors import WeightsError
-from mcnet_lightning.evaluation.metrics import psnr
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.files import staged
+from mcnet_lightning.problems.quality import psnr
+from mcnet_lightning.problems.super_resolution import SuperResolution
+from mcnet_lightning.sweeps.content import code_version
 
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
-COLUMNS = ("layer", "scale", "tolerance", "psnr_y", "evaluations", "residual")
+COLUMNS = ("layer", "scale", "tolerance", "psnr_y", "evaluations", "residual", "code")
 OUTPUT = Path(__file__).resolve().parent / "results" / "layers_float64.csv"
 # the layer's name -> the network and weights that it belongs to
 LAYERS = {
@@ -32,7 +35,7 @@ def curve(name: str, scale: int, weights: str, root: str, crop: int) -> list[dic
     """One row per tolerance, of means over images; each tolerance starts where the one before ended."""
     backbone = load_backbone(LAYERS[name][0], scale, weights)
     layer = load_layer(f"bundled:{name}", scale=scale).double()
-    degradation = Degradation("paper", scale)
+    degradation = SuperResolution("paper", scale)
     data = MeasurementDataModule(degradation, (), ("Set5",), root)
     images = data.test_images()
     images.crop = crop
@@ -43,15 +46,15 @@ def curve(name: str, scale: int, weights: str, root: str, crop: int) -> list[dic
         figures = []
         for index in range(len(images)):
             image = images[index]
-            b = image["measurement"].double()
+            b = image["observation"].measurement.double()
             with torch.no_grad():
-                w = backbone(image[backbone.spec.input_kind]).double()
+                w = backbone.of(image["observation"]).double()
                 result = layer(w, b, degradation.operator, 0.0, states[index])
             states[index] = result.state
-            quality = psnr(result.estimate, image["truth"].double(), scale).item()
+            quality = psnr(result.estimate, image["observation"].truth.double(), scale).item()
             figures.append((quality, float(result.stats.evaluations), float(result.stats.residual)))
         means = torch.tensor(figures, dtype=torch.float64).mean(dim=0).tolist()
-        rows.append(dict(zip(COLUMNS, (name, scale, tolerance, *means), strict=True)))
+        rows.append(dict(zip(COLUMNS, (name, scale, tolerance, *means, code_version()), strict=True)))
     return rows
 
 
@@ -64,20 +67,22 @@ def main() -> None:
     rows = list(csv.DictReader(OUTPUT.open())) if OUTPUT.is_file() else []
     for name, (_, weights) in LAYERS.items():
         for scale in (2, 3, 4):
-            if any((row["layer"], int(row["scale"])) == (name, scale) for row in rows):
+            known = [row for row in rows if (row["layer"], int(row["scale"])) == (name, scale)]
+            if known and all(row.get("code") == code_version() for row in known):
                 continue
             path = weights or (arguments.dctlsa and str(arguments.dctlsa / f"{name}_x{scale}.pth"))
             if not path:
                 continue
             try:
-                rows += curve(name, scale, path, arguments.root, arguments.crop)
+                measured = curve(name, scale, path, arguments.root, arguments.crop)
             except WeightsError as error:
                 print(f"left out: {error}")
                 continue
+            rows = [row for row in rows if row not in known] + measured
             *_, middle, _, last = (float(row["psnr_y"]) for row in rows)
             print(f"{name} x{scale}: {middle:.4f} dB at 1e-5, {last - middle:+.4f} dB at 1e-7", flush=True)
             OUTPUT.parent.mkdir(exist_ok=True)
-            with OUTPUT.open("w", newline="") as file:
+            with staged(OUTPUT) as temporary, temporary.open("w", newline="") as file:
                 writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(rows)

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 class ResumingSweeper(Sweeper):
     """Names the sweep's folder and its jobs', leaves out what is complete, and ends with one table of all jobs.
 
+    hydra.sweep.dir and hydra.sweep.subdir, where they are typed, name the folders instead.
     max_batch_size: jobs that the launcher gets at a time; None: all. params: swept without being typed.
     """
 
@@ -32,7 +33,7 @@ class ResumingSweeper(Sweeper):
         from mcnet_lightning.sweeps import sweep_name
 
         self.hydra_context, self.config = hydra_context, config
-        if not any(word.startswith("hydra.sweep.dir=") for word in config.hydra.overrides.hydra):
+        if not self._typed("hydra.sweep.dir"):
             task_words: Any = OmegaConf.to_container(config.hydra.overrides.task)
             words = self._with_params(map(str, task_words))
             swept = list(dict.fromkeys(o.get_key_element() for o in self._parsed(words) if o.is_sweep_override()))
@@ -44,6 +45,7 @@ class ResumingSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
+        from mcnet_lightning.files import write_file
         from mcnet_lightning.sweeps import Job
         from mcnet_lightning.sweeps.plan import needs_work
         from mcnet_lightning.sweeps.table import report
@@ -51,7 +53,7 @@ class ResumingSweeper(Sweeper):
         overrides = self._parsed(self._with_params(arguments))
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        write_file(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
         jobs = self._jobs(overrides, folder)
         states = [self._state(job) for job in jobs]
         counts = ", ".join(f"{count} {state}" for state, count in Counter(states).items())
@@ -76,8 +78,10 @@ class ResumingSweeper(Sweeper):
 
     def _jobs(self, overrides: list[Override], folder: Path) -> list[Any]:
         """Every combination of values; of a key that is given twice the last words count."""
+        from mcnet_lightning.errors import ConfigError
         from mcnet_lightning.sweeps import Job, job_name
 
+        named = self._typed("hydra.sweep.subdir")
         axes = {o.get_key_element(): _values(o) for o in overrides}
         swept = [o.get_key_element() for o in overrides if o.is_sweep_override()]
         jobs = []
@@ -85,8 +89,18 @@ class ResumingSweeper(Sweeper):
             job = dict(zip(axes, values, strict=True))
             settings = {key: value for key, value in job.items() if key in swept}
             words = tuple(f"{key}={value}" for key, value in job.items())
-            jobs.append(Job(folder / job_name(settings), words, settings))
+            name = self._composed(words).hydra.sweep.subdir if named else job_name(settings)
+            jobs.append(Job(folder / name, words, settings))
+        twice = next((name for name, number in Counter(job.folder for job in jobs).items() if number > 1), None)
+        if twice:
+            raise ConfigError(f"hydra.sweep.subdir gives several jobs the folder {twice}; say what tells them apart")
         return jobs
+
+    def _typed(self, key: str) -> bool:
+        return any(word.startswith(f"{key}=") for word in self.config.hydra.overrides.hydra)
+
+    def _composed(self, words: Sequence[str]) -> DictConfig:
+        return self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
 
     def _state(self, job: Any) -> str:
         """What the job is now, and its folder readied."""
@@ -94,7 +108,7 @@ class ResumingSweeper(Sweeper):
 
         if not job.folder.is_dir():
             return "waiting"
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(job.words))
+        config = self._composed(job.words)
         with read_write(config), open_dict(config):
             del config["hydra"]
         return prepare(job, config)
@@ -111,4 +125,4 @@ def _values(override: Override) -> list[str]:
 
 
 def _words(job: Any, folder: Path) -> Sequence[str]:
-    return [*job.words, f"hydra.sweep.dir='{folder}'", f"hydra.sweep.subdir='{job.folder.name}'"]
+    return [*job.words, f"hydra.sweep.dir='{folder}'", f"hydra.sweep.subdir='{job.folder.relative_to(folder)}'"]

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from mcnet_lightning.backbones import load_backbone, untrained_backbone
+from mcnet_lightning.build import build_backbone
+from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import ConfigError, WeightsError
 from mcnet_lightning.files.weights import write_weights
 
@@ -67,3 +69,8 @@ def test_tables_say_whose_weights_they_are(srcnn_file: Path) -> None:
     assert load_backbone("rcan", 2).spec.label == "RCAN (compact, ours)"
     assert load_backbone("srcnn", 2, str(srcnn_file)).spec.label == "srcnn"
     assert replace(load_backbone("rdn", 2).spec, weights="official").label == "RDN (official)"
+
+
+def test_a_network_without_a_constructor_of_its_own_is_built_from_the_configuration() -> None:
+    backbone = build_backbone(compose_config("train", ["backbone=bicubic"]))
+    assert (backbone.spec.name, dict(backbone.spec.hyperparameters)) == ("bicubic", {})

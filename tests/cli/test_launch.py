@@ -111,7 +111,7 @@ def written() -> list[Path]:
         ("solver.tolerance=0", "a number, above 0"),
         ("operator.boundary=symetric", "did you mean 'symmetric'?"),
         ("data.test=Set5", "takes a list of words"),
-        ("method=[mcnet,foo]", "method=[mcnet,foo]: 'method' takes a list out of bicubic,"),
+        ("method=[mcnet,foo]", "method=[mcnet,foo]: 'method' has no such option; the options are backbone,"),
         ("data.patch_size=50 scale=3", "not a multiple of scale=3; take data.patch_size=51"),
         ("data=folder", "data.root has no value, and data=folder needs one"),
         ("data.root=nowhere", "there is no such folder"),

@@ -10,10 +10,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mcnet_lightning.backbones import BackboneSpec, FrozenBackbone, InputKind
-from mcnet_lightning.data import PatchSet, cached_prior
+from mcnet_lightning.data import TrainingSet, cached_prior
 from mcnet_lightning.errors import WeightsError
 from mcnet_lightning.files.downloads import cache_folder
 from mcnet_lightning.imaging import rgb_to_luma
+from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.problems import Observation
 
 
 class Counting(nn.Module):
@@ -31,57 +33,61 @@ def backbone(kind: InputKind = "upsampled", sha256: str = "a" * 64, scale: int =
 
 
 @pytest.fixture
-def patches() -> PatchSet:
-    sizes = {"truth": (1, 8), "truth_rgb": (3, 8), "measurement": (1, 4), "lr_rgb": (3, 4), "upsampled": (1, 8)}
-    return PatchSet(**{name: torch.rand(5, channels, side, side) for name, (channels, side) in sizes.items()})
+def patches() -> TrainingSet:
+    sizes = {"truth": (1, 8), "measurement": (1, 4), "lr_rgb": (3, 4), "upsampled": (1, 8)}
+    made = {name: torch.rand(5, channels, side, side) for name, (channels, side) in sizes.items()}
+    inputs = {"start": made["upsampled"], "upsampled": made["upsampled"], "lr_rgb": made["lr_rgb"]}
+    inputs["measurement"] = rgb_to_luma(made["lr_rgb"])
+    return TrainingSet(Observation(made["truth"], made["measurement"], BicubicDownsample(2), inputs))
 
 
-def test_second_visit_reads_what_the_first_computed(patches: PatchSet, tmp_path: Path) -> None:
+def test_second_visit_reads_what_the_first_computed(patches: TrainingSet, tmp_path: Path) -> None:
     first, second = backbone(), backbone()
     computed = cached_prior(first, patches, tmp_path, batch_size=2)
     read = cached_prior(second, patches, tmp_path)
-    assert torch.equal(computed, patches.upsampled + 1)
+    assert torch.equal(computed, patches.observation.start + 1)
     assert torch.equal(read, computed)
     assert (first.network.images, second.network.images) == (5, 0)
 
 
 @pytest.mark.parametrize("kind", ["upsampled", "lr_rgb"])
-def test_backbone_gets_its_kind_of_input(patches: PatchSet, tmp_path: Path, kind: InputKind) -> None:
-    expected = getattr(patches, kind).mean(dim=1, keepdim=True) + 1
+def test_backbone_gets_its_kind_of_input(patches: TrainingSet, tmp_path: Path, kind: InputKind) -> None:
+    expected = patches.observation.inputs[kind].mean(dim=1, keepdim=True) + 1
     assert torch.equal(cached_prior(backbone(kind), patches, tmp_path), expected)
 
 
 @pytest.mark.parametrize("change", ["weights", "scale", "pixel", "count", "order"])
-def test_any_change_misses(patches: PatchSet, tmp_path: Path, change: str) -> None:
+def test_any_change_misses(patches: TrainingSet, tmp_path: Path, change: str) -> None:
     cached_prior(backbone(), patches, tmp_path)
     other = backbone(sha256="b" * 64) if change == "weights" else backbone(scale=3 if change == "scale" else 2)
     if change == "pixel":
-        patches.upsampled[0, 0, 0, 0] += 1e-6
+        patches.observation.start[0, 0, 0, 0] += 1e-6
     elif change in ("count", "order"):
         rows = [0, 1, 2, 3] if change == "count" else [4, 3, 2, 1, 0]
-        patches = PatchSet(**{name: tensor[rows] for name, tensor in vars(patches).items() if tensor is not None})
+        patches = TrainingSet(patches.observation.select(torch.tensor(rows)))
     cached_prior(other, patches, tmp_path)
     assert other.network.images == len(patches)
 
 
-def test_truth_is_no_part_of_the_key(patches: PatchSet, tmp_path: Path) -> None:
+def test_truth_is_no_part_of_the_key(patches: TrainingSet, tmp_path: Path) -> None:
     cached_prior(backbone(), patches, tmp_path)
     again = backbone()
-    cached_prior(again, replace(patches, truth=patches.truth + 1), tmp_path)
+    other_truth = replace(patches.observation, truth=patches.observation.truth + 1)
+    cached_prior(again, replace(patches, observation=other_truth), tmp_path)
     assert again.network.images == 0
 
 
-def test_luma_of_lr_is_seen_also_where_b_is_something_else(patches: PatchSet, tmp_path: Path) -> None:
-    expected = rgb_to_luma(patches.lr_rgb) + 1
-    patches.measurement += 0.5
+def test_luma_of_lr_is_seen_also_where_b_is_something_else(patches: TrainingSet, tmp_path: Path) -> None:
+    expected = rgb_to_luma(patches.observation.inputs["lr_rgb"]) + 1
+    patches.observation.measurement.add_(0.5)
     assert torch.equal(cached_prior(backbone("measurement"), patches, tmp_path), expected)
 
 
-def test_nan_is_refused_and_neither_kept_nor_read(patches: PatchSet, tmp_path: Path) -> None:
+def test_nan_is_refused_and_neither_kept_nor_read(patches: TrainingSet, tmp_path: Path) -> None:
     cached_prior(backbone(), patches, tmp_path)
     (file,) = tmp_path.rglob("*.safetensors")
     save_file({"prior_image": torch.full((5, 1, 8, 8), torch.nan)}, file)
-    assert torch.equal(cached_prior(backbone(), patches, tmp_path), patches.upsampled + 1)
+    assert torch.equal(cached_prior(backbone(), patches, tmp_path), patches.observation.start + 1)
     broken = backbone(sha256="b" * 64)
     broken.network.forward = lambda image: image / 0  # type: ignore[method-assign]
     with pytest.raises(WeightsError, match="counting holds NaN or Inf"):
@@ -94,7 +100,7 @@ def entry(folder: Path) -> Path:
     return path
 
 
-def test_nothing_half_written_stays(patches: PatchSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_half_written_stays(patches: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def die_half_way(target: Path, content: bytes) -> None:
         with target.open("wb") as out:
             out.write(content[:4])
@@ -105,11 +111,11 @@ def test_nothing_half_written_stays(patches: PatchSet, tmp_path: Path, monkeypat
         with pytest.raises(KeyboardInterrupt):
             cached_prior(backbone(), patches, tmp_path)
     assert not list((tmp_path / "prior_images").iterdir())
-    assert torch.equal(cached_prior(backbone(), patches, tmp_path), patches.upsampled + 1)
+    assert torch.equal(cached_prior(backbone(), patches, tmp_path), patches.observation.start + 1)
 
 
 def test_an_entry_that_was_changed_is_computed_again(
-    patches: PatchSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    patches: TrainingSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = cached_prior(backbone(), patches, tmp_path)
     good, chance = entry(tmp_path).read_bytes(), random.Random(0)
@@ -127,7 +133,7 @@ def test_an_entry_that_was_changed_is_computed_again(
         assert entry(tmp_path).read_bytes() == good
 
 
-def test_an_entry_without_a_digest_is_not_believed(patches: PatchSet, tmp_path: Path) -> None:
+def test_an_entry_without_a_digest_is_not_believed(patches: TrainingSet, tmp_path: Path) -> None:
     expected = cached_prior(backbone(), patches, tmp_path)
     save_file({"prior_image": torch.zeros_like(expected)}, entry(tmp_path))  # as earlier versions wrote it
     assert torch.equal(cached_prior(backbone(), patches, tmp_path), expected)
@@ -135,11 +141,11 @@ def test_an_entry_without_a_digest_is_not_believed(patches: PatchSet, tmp_path: 
 
 @pytest.mark.parametrize("place", ["file", "/proc/nothing"])
 def test_a_cache_that_cannot_be_written_costs_time_only(
-    patches: PatchSet, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+    patches: TrainingSet, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     folder = tmp_path / place
-    assert torch.equal(cached_prior(backbone(), patches, folder), patches.upsampled + 1)
+    assert torch.equal(cached_prior(backbone(), patches, folder), patches.observation.start + 1)
     assert "outputs are not kept for the next training" in capsys.readouterr().err
 
 

@@ -8,7 +8,8 @@ import torch
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.data import MeasurementDataModule, NamedImage, WholeImages
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.imaging import Degradation, write_png
+from mcnet_lightning.imaging import write_png
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 
 @pytest.fixture
@@ -22,29 +23,29 @@ def root(tmp_path: Path) -> str:
 
 def module(root: str, **options: object) -> MeasurementDataModule:
     settings = {"patch_size": 12, "patch_stride": 12, "batch_size": 8, "validation_size": 16, **options}
-    data = MeasurementDataModule(Degradation("standard", 2), ["own"], ["own"], root, **settings)  # type: ignore[arg-type]
+    data = MeasurementDataModule(SuperResolution("standard", 2), ["own"], ["own"], root, **settings)  # type: ignore[arg-type]
     data.setup("fit")
     return data
 
 
 def test_training_batches_hold_matching_sizes(root: str) -> None:
     batch = next(iter(module(root).train_dataloader()))
-    assert batch["truth"].shape == batch["upsampled"].shape == (8, 1, 12, 12)
-    assert batch["measurement"].shape == (8, 1, 6, 6)
-    assert batch["lr_rgb"].shape == (8, 3, 6, 6)
+    assert batch["observation"].truth.shape == batch["observation"].inputs["upsampled"].shape == (8, 1, 12, 12)
+    assert batch["observation"].measurement.shape == (8, 1, 6, 6)
+    assert batch["observation"].inputs["lr_rgb"].shape == (8, 3, 6, 6)
     assert "prior_image" not in batch
 
 
 def test_backbone_outputs_come_with_the_batch(root: str, tmp_path: Path) -> None:
     data = module(root, backbone=load_backbone("bicubic", 2), cache=tmp_path / "cache")
     batch = next(iter(data.train_dataloader()))
-    assert torch.equal(batch["prior_image"], batch["upsampled"])
+    assert torch.equal(batch["prior_image"], batch["observation"].inputs["upsampled"])
 
 
 def test_every_patch_is_seen_once_per_epoch(root: str) -> None:
     data = module(root, batch_size=4)
-    seen = torch.cat([batch["truth"] for batch in data.train_dataloader()]).mean(dim=(1, 2, 3))
-    assert torch.equal(seen.sort().values, data.patches.truth.mean(dim=(1, 2, 3)).sort().values)
+    seen = torch.cat([batch["observation"].truth for batch in data.train_dataloader()]).mean(dim=(1, 2, 3))
+    assert torch.equal(seen.sort().values, data.patches.observation.truth.mean(dim=(1, 2, 3)).sort().values)
 
 
 def test_fewer_patches_than_a_batch_still_train(root: str) -> None:
@@ -52,7 +53,7 @@ def test_fewer_patches_than_a_batch_still_train(root: str) -> None:
 
 
 def test_only_training_needs_training_sets(root: str) -> None:
-    data = MeasurementDataModule(Degradation("standard", 2), [], ["own"], root)
+    data = MeasurementDataModule(SuperResolution("standard", 2), [], ["own"], root)
     assert len(data.test_images()) == 2
     with pytest.raises(ConfigError, match="names no training set"):
         data.setup("fit")
@@ -61,17 +62,19 @@ def test_only_training_needs_training_sets(root: str) -> None:
 def test_validation_crops_are_central_and_held_out(root: str) -> None:
     data = module(root)
     (batch,) = data.val_dataloader()  # one image in ten
-    assert (batch["name"], batch["truth"].shape) == ("09", (1, 1, 16, 16))
+    assert (batch["name"], batch["observation"].truth.shape) == ("09", (1, 1, 16, 16))
 
 
 def test_test_images_are_whole_and_named(root: str) -> None:
     batches = list(module(root).test_dataloader())
     assert [(batch["dataset"], batch["name"]) for batch in batches] == [("own", "00"), ("own", "01")]
-    assert all(batch["truth"].shape == (1, 1, 20, 22) for batch in batches)  # 21 x 23 cropped to multiples of 2
+    assert all(
+        batch["observation"].truth.shape == (1, 1, 20, 22) for batch in batches
+    )  # 21 x 23 cropped to multiples of 2
 
 
 def test_test_stage_cuts_no_patches(root: str) -> None:
-    data = MeasurementDataModule(Degradation("paper", 2), ["nowhere"], ["own"], root)
+    data = MeasurementDataModule(SuperResolution("paper", 2), ["nowhere"], ["own"], root)
     data.setup("test")
     assert data.patches is None
 
@@ -79,7 +82,7 @@ def test_test_stage_cuts_no_patches(root: str) -> None:
 @pytest.mark.parametrize("crop", [None, 10, 100])
 def test_crop_larger_than_the_image_keeps_it_whole(crop: int | None) -> None:
     image = NamedImage("own", "one", torch.rand(3, 14, 18))
-    truth = WholeImages([image], Degradation("standard", 2), crop)[0]["truth"]
+    truth = WholeImages([image], SuperResolution("standard", 2), crop)[0]["observation"].truth
     assert truth.shape == ((1, 1, 10, 10) if crop == 10 else (1, 1, 14, 18))
 
 
@@ -89,9 +92,9 @@ def test_measured_pairs_are_matched_by_name(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         write_png(tmp_path / folder / f"{name}.png", image)
     module = MeasurementDataModule(
-        Degradation("standard", 2), [], ["own"], hr_folder=str(tmp_path / "hr"), lr_folder=str(tmp_path / "lr")
+        SuperResolution("standard", 2), [], ["own"], hr_folder=str(tmp_path / "hr"), lr_folder=str(tmp_path / "lr")
     )
     (image,) = list(module.test_dataloader())
     assert (image["dataset"], image["name"]) == ("own", "a_HR_x2")
-    assert torch.allclose(image["lr_rgb"][0], lr, atol=1e-6)
-    assert torch.allclose(image["truth_rgb"][0], hr, atol=1e-6)
+    assert torch.allclose(image["observation"].inputs["lr_rgb"][0], lr, atol=1e-6)
+    assert torch.allclose(image["observation"].colour[0], hr, atol=1e-6)

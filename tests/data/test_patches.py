@@ -5,61 +5,69 @@ import torch
 from references import relative_error, uniform
 from torch import Tensor
 
-from mcnet_lightning.data import PatchSet, cut_patches, orient
+from mcnet_lightning.data import TrainingSet, cut_patches, orient
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.imaging import Degradation, rgb_to_luma
+from mcnet_lightning.imaging import rgb_to_luma
+from mcnet_lightning.problems import Observation
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 FIELDS = ("truth", "measurement", "lr_rgb", "upsampled")
+
+
+def field(observation: Observation, name: str) -> Tensor:
+    return (
+        observation.inputs[name] if name in observation.inputs and name != "measurement" else getattr(observation, name)
+    )
 
 
 def images() -> list[Tensor]:
     return [uniform(3, 30, 42), uniform(3, 26, 24), uniform(3, 10, 40)]  # the last one is too small
 
 
-def cut(seed: int = 0, **options: object) -> PatchSet:
+def cut(seed: int = 0, **options: object) -> TrainingSet:
     torch.manual_seed(0)
-    settings = {"degradation": Degradation("standard", 2, quantise=False), "size": 12, "stride": 12, **options}
+    settings = {"problem": SuperResolution("standard", 2, quantise=False), "size": 12, "stride": 12, **options}
     return cut_patches(images(), seed=seed, **settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_same_seed_gives_the_same_patches(name: str) -> None:
-    assert torch.equal(getattr(cut(seed=5), name), getattr(cut(seed=5), name))
-    assert not torch.equal(getattr(cut(seed=5), name), getattr(cut(seed=6), name))
+    assert torch.equal(field(cut(seed=5).observation, name), field(cut(seed=5).observation, name))
+    assert not torch.equal(field(cut(seed=5).observation, name), field(cut(seed=6).observation, name))
 
 
 def test_seed_of_the_patches_is_not_the_global_one() -> None:
     torch.manual_seed(0)
-    pictures, degradation = images(), Degradation("standard", 2)
+    pictures, degradation = images(), SuperResolution("standard", 2)
     first = cut_patches(pictures, degradation, 12, 12, seed=5)
     torch.manual_seed(99)
-    assert torch.equal(cut_patches(pictures, degradation, 12, 12, seed=5).truth, first.truth)
+    assert torch.equal(cut_patches(pictures, degradation, 12, 12, seed=5).observation.truth, first.observation.truth)
 
 
 @pytest.mark.parametrize("boundary", ["truncated", "symmetric"])
 @pytest.mark.parametrize("protocol", ["paper", "standard"])
 def test_every_measurement_belongs_to_its_own_patch(protocol: str, boundary: str) -> None:
     """b = A x holds patch by patch, so degradation came after cutting and turning."""
-    degradation = Degradation(protocol, 2, boundary, quantise=False)
-    patches = cut(degradation=degradation)
-    assert relative_error(patches.measurement, degradation.operator(patches.truth)) <= 1e-14
+    degradation = SuperResolution(protocol, 2, boundary, quantise=False)
+    patches = cut(problem=degradation)
+    assert relative_error(patches.observation.measurement, degradation.operator(patches.observation.truth)) <= 1e-14
 
 
 def test_quantised_patches_are_degraded_after_turning() -> None:
     """Two passes of rounding do not commute with a quarter turn."""
     torch.manual_seed(0)
-    picture, degradation = torch.randint(0, 256, (3, 48, 48)) / 255, Degradation("standard", 2)
+    picture, degradation = torch.randint(0, 256, (3, 48, 48)) / 255, SuperResolution("standard", 2)
     patches = cut_patches([picture], degradation, 48, 48, seed=1)
     turned = [orient(picture, orientation)[None] for orientation in range(8)]
-    (own,) = [hr for hr in turned if torch.equal(rgb_to_luma(hr), patches.truth)]
-    assert torch.equal(degradation(own).measurement, patches.measurement)
+    (own,) = [hr for hr in turned if torch.equal(rgb_to_luma(hr), patches.observation.truth)]
+    assert torch.equal(degradation.observe(own).measurement, patches.observation.measurement)
     assert not torch.equal(own[0], picture)
 
 
 def test_all_patches_of_the_grid_are_cut_once() -> None:
     patches = cut()
     assert len(patches) == 2 * 3 + 2 * 2
-    means = patches.truth.mean(dim=(1, 2, 3))
+    means = patches.observation.truth.mean(dim=(1, 2, 3))
     expected = [
         rgb_to_luma(image[:, row : row + 12, column : column + 12]).mean()
         for image in (torch.manual_seed(0), *images())[1:3]
@@ -73,7 +81,8 @@ def test_limit_keeps_a_random_subset() -> None:
     everything, some = cut(), cut(limit=4)
     assert len(some) == 4
     assert torch.isin(
-        some.truth.mean(dim=(1, 2, 3)).round(decimals=10), everything.truth.mean(dim=(1, 2, 3)).round(decimals=10)
+        some.observation.truth.mean(dim=(1, 2, 3)).round(decimals=10),
+        everything.observation.truth.mean(dim=(1, 2, 3)).round(decimals=10),
     ).all()
 
 
@@ -84,8 +93,8 @@ def test_overlapping_stride_gives_more() -> None:
 def test_every_orientation_occurs() -> None:
     """A patch that looks different in all eight, many times over."""
     tile = uniform(3, 4, 4)
-    patches = cut_patches([tile.repeat(1, 20, 20)], Degradation("standard", 2, quantise=False), 4, 4, seed=0)
-    assert len(patches.truth.flatten(1).unique(dim=0)) == 8
+    patches = cut_patches([tile.repeat(1, 20, 20)], SuperResolution("standard", 2, quantise=False), 4, 4, seed=0)
+    assert len(patches.observation.truth.flatten(1).unique(dim=0)) == 8
 
 
 def test_orientations_are_the_symmetries_of_the_square() -> None:
@@ -101,17 +110,19 @@ def test_orientations_are_the_symmetries_of_the_square() -> None:
 def test_indexing_with_a_list_gives_a_batch() -> None:
     patches = cut()
     batch = patches.__getitems__([3, 1])
-    assert all(torch.equal(batch[name], getattr(patches, name)[[3, 1]]) for name in FIELDS)
+    assert all(
+        torch.equal(field(batch["observation"], name), field(patches.observation, name)[[3, 1]]) for name in FIELDS
+    )
     assert batch["index"].tolist() == [3, 1]
     assert "prior_image" not in batch
-    patches.prior_image = patches.upsampled
-    assert torch.equal(patches.__getitems__([3, 1])["prior_image"], patches.upsampled[[3, 1]])
+    patches.prior_image = patches.observation.start
+    assert torch.equal(patches.__getitems__([3, 1])["prior_image"], patches.observation.start[[3, 1]])
 
 
 def test_digest_follows_what_a_backbone_sees() -> None:
     assert cut(seed=1).digest() == cut(seed=1).digest() != cut(seed=2).digest()
     altered = cut(seed=1)
-    altered.lr_rgb[0, 0, 0, 0] += 1e-9
+    altered.observation.inputs["lr_rgb"][0, 0, 0, 0] += 1e-9
     assert altered.digest() != cut(seed=1).digest()
 
 

@@ -19,7 +19,9 @@ from mcnet_lightning.evaluation.ladder import Ladder
 from mcnet_lightning.evaluation.metrics import ImageMeans
 from mcnet_lightning.evaluation.records import MEAN, read_metrics
 from mcnet_lightning.evaluation.tables import print_ladder, with_means, write_metrics
-from mcnet_lightning.imaging import Degradation, find_picture, list_images
+from mcnet_lightning.imaging import find_picture, list_images
+from mcnet_lightning.methods import Bicubic
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 SMALL = np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8)
 
@@ -67,7 +69,7 @@ def test_names_are_one_each_and_none_is_the_means(tmp_path: Path) -> None:
 def pairs(root: Path) -> dict:
     (image,) = list(
         MeasurementDataModule(
-            Degradation("standard", 2), [], ["own"], hr_folder=str(root / "hr"), lr_folder=str(root / "lr")
+            SuperResolution("standard", 2), [], ["own"], hr_folder=str(root / "hr"), lr_folder=str(root / "lr")
         ).test_dataloader()
     )
     return image
@@ -80,8 +82,10 @@ def test_pairs_are_turned_upright(tmp_path: Path) -> None:
         image.getexif()[0x0112] = 6
         image.save(tmp_path / folder / "a.png", exif=image.getexif())
     image = pairs(tmp_path)
-    np.testing.assert_allclose(image["truth_rgb"][0].permute(1, 2, 0).numpy() * 255, SMALL, atol=1e-4)
-    np.testing.assert_allclose(image["lr_rgb"][0].permute(1, 2, 0).numpy() * 255, SMALL[::2, ::2], atol=1e-4)
+    np.testing.assert_allclose(image["observation"].colour[0].permute(1, 2, 0).numpy() * 255, SMALL, atol=1e-4)
+    np.testing.assert_allclose(
+        image["observation"].inputs["lr_rgb"][0].permute(1, 2, 0).numpy() * 255, SMALL[::2, ::2], atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "ppm"])
@@ -93,11 +97,11 @@ def test_pairs_keep_16_bit(tmp_path: Path, suffix: str) -> None:
         content = {"png": png(samples, 16, 2), "tif": tiff(samples, photometric="rgb"), "ppm": ppm}[suffix]
         (tmp_path / folder / f"a.{suffix}").write_bytes(content)
     image = pairs(tmp_path)
-    read = (image["lr_rgb"][0].double() * 65535).permute(1, 2, 0).numpy()
+    read = (image["observation"].inputs["lr_rgb"][0].double() * 65535).permute(1, 2, 0).numpy()
     np.testing.assert_allclose(read, deep[::2, ::2], atol=0.01)
     weights = np.array([65.738, 129.057, 25.064]) / 256
     expected = 16 / 255 + (deep[::2, ::2] / 65535 * weights).sum(-1)
-    np.testing.assert_allclose(image["measurement"][0, 0].numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(image["observation"].measurement[0, 0].numpy(), expected, atol=1e-6)
 
 
 def test_tiny_and_black_images_are_measured(tmp_path: Path) -> None:
@@ -106,21 +110,24 @@ def test_tiny_and_black_images_are_measured(tmp_path: Path) -> None:
     Image.fromarray(SMALL).save(folder / "mean.png")
     Image.new("RGB", (24, 24)).save(folder / "black.png")
     load_images.cache_clear()
-    degradation = Degradation("standard", 2)
+    degradation = SuperResolution("standard", 2)
     images = MeasurementDataModule(degradation, [], ["S"], root=str(tmp_path)).test_images()
-    ladder = Ladder(load_backbone("bicubic", 2), None, degradation, 0.0, ["bicubic"], torch.device("cpu"))
+    ladder = Ladder(load_backbone("bicubic", 2), None, degradation, 0.0, [Bicubic()], torch.device("cpu"))
     records = [ladder.measure(images[i], made) for i in range(len(images)) for made in ladder.estimates(images[i])]
     write_metrics(tmp_path / "metrics.csv", with_means(records))
     read = read_metrics(tmp_path / "metrics.csv")
     rows = {record.image: record for record in read}
     assert len(rows) == len(read) == 4
     assert set(rows) == {"tiny", "mean_", "black", MEAN}
-    assert math.isnan(rows["tiny"].ssim_y)
-    assert rows["black"].psnr_y > 100  # infinite, but for rounding
-    exact = [replace(row, psnr_y=math.inf) if row.image == "black" else row for row in rows.values()]
+    assert math.isnan(rows["tiny"].figures["ssim_y"])
+    assert rows["black"].headline > 100  # infinite, but for rounding
+    infinite = {"psnr_y": math.inf, "ssim_y": rows["black"].figures["ssim_y"]}
+    exact = [replace(row, figures=infinite) if row.image == "black" else row for row in rows.values()]
     (*_, mean) = with_means([row for row in exact if row.image != MEAN])
-    assert mean.psnr_y == pytest.approx((rows["tiny"].psnr_y + rows["mean_"].psnr_y) / 2)
-    assert mean.ssim_y == pytest.approx((rows["black"].ssim_y + rows["mean_"].ssim_y) / 2)
+    assert mean.headline == pytest.approx((rows["tiny"].headline + rows["mean_"].headline) / 2)
+    assert mean.figures["ssim_y"] == pytest.approx(
+        (rows["black"].figures["ssim_y"] + rows["mean_"].figures["ssim_y"]) / 2
+    )
     print_ladder(read)
 
 
@@ -128,7 +135,7 @@ def test_images_that_are_nothing_but_border_are_refused_first(tmp_path: Path) ->
     folder = set_folder(tmp_path)
     Image.fromarray(SMALL[:4]).save(folder / "flat.png")
     load_images.cache_clear()
-    module = MeasurementDataModule(Degradation("standard", 2), [], ["S"], root=str(tmp_path))
+    module = MeasurementDataModule(SuperResolution("standard", 2), [], ["S"], root=str(tmp_path))
     with pytest.raises(DataError, match=r"flat in S is too small for x2: of 4 x 24 pixels nothing is left"):
         module.test_images()
 

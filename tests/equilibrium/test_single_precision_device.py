@@ -11,9 +11,12 @@ from torch.overrides import TorchFunctionMode
 
 from mcnet_lightning.equilibrium import GMRES, AdjointAnderson, AndersonSolver, MeasurementBall, local_jacobian
 from mcnet_lightning.equilibrium.epsilon import UNITS, Epsilon, Unit
-from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, headroom, lr_psnr, psnr, ssim
+from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, headroom, lr_psnr
 from mcnet_lightning.methods import TVTV
 from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.problems import Observation
+from mcnet_lightning.problems.quality import psnr, ssim
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 DEVICE = torch.device("mps")
 CPU = torch.device("cpu")
@@ -128,9 +131,10 @@ def test_metrics_never_ask_for_float64() -> None:
     def figures(x: Tensor, truth: Tensor, b: Tensor) -> dict[str, Tensor]:
         of_pair = {name: measure(x, truth, 2) for name, measure in (("psnr", psnr), ("ssim", ssim))}
         of_pair |= {"consistency": consistency(x, b, A), "lr_psnr": lr_psnr(x, b, A)}
+        observation, problem = Observation(truth, b, A, {"start": x}), SuperResolution("paper", 2)
         means = ImageMeans(("mean",))
         means.update(mean=x.flatten(1).mean(1))
-        return {**of_pair, "headroom": headroom(x, truth, A, 2), "mean": means.compute()["mean"]}
+        return {**of_pair, "headroom": headroom(x, observation, problem), "mean": means.compute()["mean"]}
 
     expected = figures(x, truth, b)
     with Device():

@@ -11,9 +11,9 @@ from mcnet_lightning.data import WholeImages, load_images
 from mcnet_lightning.data.sources import EMBEDDED
 from mcnet_lightning.errors import ConvergenceError
 from mcnet_lightning.evaluation.beta_search import BetaRow, best_beta, print_rows, search_beta, write_rows
-from mcnet_lightning.evaluation.metrics import psnr
-from mcnet_lightning.imaging import Degradation
 from mcnet_lightning.model.layer_files import load_layer
+from mcnet_lightning.problems.quality import psnr
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 ROWS = [
     BetaRow(0.01, 34.0, 1.0, 0.9, 99.0, 0.5),
@@ -24,17 +24,17 @@ ROWS = [
 
 @torch.no_grad()
 def test_rows_are_means_over_images_of_the_layer_at_that_beta() -> None:
-    images = WholeImages(load_images(EMBEDDED, "validation"), Degradation("paper", 2), crop=48)
+    images = WholeImages(load_images(EMBEDDED, "validation"), SuperResolution("paper", 2), crop=48)
     backbone, layer = load_backbone("srcnn", 2), load_layer()
     low, high = search_beta(layer, backbone, images, [0.1, 1e4])
     reference, expected = load_layer(), []
     reference.set_prior_weight(0.1)
     for i in range(len(images)):
         w = backbone.prior_image(images[i])
-        x = reference(w, images[i]["measurement"], images.degradation.operator).estimate
-        expected.append([psnr(image, images[i]["truth"], 2).item() for image in (x, w)])
+        x = reference(w, images[i]["observation"].measurement, images.problem.operator).estimate
+        expected.append([psnr(image, images[i]["observation"].truth, 2).item() for image in (x, w)])
     of_layer, of_backbone = torch.tensor(expected, dtype=torch.float64).mean(dim=0).tolist()
-    assert low.psnr_y == pytest.approx(of_layer, abs=1e-6)
+    assert low.quality == pytest.approx(of_layer, abs=1e-6)
     assert low.gain == pytest.approx(of_layer - of_backbone, abs=1e-6)
     assert low.converged == high.converged == 1.0
     assert low.headroom == high.headroom > 0
@@ -50,8 +50,9 @@ def test_best_is_the_highest_that_converged_everywhere() -> None:
 def test_table_and_file_hold_every_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_rows(tmp_path / "search_beta.csv", ROWS)
     with (tmp_path / "search_beta.csv").open(newline="") as file:
-        read = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    assert [BetaRow(**row) for row in read] == ROWS
+        header, *read = csv.reader(file)
+    assert header[:3] == ["beta", "psnr_y", "gain"]
+    assert [BetaRow(*map(float, row)) for row in read] == ROWS
     assert [path.name for path in tmp_path.iterdir()] == ["search_beta.csv"]
     print_rows(ROWS, "title")
     printed = capsys.readouterr().out

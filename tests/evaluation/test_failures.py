@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.backbones import BackboneSpec, FrozenBackbone, load_backbone
-from mcnet_lightning.config.commands import LADDER
 from mcnet_lightning.data import WholeImages
 from mcnet_lightning.data.sources import NamedImage
 from mcnet_lightning.equilibrium import EquilibriumLayer, MeasurementBall, Outcome, SolveStats
@@ -20,11 +19,14 @@ from mcnet_lightning.evaluation.failures import Failures, failure_of
 from mcnet_lightning.evaluation.ladder import Ladder
 from mcnet_lightning.evaluation.records import MEAN, Record
 from mcnet_lightning.evaluation.runs import evaluate_ladder
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.methods import Backbone, Bicubic, MCNetLayer, ProjectedBackbone, ProjectedBicubic
 from mcnet_lightning.model.layer_files import load_layer
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
-RECORD = Record("paper", "A", "Set5", 2, "srcnn", "mcnet", "baby", 30.0, 0.9, 1e-6, 150.0, epsilon=1e-3)
+QUALITY = {"psnr_y": 30.0, "ssim_y": 0.9}
+RECORD = Record("paper", "A", "Set5", 2, "srcnn", "mcnet", "baby", QUALITY, 1e-6, 150.0, epsilon=1e-3)
 CPU = torch.device("cpu")
+LADDER = [Bicubic(), ProjectedBicubic(), Backbone(), ProjectedBackbone(), MCNetLayer()]
 
 
 def stats(outcome: Outcome, attainable: float = 0.0) -> SolveStats:
@@ -89,7 +91,7 @@ class NaNOnBright(nn.Module):
 def images(*brightness: float) -> WholeImages:
     flat = [NamedImage("Own", f"i{index}", torch.full((3, 24, 24), value)) for index, value in enumerate(brightness)]
     noisy = [replace(image, rgb=(image.rgb + 0.1 * torch.rand(3, 24, 24)).clamp(0, 1)) for image in flat]
-    return WholeImages(noisy, Degradation("paper", 2))
+    return WholeImages(noisy, SuperResolution("paper", 2))
 
 
 class Unreachable(nn.Module):
@@ -101,10 +103,10 @@ class Unreachable(nn.Module):
 
 def test_one_image_of_nan_is_named_and_the_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     backbone = FrozenBackbone(NaNOnBright(), BackboneSpec("moody", 2, "upsampled"))
-    ladder = Ladder(backbone, None, Degradation("paper", 2), 0.0, LADDER, CPU)
+    ladder = Ladder(backbone, None, SuperResolution("paper", 2), 0.0, LADDER, CPU)
     records, failures = evaluate_ladder(ladder, images(0.2, 0.8, 0.3))
     assert {record.image for record in records} == {"i0", "i2", MEAN}
-    assert all(record.psnr_y == record.psnr_y for record in records)
+    assert all(record.headline == record.headline for record in records)
     printed = capsys.readouterr()
     assert "Own (2 images)" in printed.out
     assert " nan " not in printed.out
@@ -119,9 +121,9 @@ def test_an_unmet_epsilon_is_written_marked_and_raised_at_the_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     layer: Any = Unreachable()
-    ladder = Ladder(load_backbone("bicubic", 2), layer, Degradation("paper", 2), 1e-3, LADDER, CPU)
+    ladder = Ladder(load_backbone("bicubic", 2), layer, SuperResolution("paper", 2), 1e-3, LADDER, CPU)
     records, failures = evaluate_ladder(ladder, images(0.2))
-    assert [record.method for record in records if record.image == MEAN] == list(LADDER)
+    assert [record.method for record in records if record.image == MEAN] == [method.name for method in LADDER]
     assert "failed: Own, i0: mcnet ended as INCONSISTENT" in capsys.readouterr().err
     with pytest.raises(CertificateError, match=r"\|\|A x - b\|\| = .* smallest epsilon that can be met is 0\.04"):
         failures.raise_first()
@@ -130,7 +132,7 @@ def test_an_unmet_epsilon_is_written_marked_and_raised_at_the_end(
 def test_a_layer_of_nan_is_no_row() -> None:
     layer: Any = nn.Module()
     layer.forward = lambda w, *_: LayerResult(w / 0 * 0, w, stats(Outcome.CONVERGED))
-    ladder = Ladder(load_backbone("bicubic", 2), layer, Degradation("paper", 2), 0.0, LADDER, CPU)
+    ladder = Ladder(load_backbone("bicubic", 2), layer, SuperResolution("paper", 2), 0.0, LADDER, CPU)
     with pytest.raises(ConvergenceError, match="Own, i0: mcnet: "):
         evaluate_ladder(ladder, images(0.2))
 
@@ -153,7 +155,7 @@ def test_a_denoiser_of_nan_gives_no_row_and_its_image_is_named() -> None:
 
 
 def test_what_misses_its_ball_is_said_once(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    ladder = Ladder(load_backbone("bicubic", 2), None, Degradation("paper", 2), 0.0, ["bicubic+projection"], CPU)
+    ladder = Ladder(load_backbone("bicubic", 2), None, SuperResolution("paper", 2), 0.0, [ProjectedBicubic()], CPU)
     monkeypatch.setattr(MeasurementBall, "project", lambda self, image: image + 1 / 255)  # a projection that fails
     monkeypatch.setattr("mcnet_lightning.evaluation.ladder.headroom", lambda *_: torch.zeros(1))  # projects, too
     _, failures = evaluate_ladder(ladder, images(0.2))

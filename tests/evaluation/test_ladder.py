@@ -4,30 +4,44 @@ import pytest
 import torch
 
 from mcnet_lightning.backbones import load_backbone
-from mcnet_lightning.config.commands import METHODS
 from mcnet_lightning.data import WholeImages, load_images
 from mcnet_lightning.data.sources import EMBEDDED
 from mcnet_lightning.evaluation.ladder import Estimate, Ladder
-from mcnet_lightning.imaging import Degradation
-from mcnet_lightning.methods import TVTV, PnP
+from mcnet_lightning.methods import (
+    TV,
+    TVTV,
+    Backbone,
+    Bicubic,
+    MCNetLayer,
+    PnP,
+    ProjectedBackbone,
+    ProjectedBicubic,
+    ProjectedStart,
+    Start,
+    Wavelet,
+)
 from mcnet_lightning.model.layer_files import load_denoiser, load_layer
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
-ITERATIVE = ("tvtv", "pnp", "mcnet")
+ITERATIVE = ("wavelet", "tv", "tvtv", "pnp", "mcnet")
 PROJECTED = ("bicubic+projection", "backbone+projection", *ITERATIVE)
 
 
 @pytest.fixture(scope="module")
 def rows() -> tuple[Ladder, dict[str, object], list[Estimate]]:
-    degradation = Degradation("paper", 2)
+    degradation = SuperResolution("paper", 2)
     image = WholeImages(load_images(EMBEDDED, "test")[:1], degradation, crop=48)[0]
-    baselines = TVTV(tolerance=1e-2), PnP(load_denoiser("bundled"), tolerance=1e-3)
-    ladder = Ladder(load_backbone("srcnn", 2), load_layer(), degradation, 0.0, METHODS, torch.device("cpu"), *baselines)
+    quick = {"tolerance": 1e-2, "max_steps": 1000}
+    alone = (Bicubic(), ProjectedBicubic(), Wavelet(**quick), TV(**quick))  # type: ignore[arg-type]
+    networks = (Backbone(), ProjectedBackbone(), TVTV(**quick), PnP(load_denoiser("bundled"), 1e-3), MCNetLayer())  # type: ignore[arg-type]
+    methods = [*alone, *networks]
+    ladder = Ladder(load_backbone("srcnn", 2), load_layer(), degradation, 0.0, methods, torch.device("cpu"))
     return ladder, image, list(ladder.estimates(image))
 
 
 def test_every_method_has_a_row_in_order(rows: tuple[Ladder, dict[str, object], list[Estimate]]) -> None:
     ladder, image, estimates = rows
-    assert [ladder.measure(image, each).method for each in estimates] == list(METHODS)
+    assert [ladder.measure(image, each).method for each in estimates] == [method.name for method in ladder.methods]
 
 
 def test_projected_methods_agree_with_the_measurement(
@@ -36,18 +50,31 @@ def test_projected_methods_agree_with_the_measurement(
     ladder, image, estimates = rows
     for each in estimates:
         distance = ladder.measure(image, each).consistency
-        assert (distance <= 5e-5) == (each.method in PROJECTED)
+        assert (distance <= 5e-5) == (each.method.name in PROJECTED)
 
 
 def test_iterative_methods_say_how_they_ended(rows: tuple[Ladder, dict[str, object], list[Estimate]]) -> None:
     ladder, image, estimates = rows
-    measured = {each.method: ladder.measure(image, each) for each in estimates}
-    for method in METHODS:
-        assert (measured[method].residual is not None) == (method in ITERATIVE)
-    assert measured["tvtv"].psnr_y > measured["bicubic"].psnr_y
-    assert measured["pnp"].psnr_y > measured["bicubic"].psnr_y
+    measured = {each.method.name: ladder.measure(image, each) for each in estimates}
+    for name, record in measured.items():
+        assert (record.residual is not None) == (name in ITERATIVE)
+    assert measured["tvtv"].headline > measured["bicubic"].headline
+    assert measured["pnp"].headline > measured["bicubic"].headline
 
 
 def test_what_cannot_be_run_has_no_row() -> None:
-    bare = Ladder(load_backbone("bicubic", 2), None, Degradation("paper", 2), 0.0, METHODS, torch.device("cpu"))
-    assert bare.methods == [method for method in METHODS if method not in ("pnp", "mcnet")]
+    methods, problem = [Bicubic(), Backbone(), MCNetLayer()], SuperResolution("paper", 2)
+    bare = Ladder(load_backbone("bicubic", 2), None, problem, 0.0, methods, torch.device("cpu"))
+    assert bare.methods == methods[:2]
+
+
+def test_without_a_method_that_needs_it_no_backbone_is_asked() -> None:
+    backbone = load_backbone("bicubic", 2)
+    backbone.prior_image = None  # type: ignore[assignment,method-assign]
+    problem = SuperResolution("paper", 2)
+    ladder = Ladder(backbone, None, problem, 0.0, [Start(), ProjectedStart()], torch.device("cpu"))
+    image = WholeImages(load_images(EMBEDDED, "test")[:1], problem, crop=24)[0]
+    start, projected = ladder.estimates(image)
+    assert torch.equal(start.image, image["observation"].start)
+    assert ladder.measure(image, projected).consistency <= 5e-5
+    assert start.headroom is None

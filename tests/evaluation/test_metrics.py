@@ -13,9 +13,11 @@ from torch import Tensor
 from mcnet_lightning.backbones.precomputed import PrecomputedBackbone
 from mcnet_lightning.data import WholeImages, load_images
 from mcnet_lightning.equilibrium import project_measurement_ball
-from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, headroom, lr_psnr, psnr, ssim
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, headroom, lr_psnr
 from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.problems import Observation
+from mcnet_lightning.problems.quality import psnr, ssim
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 A = BicubicDownsample(2)
 borders = pytest.mark.parametrize("border", [0, 3])
@@ -146,36 +148,49 @@ def test_means_start_again_after_reset() -> None:
     assert float(means.compute()["psnr"]) == 30
 
 
+class NoBorder(SuperResolution):
+    """With PSNR over the whole image."""
+
+    def headline(self, estimate: Tensor, truth: Tensor) -> Tensor:
+        return psnr(estimate, truth, 0, self.protocol)
+
+
+def seen(truth: Tensor) -> Observation:
+    return Observation(truth, A(truth), A, {"start": truth})
+
+
 def test_headroom_is_the_share_of_the_error_that_the_operator_sees() -> None:
     w, truth = pair()
     w, truth = w[..., :30, :36], truth[..., :30, :36]
     error = w - truth
     matrix = dense_matrix(A, 1, 30, 36)
-    seen = torch.linalg.pinv(matrix) @ (matrix @ error.flatten(1).T)
-    share = seen.square().sum(dim=0) / error.flatten(1).square().sum(dim=1)
+    visible = torch.linalg.pinv(matrix) @ (matrix @ error.flatten(1).T)
+    share = visible.square().sum(dim=0) / error.flatten(1).square().sum(dim=1)
     expected = -10 * torch.log10(1 - share)
-    assert headroom(w, truth, A, 0).tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+    assert headroom(w, seen(truth), NoBorder("paper", 2)).tolist() == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_no_measurement_can_add_more_than_the_headroom() -> None:
     w, truth = pair()
     w, truth = w[..., :30, :36], truth[..., :30, :36]
-    room = headroom(w, truth, A, 0)
+    room = headroom(w, seen(truth), NoBorder("paper", 2))
     for b in (A(truth), A(truth) + 0.01, A(truth) + 0.02 * torch.randn(3, 1, 15, 18).double()):
         gain = psnr(project_measurement_ball(w, b, A), truth, 0) - psnr(w, truth, 0)
         assert (gain <= room + 1e-6).all()
-    assert headroom(truth, truth, A, 0).tolist() == [0, 0, 0]
-    assert (headroom(w, truth, A, 0, "standard") > 0).all()  # of what is left after clipping
-    assert torch.equal(headroom(w, truth, A, 0, "standard"), headroom(w.clamp(0, 1), truth, A, 0, "standard"))
+    assert headroom(truth, seen(truth), NoBorder("paper", 2)).tolist() == [0, 0, 0]
+    assert (headroom(w, seen(truth), NoBorder("standard", 2)) > 0).all()  # of what is left after clipping
+    assert torch.equal(
+        headroom(w, seen(truth), NoBorder("standard", 2)), headroom(w.clamp(0, 1), seen(truth), NoBorder("standard", 2))
+    )
 
 
 @pytest.mark.parametrize(("scale", "published"), [(2, 0.042), (3, 0.017), (4, 0.016)])
 def test_headroom_of_the_published_rcan_pictures(shared: Path, scale: int, published: float) -> None:
-    degradation = Degradation("standard", scale, "replicate")  # which made their LR
+    degradation = SuperResolution("standard", scale, "replicate")  # which made their LR
     pictures = PrecomputedBackbone(shared / "sr_results/RCAN", scale)
     images = WholeImages(load_images("Set5", "test", str(shared / "data")), degradation)
     rooms = [
-        headroom(pictures.prior_image(image), image["truth"], degradation.operator, scale, "standard").item()
+        headroom(pictures.prior_image(image), image["observation"], degradation).item()
         for image in (images[index] for index in range(len(images)))
     ]
     assert sum(rooms) / len(rooms) == pytest.approx(published, abs=5e-4)

@@ -13,8 +13,9 @@ from rich.console import Console
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.evaluation.records import (
     ADDED,
-    COLUMNS,
+    OF_FIRST,
     Record,
+    columns,
     gains,
     headroom_sentence,
     read_metrics,
@@ -22,12 +23,25 @@ from mcnet_lightning.evaluation.records import (
 )
 from mcnet_lightning.evaluation.tables import print_ladder, with_means, write_metrics
 
-FIRST = Record("paper-midpoint", "bicubic-x2-truncated", "Set5", 2, "srcnn", "backbone", "baby", 37.0, 0.9, 0.3, 54.0)
+OF_BABY = {"psnr_y": 37.0, "ssim_y": 0.9}
+FIRST = Record("paper-midpoint", "bicubic-x2-truncated", "Set5", 2, "srcnn", "backbone", "baby", OF_BABY, 0.3, 54.0)
+
+
+def changed(record: Record, **figures: float) -> Record:
+    return replace(record, figures={**record.figures, **figures})
+
+
 RECORDS = [
     replace(FIRST, headroom=0.04),
-    replace(FIRST, method="backbone+projection", psnr_y=37.2, consistency=1e-5, epsilon=0.1, headroom=0.04),
+    replace(changed(FIRST, psnr_y=37.2), method="backbone+projection", consistency=1e-5, epsilon=0.1, headroom=0.04),
     replace(
-        FIRST, method="mcnet", psnr_y=37.1, evaluations=110.0, residual=1e-6, seconds=120.5, epsilon=0.1, headroom=0.04
+        changed(FIRST, psnr_y=37.1),
+        method="mcnet",
+        evaluations=110.0,
+        residual=1e-6,
+        seconds=120.5,
+        epsilon=0.1,
+        headroom=0.04,
     ),
 ]
 
@@ -46,7 +60,7 @@ def test_runs_of_earlier_versions_are_read_without_the_new_columns(tmp_path: Pat
     write_metrics(path, RECORDS)
     rows = list(csv.DictReader(path.open()))
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [name for name in COLUMNS if name not in ADDED], extrasaction="ignore")
+        writer = csv.DictWriter(file, [name for name in columns(OF_FIRST) if name not in ADDED], extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
     assert read_metrics(path) == [replace(row, epsilon=None, headroom=None) for row in RECORDS]
@@ -66,23 +80,28 @@ def test_methods_are_compared_over_the_same_images_where_one_has_no_error() -> N
     """Backbone 30 and 50 dB, layer 31 dB and exact: over the image that both have a figure of it gains 1 dB, not -9."""
     psnr = {"backbone": (30.0, 50.0), "backbone+projection": (30.5, 60.0), "mcnet": (31.0, math.inf)}
     records = [
-        replace(row, image=image, psnr_y=psnr[row.method][n], ssim_y=(0.8, 1.0)[n], lr_psnr=40.0 + n, headroom=2.0 + n)
+        replace(
+            changed(row, psnr_y=psnr[row.method][n], ssim_y=(0.8, 1.0)[n]),
+            image=image,
+            lr_psnr=40.0 + n,
+            headroom=2.0 + n,
+        )
         for n, image in enumerate(("baby", "flat"))
         for row in RECORDS
     ]
     other = [replace(row, dataset="Set14") for row in RECORDS]
     means = [row for row in with_means([*records, *other]) if row.image == "mean"]
     first = [row for row in means if row.dataset == "Set5"]
-    assert [(row.psnr_y, row.lr_psnr, row.headroom) for row in first] == [(30, 40, 2), (30.5, 40, 2), (31, 40, 2)]
-    assert [row.ssim_y for row in first] == pytest.approx([0.9] * 3)
+    assert [(row.headline, row.lr_psnr, row.headroom) for row in first] == [(30, 40, 2), (30.5, 40, 2), (31, 40, 2)]
+    assert [row.figures["ssim_y"] for row in first] == pytest.approx([0.9] * 3)
     assert gains(first[2], means) == (1.0, 0.5)
-    assert [row.psnr_y for row in means if row.dataset == "Set14"] == [37.0, 37.2, 37.1]
+    assert [row.headline for row in means if row.dataset == "Set14"] == [37.0, 37.2, 37.1]
 
 
 def test_a_gain_over_or_of_what_has_no_error_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     for exact in (("mcnet",), ("backbone",), ("backbone", "backbone+projection", "mcnet")):
-        records = [replace(row, psnr_y=math.inf) if row.method in exact else row for row in RECORDS]
-        records = with_means([replace(row, ssim_y=math.nan, headroom=math.nan) for row in records])
+        records = [changed(row, psnr_y=math.inf) if row.method in exact else row for row in RECORDS]
+        records = with_means([replace(changed(row, ssim_y=math.nan), headroom=math.nan) for row in records])
         means = [row for row in records if row.image == "mean"]
         assert gains(means[2], means)[0] is None
         assert headroom_sentence(means) == ""
@@ -93,9 +112,11 @@ def test_a_gain_over_or_of_what_has_no_error_is_none(capsys: pytest.CaptureFixtu
 
 
 def test_which_b_is_said_in_words() -> None:
-    assert stated_measurement("paper-midpoint+noise2") == "b: the middle of each rounding interval of LR"
-    assert stated_measurement("paper") == "b: LR as it is, rounded to 8 bit"
-    assert stated_measurement("standard-float") == "b: LR as it is, not rounded"
+    said = {name: stated_measurement(replace(FIRST, protocol=name)) for name in ("paper-midpoint+noise2", "paper")}
+    assert said["paper-midpoint+noise2"] == "b: the middle of each rounding interval of LR"
+    assert said["paper"] == "b: LR as it is, rounded to 8 bit"
+    assert stated_measurement(replace(FIRST, protocol="standard-float")) == "b: LR as it is, not rounded"
+    assert stated_measurement(replace(FIRST, problem="mri")) == ""
 
 
 def test_table_fits_80_columns_and_says_everything_fair() -> None:
@@ -109,3 +130,34 @@ def test_table_fits_80_columns_and_says_everything_fair() -> None:
         assert whole in printed
     with pytest.raises(ConfigError, match="different protocols"):
         print_ladder(with_means([*RECORDS, replace(FIRST, protocol="paper")]), console)
+
+
+def of_mri(method: str, nmse: float) -> Record:
+    figures = {"nmse": nmse, "psnr": 30.0, "ssim": 0.8}
+    return Record(
+        "radial20", "fourier", "siat", None, "unet", method, "a", figures, 1e-6, 90.0, problem="mri", group="head1"
+    )
+
+
+def test_figures_of_other_problems_come_back_with_their_names_and_no_scale(tmp_path: Path) -> None:
+    records = with_means([of_mri("backbone", 0.02), of_mri("mcnet", 0.01)])
+    write_metrics(tmp_path / "metrics.csv", records)
+    header, first, *_ = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert ",image,nmse,psnr,ssim,consistency," in header
+    assert ",siat,,unet," in first
+    assert read_metrics(tmp_path / "metrics.csv") == records
+    assert [row.group for row in records] == ["head1", "", "head1", ""]
+
+
+def test_a_smaller_error_is_a_gain_and_the_best_row() -> None:
+    records = with_means([of_mri("backbone", 0.02), of_mri("mcnet", 0.01)])
+    means = [row for row in records if row.image == "mean"]
+    assert gains(means[1], means) == (pytest.approx(0.01), None)
+    console = Console(file=io.StringIO(), width=80)
+    print_ladder(records, console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, printed.splitlines())) <= 80
+    for whole in ("NMSE", "PSNR", "mri", "radial20", "+1.00e-02"):
+        assert whole in printed
+    with pytest.raises(ConfigError, match="different protocols"):
+        print_ladder([*records, *RECORDS])

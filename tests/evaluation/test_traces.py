@@ -8,6 +8,7 @@ import torch
 from mcnet_lightning.equilibrium import SolveStats
 from mcnet_lightning.evaluation.ladder import Estimate
 from mcnet_lightning.evaluation.traces import trace_rows, write_traces
+from mcnet_lightning.methods import MCNetLayer
 
 
 def estimate(evaluations: int, trace: list[float]) -> Estimate:
@@ -17,7 +18,7 @@ def estimate(evaluations: int, trace: list[float]) -> Estimate:
         torch.tensor([0]),
         torch.tensor(trace, dtype=torch.float64)[:, None],
     )
-    return Estimate("mcnet", torch.zeros(1, 1, 2, 2), 0.0, stats)
+    return Estimate(MCNetLayer(), torch.zeros(1, 1, 2, 2), 0.0, stats)
 
 
 def test_every_evaluation_has_its_row(tmp_path: Path) -> None:

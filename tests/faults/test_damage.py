@@ -73,7 +73,8 @@ def test_pictures(tmp_path: Path, kind: str, read: object) -> None:
 def test_metrics_settings_and_traces_of_a_run(tmp_path: Path) -> None:
     run = tmp_path / "run"
     (run / ".hydra").mkdir(parents=True)
-    records = [Record("paper", "A", "Set", 2, "srcnn", "mcnet", name, 30.0, 0.9, 1e-6, 100.0) for name in "ab"]
+    quality = {"psnr_y": 30.0, "ssim_y": 0.9}
+    records = [Record("paper", "A", "Set", 2, "srcnn", "mcnet", name, quality, 1e-6, 100.0) for name in "ab"]
     write_metrics(run / "metrics.csv", with_means(records))
     (run / ".hydra" / "config.yaml").write_text("scale: 2\nbackbone:\n  name: srcnn\nsolver:\n  tolerance: 1.0e-05\n")
     (run / "traces.csv").write_text("dataset,image,method,evaluation,residual\nSet,a,mcnet,1,0.1\nSet,a,mcnet,2,0.01\n")

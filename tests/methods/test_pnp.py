@@ -13,7 +13,7 @@ from mcnet_lightning.equilibrium import Denoiser, MeasurementBall, Outcome
 from mcnet_lightning.errors import ConfigError, DataError, WeightsError
 from mcnet_lightning.files.downloads import RemoteFile
 from mcnet_lightning.methods import PnP, load_pnp_denoiser, pnp
-from mcnet_lightning.methods.tvtv import gradient, gradient_adjoint
+from mcnet_lightning.methods.primal_dual import gradient, gradient_adjoint
 from mcnet_lightning.model.layer_files import save_denoiser
 from mcnet_lightning.operators import BicubicDownsample, DenseOperator
 

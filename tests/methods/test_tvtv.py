@@ -10,7 +10,7 @@ from torch import Tensor
 from mcnet_lightning.equilibrium import MeasurementBall, Outcome
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.methods import TVTV
-from mcnet_lightning.methods.tvtv import gradient, gradient_adjoint
+from mcnet_lightning.methods.primal_dual import gradient, gradient_adjoint
 from mcnet_lightning.operators import BicubicDownsample, DenseOperator
 
 A = BicubicDownsample(2)

@@ -20,7 +20,7 @@ def test_runs_are_found_at_any_depth_and_named_by_what_differs(tmp_path: Path) -
     assert [run.name for run in runs] == ["0_scale=2", "1_scale=3"]
     assert runs[1].settings["scale"] == 3
     assert runs[0].settings["solver.tolerance"] == 1e-5
-    assert [record.psnr_y for record in runs[0].images("Set5", "backbone").values()] == [38.0, 40.0, 32.0]
+    assert [record.headline for record in runs[0].images("Set5", "backbone").values()] == [38.0, 40.0, 32.0]
 
 
 def test_traces_and_pictures_are_optional(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from PIL import Image
 from skimage import data
 
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.imaging import Degradation
 from mcnet_lightning.operators import BicubicDownsample, Kernel, KernelDownsample
+from mcnet_lightning.problems.super_resolution import SuperResolution
 from mcnet_lightning.restoration import Picture, guess_operator
 from mcnet_lightning.restoration.guess import scale_of
 
@@ -40,7 +40,7 @@ def test_torch_and_pillow_are_recognised(scale: int) -> None:
 @pytest.mark.parametrize("boundary", ["symmetric", "replicate"])
 def test_matlab_is_recognised_exactly(scale: int, boundary: str) -> None:
     hr = photograph()
-    lr = Degradation("standard", scale, boundary).downsample(hr[None])[1][0]  # type: ignore[arg-type]
+    lr = SuperResolution("standard", scale, boundary).downsample(hr[None])[1][0]  # type: ignore[arg-type]
     verdict = guess_operator(Picture(hr), Picture(lr))
     assert verdict.best.operator.name == f"bicubic-x{scale}-{boundary}"
     assert verdict.fits == "exactly"

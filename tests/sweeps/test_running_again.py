@@ -123,10 +123,9 @@ def test_a_job_is_complete_only_with_its_results_as_it_left_them(capsys: pytest.
     assert sweep("-m scale=2,3,4")[0] == []
 
 
-@pytest.mark.parametrize("record", ['{"key": ', '{"key": 3, "state": "complete"}', '{"key": "x", "state": "?"}'])
-def test_a_checkpoint_whose_record_is_damaged_is_not_taken_up(record: str) -> None:
+def test_a_checkpoint_whose_record_is_damaged_is_not_taken_up() -> None:
     sweep("-m scale=2,3", write_results)
-    (job_folder("scale=3") / "job.json").write_text(record)
+    (job_folder("scale=3") / "job.json").write_text('{"key": ')
     resumed: list[str | None] = []
     ran, code = sweep("-m scale=2,3", lambda config, folder: resumed.append(config.resume))
     assert (ran, code, resumed) == (["scale=3"], 0, [None])
@@ -245,8 +244,16 @@ def test_settings_pictures_and_weights_are_in_the_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['{"key": ', '{"key": "k", "state": "running", "started": "x"}', "[" * 100000, "[]", "null"],
-    ids=["cut", "started", "deep", "list", "null"],
+    [
+        '{"key": ',
+        '{"key": 3, "state": "complete"}',
+        '{"key": "x", "state": "?"}',
+        '{"key": "k", "state": "running", "started": "x"}',
+        "[" * 100000,
+        "[]",
+        "null",
+    ],
+    ids=["cut", "key", "state", "started", "deep", "list", "null"],
 )
 def test_a_damaged_record_counts_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "job.json").write_text(text)
@@ -260,3 +267,17 @@ def test_a_search_that_has_lost_its_table_is_damaged(tmp_path: Path) -> None:
     assert record.damaged(tmp_path) is None
     (tmp_path / "search_beta.csv").unlink()
     assert record.damaged(tmp_path) == "search_beta.csv"
+
+
+def test_the_jobs_folders_can_be_named() -> None:
+    words = "-m scale=2,3 hydra.sweep.dir=here 'hydra.sweep.subdir=x${scale}'"
+    assert sweep(words) == (["x2", "x3"], 0)
+    assert sweep(words) == ([], 0)
+    assert {path.name for path in Path("here").iterdir() if path.is_dir()} == {"x2", "x3"}
+    record = read_record(Path("here/x3"))
+    assert record is not None
+    assert record.key == content.content_key(compose_config("train", ["scale=3"]))  # as the experiments ask for it
+
+
+def test_two_jobs_never_share_a_folder() -> None:
+    assert sweep("-m scale=2,3 hydra.sweep.dir=here hydra.sweep.subdir=one") == ([], 2)

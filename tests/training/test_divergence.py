@@ -1,5 +1,7 @@
 """NaN in a training step is named for what it is: a training that diverged, or a solve that could not be."""
 
+from typing import Any
+
 import pytest
 import torch
 from references import tiny_layer, uniform
@@ -10,18 +12,22 @@ from mcnet_lightning.equilibrium import Outcome, SolveStats
 from mcnet_lightning.errors import ConvergenceError
 from mcnet_lightning.model.mcnet import MCNet
 from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.problems import Observation
+from mcnet_lightning.problems.super_resolution import SuperResolution
 from mcnet_lightning.training.layer_training import LayerTraining
 
 A = BicubicDownsample(2)
 
 
 def training() -> LayerTraining:
-    return LayerTraining(MCNet(load_backbone("bicubic", 2), tiny_layer(), A), 2, "paper", 0.0, Optimiser(), {})
+    return LayerTraining(
+        MCNet(load_backbone("bicubic", 2), tiny_layer(), A), SuperResolution("paper", 2), 0.0, Optimiser(), {}
+    )
 
 
-def batch(prior: torch.Tensor) -> dict[str, torch.Tensor]:
-    patches = {"prior_image": prior, "truth": uniform(2, 1, 8, 8), "measurement": uniform(2, 1, 4, 4)}
-    return {**patches, "index": torch.arange(2)}
+def batch(prior: torch.Tensor) -> dict[str, Any]:
+    seen = Observation(uniform(2, 1, 8, 8), uniform(2, 1, 4, 4), A, {"start": prior})
+    return {"prior_image": prior, "observation": seen, "index": torch.arange(2)}
 
 
 def test_weights_of_nan_are_a_training_that_diverged() -> None:

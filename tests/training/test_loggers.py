@@ -143,7 +143,7 @@ def test_history_of_another_run_is_left_alone(tmp_path: Path) -> None:
 
 def two_methods() -> list[Record]:
     def record(method: str, image: str, psnr: float) -> Record:
-        return Record("paper", "A", "Set", 2, "srcnn", method, image, psnr, 0.9, 1e-6, 100.0)
+        return Record("paper", "A", "Set", 2, "srcnn", method, image, {"psnr_y": psnr, "ssim_y": 0.9}, 1e-6, 100.0)
 
     return [record(method, image, psnr) for method, psnr in (("backbone", 30.0), ("mcnet", 31.0)) for image in "ab"]
 

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from mcnet_lightning.errors import ConfigError, DataError, WeightsError
 from mcnet_lightning.files.weights import BUNDLED, OFFICIAL
 from mcnet_lightning.imaging import rgb_to_luma
+from mcnet_lightning.problems import Observation
 
 Precision = Literal["float32", "bfloat16", "float16"]
-InputKind = str  # a name of what was observed: "upsampled", "measurement", "lr_rgb", "picture", ...
+InputKind = str  # a name of what was observed, "observation": all of that, or "picture": nothing
+CHANNELS = {"upsampled": 1, "measurement": 1, "lr_rgb": 3}
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -22,7 +24,7 @@ class BackboneSpec:
 
     name: str
     scale: int
-    # "upsampled": bicubic Y (B, 1, H, W); "measurement": Y (B, 1, h, w); "lr_rgb": (B, 3, h, w); "picture": none
+    # "upsampled": bicubic Y (B, 1, H, W); "measurement": Y (B, 1, h, w); "lr_rgb": (B, 3, h, w); "start": (B, C, H, W)
     input_kind: InputKind
     weights: str = "none"  # path, "bundled" or "official"
     sha256: str = ""  # of the weight file: identity for caches and checkpoints
@@ -33,8 +35,9 @@ class BackboneSpec:
     source: str = ""  # of a network from outside the package: SHA-256 of its source, arguments and numbers
 
     @property
-    def channels(self) -> int:
-        return 3 if self.input_kind == "lr_rgb" else 1
+    def channels(self) -> int | None:
+        """Of its input; None: as many as the problem's images have."""
+        return CHANNELS.get(self.input_kind)
 
     @property
     def label(self) -> str:
@@ -72,36 +75,42 @@ class FrozenBackbone(nn.Module):
         return super().train(False)
 
     @torch.no_grad()
-    def forward(self, backbone_input: Tensor) -> Tensor:
-        """The prior image w, (B, 1, H, W) in the input's precision; the input is left untouched."""
-        return as_luma(self.picture(backbone_input))
+    def forward(self, backbone_input: Tensor | Observation) -> Tensor:
+        """The prior image w, (B, C, H, W) in the input's precision; the input is left untouched."""
+        made = self.picture(backbone_input)
+        return as_luma(made) if self.spec.input_kind == "lr_rgb" else made
+
+    def of(self, observation: Observation) -> Tensor:
+        """The prior image w of a batch, (B, C, H, W)."""
+        return self(input_of(observation, self.spec.input_kind))
 
     @torch.no_grad()
-    def picture(self, backbone_input: Tensor) -> Tensor:
+    def picture(self, backbone_input: Tensor | Observation) -> Tensor:
         """What the network itself makes, in the input's precision: (B, 3, H, W) of colour, (B, 1, H, W) of Y.
 
         Raises WeightsError where that is not finite: nothing behind this door has to cope with NaN.
         """
         spec = self.spec
-        if backbone_input.ndim != 4 or backbone_input.shape[1] != spec.channels:
+        seen = backbone_input.measurement if isinstance(backbone_input, Observation) else backbone_input
+        given = backbone_input if isinstance(backbone_input, Observation) else backbone_input.clone()
+        if isinstance(given, Tensor) and (given.ndim != 4 or given.shape[1] != (spec.channels or given.shape[1])):
             raise DataError(
-                f"{spec.name} takes {spec.input_kind} images (B, {spec.channels}, H, W), "
-                f"got {tuple(backbone_input.shape)}"
+                f"{spec.name} takes {spec.input_kind} images (B, {spec.channels or 'C'}, H, W), got {tuple(seen.shape)}"
             )
         half = HALF.get(spec.precision)
-        with torch.autocast(backbone_input.device.type, dtype=half, enabled=half is not None):
-            made = self.network(backbone_input.clone())
-        if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[1] not in (1, 3):
+        with torch.autocast(seen.device.type, dtype=half, enabled=half is not None):
+            made = self.network(given)
+        if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[1] not in (1, 2, 3):
             shown = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
-            raise ConfigError(f"{spec.name} makes {shown}, and a backbone makes images (B, 1 or 3, H, W)")
+            raise ConfigError(f"{spec.name} makes {shown}, and a backbone makes images (B, 1 to 3, H, W)")
         if not bool(torch.isfinite(made).all()):
-            raise WeightsError(self._not_finite(backbone_input))
-        return made.to(backbone_input.dtype)
+            raise WeightsError(self._not_finite(seen))
+        return made.to(seen.dtype)
 
     def prior_image(self, image: Mapping[str, Any], device: torch.device | str = "cpu") -> Tensor:
-        """w of one degraded test image (a dict of tensors and its `dataset` and `name`), (1, 1, H, W)."""
+        """w of one test image (its `observation`, `dataset` and `name`), (1, C, H, W)."""
         try:
-            return self(input_of(image, self.spec.input_kind).to(device))
+            return self.of(image["observation"].to(device))
         except WeightsError as error:
             raise WeightsError(f"{image.get('name', 'an image')}: {error}") from None
 
@@ -120,9 +129,15 @@ class FrozenBackbone(nn.Module):
         )
 
 
-def input_of(image: Mapping[str, Any], kind: str) -> Tensor:
-    """What a backbone eats of a degraded image. Y is that of LR as it is, also where b is something else."""
-    return rgb_to_luma(image["lr_rgb"]) if kind == "measurement" else image[kind]
+def input_of(observation: Observation, kind: str) -> Tensor | Observation:
+    """What a backbone eats. Raises ConfigError where the problem does not have it."""
+    if kind == "observation":
+        return observation
+    if kind not in observation.inputs:
+        raise ConfigError(
+            f"this backbone takes {kind!r}, and this problem has {', '.join(observation.inputs)}; choose another"
+        )
+    return observation.inputs[kind]
 
 
 def as_luma(image: Tensor) -> Tensor:

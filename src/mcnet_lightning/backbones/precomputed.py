@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mcnet_lightning.backbones.frozen import BackboneSpec, FrozenBackbone
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.imaging import find_picture, list_images, read_rgb, rgb_to_luma
+from mcnet_lightning.problems import Observation
 
 
 class PrecomputedBackbone(FrozenBackbone):
@@ -37,7 +38,7 @@ class PrecomputedBackbone(FrozenBackbone):
         scale = self.spec.scale
         path = find_picture(self._pictures(image["dataset"]), image["name"], scale)
         w = rgb_to_luma(read_rgb(path))[None]
-        expected = tuple(scale * size for size in image["measurement"].shape[-2:])
+        expected = tuple(image["observation"].truth.shape[-2:])
         if tuple(w.shape[-2:]) != expected:
             height, width = w.shape[-2:]
             raise DataError(
@@ -46,7 +47,7 @@ class PrecomputedBackbone(FrozenBackbone):
             )
         return w.to(device)
 
-    def forward(self, backbone_input: Tensor) -> Tensor:
+    def forward(self, backbone_input: Tensor | Observation) -> Tensor:
         raise ConfigError("backbone=precomputed has pictures of whole images only; use evaluate, or a network to train")
 
     def _pictures(self, dataset: str) -> list[Path]:

@@ -8,55 +8,21 @@ from torch import nn
 
 from mcnet_lightning.backbones import FrozenBackbone, facts_of, load_backbone
 from mcnet_lightning.build.components import arguments_of, guarded, make, require
-from mcnet_lightning.config.commands import NOISE
 from mcnet_lightning.config.components import find
 from mcnet_lightning.config.outline import is_own
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.equilibrium import EquilibriumLayer
-from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files.downloads import cache_folder
 from mcnet_lightning.files.weights import read_weights
-from mcnet_lightning.imaging import Degradation, Perturbation
-from mcnet_lightning.imaging.degradation import OWN_BOUNDARY
-from mcnet_lightning.methods import PnP, load_pnp_denoiser
 from mcnet_lightning.model.layer_files import load_denoiser, load_layer
 from mcnet_lightning.operators import MeasurementOperator, check_adjoint
+from mcnet_lightning.problems import Problem
 
 if TYPE_CHECKING:
     from mcnet_lightning.data import MeasurementDataModule
 
 PROBE = 48  # side of the image on which a foreign operator is tried
-
-
-def build_degradation(config: DictConfig) -> Degradation:
-    perturbation = Perturbation(**config.perturbation, seed=config.seed) if "perturbation" in config else Perturbation()
-    if perturbation.label and config.data.lr is not None:
-        raise ConfigError(
-            f"data.lr={config.data.lr} holds LR that was measured, and perturbation.* perturbs LR that is made "
-            "from HR; leave one of them out"
-        )
-    boundary = config.operator.get("boundary") or OWN_BOUNDARY[config.protocol.name]
-    return Degradation(
-        config.protocol.name,
-        config.scale,
-        boundary=boundary,
-        quantise=config.protocol.quantise,
-        perturbation=perturbation,
-        dequantise=config.protocol.dequantise,
-        operator=build_operator(config.operator, config.scale, boundary=boundary),
-    )
-
-
-def build_epsilon(config: DictConfig, noise: float = 0.0) -> Epsilon:
-    """Of the keys epsilon, epsilon_rms and epsilon_levels, 0 where none of them is given; `noise`: the root mean square
-    that epsilon=noise stands for, in the units of b.
-    """
-    if config.epsilon_levels is not None:
-        return Epsilon(config.epsilon_levels, "levels")
-    if config.epsilon_rms is not None:
-        return Epsilon(config.epsilon_rms, "rms")
-    return Epsilon(noise, "noise") if config.epsilon == NOISE else Epsilon(float(config.epsilon or 0))
 
 
 def build_backbone(config: DictConfig) -> FrozenBackbone:
@@ -148,9 +114,7 @@ def _foreign_denoiser(settings: DictConfig) -> nn.Module:
     return made
 
 
-def build_data(
-    config: DictConfig, degradation: Degradation, backbone: FrozenBackbone | None = None
-) -> "MeasurementDataModule":
+def build_data(config: DictConfig, problem: Problem, backbone: FrozenBackbone | None = None) -> "MeasurementDataModule":
     from mcnet_lightning.data import MeasurementDataModule  # with Lightning, which restoring does without
 
     data = config.data
@@ -159,7 +123,7 @@ def build_data(
             f"backbone={backbone.spec.name} has pictures of whole test images only; train on the network that made them"
         )
     return MeasurementDataModule(
-        degradation,
+        problem,
         train=data.train,
         test=data.test,
         root=data.root,
@@ -183,12 +147,6 @@ def choose_device(device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda, but this machine has no usable GPU; use device=cpu")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def build_pnp(config: DictConfig) -> PnP:
-    pnp = config.pnp
-    denoiser = load_pnp_denoiser(pnp.weights)
-    return PnP(denoiser, pnp.tolerance, pnp.max_iterations, pnp.mixing, pnp.half_iterations)
 
 
 def build_operator(settings: DictConfig, scale: int, boundary: str | None = None) -> MeasurementOperator:

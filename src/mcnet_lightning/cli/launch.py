@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import difflib
 import functools
+import gc
 import os
 import sys
 import traceback
@@ -32,7 +33,6 @@ from mcnet_lightning.cli.first_failure import (
     in_company,
     name_run,
 )
-from mcnet_lightning.cli.first_failure import NAME as FAILURE
 from mcnet_lightning.cli.help_page import help_page
 from mcnet_lightning.cli.opening import say_what_begins
 from mcnet_lightning.cli.process import (
@@ -42,7 +42,7 @@ from mcnet_lightning.cli.process import (
     settle_matplotlib,
     tune_process,
 )
-from mcnet_lightning.cli.run_folder import ELSEWHERE, release_claims
+from mcnet_lightning.cli.run_folder import ELSEWHERE, release_claims, remove_traces
 from mcnet_lightning.config import register_schemas
 from mcnet_lightning.config.composition import conf_dir
 from mcnet_lightning.config.running import running
@@ -51,7 +51,6 @@ from mcnet_lightning.files import disk_failure, unwritable
 from mcnet_lightning.files.extras import require_extras
 from mcnet_lightning.files.writer import is_first_process
 from mcnet_lightning.sweeps import swept_job
-from mcnet_lightning.sweeps.record import LOCK
 
 Task = Callable[[DictConfig], Any]
 
@@ -99,6 +98,7 @@ def _typed(config_name: str) -> CommandLine:
 
 
 def _launch(config_name: str, task: Task, extras: tuple[str, ...], line: CommandLine) -> None:
+    gc.disable()  # composing makes many small objects, and hardly any that are garbage
     try:
         flags = parse_flags(list(line.words))
         if flags.help:
@@ -112,6 +112,8 @@ def _launch(config_name: str, task: Task, extras: tuple[str, ...], line: Command
             require_extras(extras)
     except MCNetError as error:
         _fail(error)
+    finally:
+        gc.enable()
     tune_process()
     settle_matplotlib()
     if "LOCAL_RANK" in os.environ:
@@ -147,9 +149,9 @@ def _run(config_name: str, task: Task, line: CommandLine, flags: argparse.Namesp
             if failure is None:
                 raise
             failures.append(failure)
-            _remove_traces(folder)
+            remove_traces(folder)
 
-    register_schemas()
+    register_schemas(config_name)
     try:
         with line.flags_first(flags).shown():
             hydra.main(version_base="1.3", config_path=str(conf_dir(config_name)), config_name=config_name)(job)()
@@ -223,22 +225,6 @@ def _failure_behind(error: BaseException | None) -> MCNetError | None:
             return failure
         error = error.__cause__
     return error
-
-
-def _remove_traces(output_dir: Path) -> None:
-    """Deletes the folder of a run that failed before it wrote anything of its own, and empty ones above it."""
-    entries = {path.name for path in output_dir.iterdir()} if output_dir.is_dir() else set()
-    own = {name for name in entries if name in (".hydra", LOCK) or name.startswith(FAILURE)}
-    if ".hydra" not in entries or entries != own or output_dir.resolve() == Path.cwd():
-        return
-    with contextlib.suppress(OSError):
-        for path in [*(output_dir / ".hydra").iterdir(), *(output_dir / name for name in own - {".hydra"})]:
-            path.unlink()
-        (output_dir / ".hydra").rmdir()
-        for folder in [output_dir, *output_dir.parents]:
-            if folder == Path.cwd() or not folder.is_relative_to(Path.cwd()):
-                break
-            folder.rmdir()  # ends at the first that holds something
 
 
 def _line(error: BaseException) -> str:

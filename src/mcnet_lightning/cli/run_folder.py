@@ -6,6 +6,7 @@ write into one. The claim is a lock that the system releases when the process di
 
 import os
 import sys
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from filelock import FileLock, Timeout
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
+from mcnet_lightning.cli.first_failure import NAME as FAILURE
 from mcnet_lightning.errors import ConfigError, MCNetError
 from mcnet_lightning.files import unwritable
 from mcnet_lightning.files.writer import is_first_process
-from mcnet_lightning.sweeps.record import job_lock
+from mcnet_lightning.sweeps.record import LOCK, job_lock
 
 ELSEWHERE = "go to another folder, or give one as hydra.run.dir=FOLDER"
 
@@ -64,6 +66,22 @@ def release_claims() -> None:
     """For processes that go on to other runs."""
     while _claims:
         _claims.pop().release()
+
+
+def remove_traces(output_dir: Path) -> None:
+    """Deletes the folder of a run that failed before it wrote anything of its own, and empty ones above it."""
+    entries = {path.name for path in output_dir.iterdir()} if output_dir.is_dir() else set()
+    own = {name for name in entries if name in (".hydra", LOCK) or name.startswith(FAILURE)}
+    if ".hydra" not in entries or entries != own or output_dir.resolve() == Path.cwd():
+        return
+    with suppress(OSError):
+        for path in [*(output_dir / ".hydra").iterdir(), *(output_dir / name for name in own - {".hydra"})]:
+            path.unlink()
+        (output_dir / ".hydra").rmdir()
+        for folder in [output_dir, *output_dir.parents]:
+            if folder == Path.cwd() or not folder.is_relative_to(Path.cwd()):
+                break
+            folder.rmdir()  # ends at the first that holds something
 
 
 def _new(folder: Path) -> Path:

@@ -35,15 +35,15 @@ def run_name() -> str:
 
 
 @cache
-def register_schemas() -> None:
-    """Puts every schema in Hydra's store: commands under their name, components as options of their groups.
+def register_schemas(config_name: str) -> None:
+    """Puts schemas in Hydra's store: a command's under its name, components as options of their groups.
 
     Also makes ${run_name:} known, the name of a run's folder.
     """
     from mcnet_lightning.config.components import register_components
+    from mcnet_lightning.config.problems import usual
 
+    OmegaConf.register_new_resolver("usual", usual, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, use_cache=True, replace=True)
-    store = ConfigStore.instance()
-    for name, node in COMMANDS.items():
-        store.store(name=f"{name}_schema", node=node)
+    ConfigStore.instance().store(name=f"{config_name}_schema", node=COMMANDS[config_name])
     register_components()

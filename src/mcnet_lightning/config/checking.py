@@ -4,6 +4,7 @@ from omegaconf import DictConfig
 
 from mcnet_lightning.config.composition import composed, composing, group_choices, without_hydra
 from mcnet_lightning.config.overrides import check_key, check_option, check_sign, check_type, parse
+from mcnet_lightning.config.problems import check_answered
 from mcnet_lightning.config.validation import validate
 
 
@@ -45,6 +46,7 @@ class Checker:
             if o not in groups:
                 check_key(o, tree)
                 check_type(o, tree)
+        check_answered(own, tree)
         cfg = self.composed(words)
         validate(without_hydra(cfg))
         return cfg

@@ -8,12 +8,11 @@ from omegaconf import MISSING, DictConfig
 from mcnet_lightning.config.keys import key
 from mcnet_lightning.config.model import CLASSES, Layer
 from mcnet_lightning.config.problem import DEQUANTISE, SCALES, Data, Perturbation, Protocol
-from mcnet_lightning.config.solving import TVTV, PnP
+from mcnet_lightning.config.solving import TV, TVTV, PnP, Wavelet
 from mcnet_lightning.config.training import Logger, Optimiser, Trainer
 from mcnet_lightning.config.validation import shown_value
 from mcnet_lightning.errors import ConfigError
 
-LADDER = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
 DEVICES = ("auto", "cpu", "cuda")
 NOISE = "noise"  # a word for epsilon
 EPSILON = ("epsilon", "epsilon_rms", "epsilon_levels")  # one question, in several units
@@ -23,7 +22,6 @@ DEQUANTISE_FILE = (
     "what the result has to agree with: the measurement as it is, or the middle of each rounding interval (midpoint), "
     "for files whose values were rounded down"
 )
-METHODS = (*LADDER[:-1], "tvtv", "pnp", "mcnet")  # tvtv and pnp take ten times as long as the others together
 
 
 def one_epsilon(cfg: DictConfig) -> None:
@@ -45,11 +43,12 @@ class Command:
 
 @dataclass
 class Problem(Command):
-    """A super-resolution problem: which LR images, made how."""
+    """What is measured of what, and by which network it is undone."""
 
-    scale: int = key(2, "down-sampling factor", choices=SCALES)
-    operator: Any = None
-    protocol: Protocol = field(default_factory=Protocol)
+    problem: Any = None
+    scale: int | None = key(2, "down-sampling factor", choices=SCALES, of_problem=True)
+    operator: Any = field(default=None, metadata={"of_problem": True})
+    protocol: Protocol = field(default_factory=Protocol, metadata={"of_problem": True})
     backbone: Any = None
 
     @staticmethod
@@ -100,9 +99,11 @@ class Consistent(Layered):
 
     beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
     backward: Any = None
-    method: list[str] = key(list(LADDER), "rows of the ladder", choices=METHODS)
+    method: Any = None
     pictures: bool = key(False, "write each method's picture, HR and LR beside metrics.csv")
     tvtv: TVTV = field(default_factory=TVTV)
+    tv: TV = field(default_factory=TV)
+    wavelet: Wavelet = field(default_factory=Wavelet)
     pnp: PnP = field(default_factory=PnP)
 
 
@@ -114,7 +115,7 @@ class TrainConfig(Training, Consistent):
 @dataclass
 class EvaluateConfig(Consistent):
     device: str = key("auto", "where to compute", choices=DEVICES)
-    perturbation: Perturbation = field(default_factory=Perturbation)
+    perturbation: Perturbation = field(default_factory=Perturbation, metadata={"of_problem": True})
     traces: bool = key(False, "write traces.csv: the residual at every evaluation of the fixed-point map")
 
 
@@ -141,6 +142,7 @@ class DashboardConfig:
 
 @dataclass
 class PretrainDenoiserConfig(Training, Command):
+    problem: Any = None
     denoiser: Any = None
     noise_level: list[float] = key(
         [0.0125, 0.025], "range of the Gaussian noise's standard deviation, in units of 1", minimum=0.0

@@ -38,7 +38,7 @@ def composing(config_name: str) -> Iterator[None]:
     Hydra keeps one state per process: its own run is set aside meanwhile, and no two threads may compose at a time.
     """
     folder = conf_dir(config_name)
-    register_schemas()
+    register_schemas(config_name)
     expect_launcher_schemas()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()

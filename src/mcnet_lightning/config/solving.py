@@ -6,11 +6,19 @@ from mcnet_lightning.config.keys import key
 
 
 @dataclass
-class TVTV:
-    _target_: str = "mcnet_lightning.methods.TVTV"
-    prior_weight: float = key(1.0, "weight of ||D (x - w)||_1 against ||D x||_1", minimum=0.0)
+class TV:
     tolerance: float = key(1e-3, "stop at this optimality gap, relative to the objective", minimum=0.0, exclusive=True)
     max_steps: int = key(3000, "primal-dual steps at most", minimum=1)
+
+
+@dataclass
+class TVTV(TV):
+    prior_weight: float = key(1.0, "weight of ||D (x - w)||_1 against ||D x||_1", minimum=0.0)
+
+
+@dataclass
+class Wavelet(TV):
+    levels: int = key(3, "levels of the undecimated Haar transform", minimum=1)
 
 
 @dataclass

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mcnet_lightning.backbones.frozen import FrozenBackbone, input_of
-from mcnet_lightning.data.patches import PatchSet
+from mcnet_lightning.backbones.frozen import FrozenBackbone
+from mcnet_lightning.data.patches import TrainingSet
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.files import make_folder, write_file
 
@@ -23,8 +23,8 @@ NAME, DIGEST = "prior_image", "sha256"
 REMEDY = "free space, or set MCNET_CACHE to another folder"
 
 
-def cached_prior(backbone: FrozenBackbone, patches: PatchSet, folder: Path, batch_size: int = 64) -> Tensor:
-    """w for every patch, (N, 1, P, P): read if this backbone has seen exactly these patches, else computed and kept.
+def cached_prior(backbone: FrozenBackbone, patches: TrainingSet, folder: Path, batch_size: int = 64) -> Tensor:
+    """w for every patch, (N, C, P, P): read if this backbone has seen exactly these patches, else computed and kept.
 
     Raises WeightsError where the backbone's output is not finite; nothing is kept then.
     """
@@ -32,8 +32,8 @@ def cached_prior(backbone: FrozenBackbone, patches: PatchSet, folder: Path, batc
     path = folder / "prior_images" / f"{backbone.spec.name}-x{backbone.spec.scale}-{key}.safetensors"
     if (kept := _kept(path)) is not None:
         return kept
-    inputs = input_of(vars(patches), backbone.spec.input_kind)
-    prior = torch.cat([backbone(chunk) for chunk in inputs.split(batch_size)]).contiguous()
+    parts = torch.arange(len(patches)).split(batch_size)
+    prior = torch.cat([backbone.of(patches.observation.select(index)) for index in parts]).contiguous()
     try:
         make_folder(path.parent, REMEDY)
         write_file(path, save({NAME: prior}, {DIGEST: _digest(prior)}), REMEDY)

@@ -5,62 +5,69 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mcnet_lightning.backbones.frozen import FrozenBackbone
 from mcnet_lightning.data.cache import cached_prior
 from mcnet_lightning.data.loading import EvenShare, PatchSampler, ResumableLoader, share_of_batch
-from mcnet_lightning.data.patches import PatchSet, cut_patches
-from mcnet_lightning.data.sources import NamedImage, Part, load_images, named_images
-from mcnet_lightning.errors import ConfigError, DataError
-from mcnet_lightning.imaging import Degradation, find_picture, list_images, read_rgb
+from mcnet_lightning.data.patches import TrainingSet, cut_patches, whole_images
+from mcnet_lightning.data.sources import NamedImage, Part, list_files, load_images, named_images
+from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.imaging import find_picture, list_images, read_rgb
+from mcnet_lightning.problems import Problem
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 
 class WholeImages(Dataset[dict[str, Any]]):
-    """Test or validation images, degraded by protocol, one at a time.
+    """Test or validation images, observed one at a time: `dataset`, `name`, `group`, and `observation`.
 
-    crop: side of a central crop in HR pixels. lr_pictures: files of LR that were measured, found by name; without
-    them LR is made from HR.
+    crop: side of a central crop, where the problem is local. lr_pictures: files of LR that were measured, found by
+    name; without them LR is made from HR.
     """
 
     def __init__(
         self,
         images: Sequence[NamedImage],
-        degradation: Degradation,
+        problem: Problem,
         crop: int | None = None,
         lr_pictures: Sequence[Path] | None = None,
+        seed: int = 0,
     ) -> None:
         self.images = images
-        self.degradation = degradation
-        self.crop = crop
+        self.problem = problem
+        self.crop = crop if problem.local else None
         self.lr_pictures = lr_pictures
+        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.images)
 
+    @torch.inference_mode(False)  # a validation makes estimates with tapes of what it is given
     def __getitem__(self, index: int) -> dict[str, Any]:
         image = self.images[index]
         rgb = image.rgb if self.crop is None else _central_crop(image.rgb, self.crop)
-        hr = self.degradation.fit(rgb)[None]
+        truth = self.problem.fit(rgb)[None]
         if self.lr_pictures is None:
-            observation = self.degradation(hr)
+            observation = self.problem.observe(truth, self.seed)
         else:
-            lr = read_rgb(find_picture(self.lr_pictures, image.name, self.degradation.scale))
-            observation = self.degradation.measured(hr, lr[None])
-        return {"dataset": image.dataset, "name": image.name, **vars(observation)}
+            assert isinstance(self.problem, SuperResolution)
+            lr = read_rgb(find_picture(self.lr_pictures, image.name, self.problem.scale))
+            observation = self.problem.measured(truth, lr[None])
+        return {"dataset": image.dataset, "name": image.name, "group": image.group, "observation": observation}
 
 
 class MeasurementDataModule(pl.LightningDataModule):
-    """Patches b, w, x for training; held-out crops for validation; whole test images.
+    """Patches or whole images for training; held-out ones for validation; whole test images.
 
-    With a backbone, its outputs on the patches are computed once and cached on disk; without one (when the backbone
-    itself is trained) batches carry no `prior_image`. `batch_size` is of all processes together.
+    With a backbone, its outputs on what is trained on are computed once and cached on disk; without one (when the
+    backbone itself is trained) batches carry no `prior_image`. `batch_size` is of all processes together.
     """
 
     def __init__(
         self,
-        degradation: Degradation,
+        problem: Problem,
         train: Sequence[str],
         test: Sequence[str],
         root: str | None = None,
@@ -78,23 +85,25 @@ class MeasurementDataModule(pl.LightningDataModule):
         lr_folder: str | None = None,
     ) -> None:
         super().__init__()
-        self.degradation = degradation
+        self.problem = problem
         self.train_sets, self.test_sets, self.root = tuple(train), tuple(test), root
         self.backbone, self.cache = backbone, cache
         self.patch_size, self.patch_stride, self.max_patches = patch_size, patch_stride, max_patches
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.validation_size, self.validation_images = validation_size, validation_images
         self.hr_folder, self.lr_folder = hr_folder, lr_folder
-        self.patches: PatchSet | None = None
+        self.patches: TrainingSet | None = None
         self._digest: str | None = None
 
     def setup(self, stage: str | None = None) -> None:
         if stage not in (None, "fit") or self.patches is not None:
             return
         images = [image.rgb for image in self._training_images("train")]
-        self.patches = cut_patches(
-            images, self.degradation, self.patch_size, self.patch_stride, self.seed, self.max_patches
-        )
+        if self.problem.local:
+            geometry = (self.patch_size, self.patch_stride)
+            self.patches = cut_patches(images, self.problem, *geometry, self.seed, self.max_patches)
+        else:
+            self.patches = whole_images(images, self.problem, self.seed, self.max_patches)
         if self.backbone is not None and self.cache is not None:
             self.patches.prior_image = cached_prior(self.backbone, self.patches, self.cache)
 
@@ -129,32 +138,27 @@ class MeasurementDataModule(pl.LightningDataModule):
         images = self._training_images("validation")
         step = max(1, len(images) // self.validation_images)
         chosen = images[::step][: self.validation_images]
-        return WholeImages(chosen, self.degradation, self.validation_size)
+        return WholeImages(chosen, self.problem, self.validation_size, seed=self.seed)
 
     def test_images(self) -> WholeImages:
         lr_pictures = None if self.lr_folder is None else list_images(self.lr_folder)
         if self.hr_folder is not None:
             name = self.test_sets[0] if self.test_sets else Path(self.hr_folder).name
-            images = list(named_images(name, list_images(self.hr_folder)))
+            files = list_files(self.hr_folder, self.problem.images)
+            images = list(named_images(name, files, self.problem.images))
         else:
-            images = [image for name in self.test_sets for image in load_images(name, "test", self.root)]
+            images = [image for name in self.test_sets for image in self._load(name, "test")]
         for image in images:
-            self._check_size(image)
-        return WholeImages(images, self.degradation, lr_pictures=lr_pictures)
+            self.problem.check(image.rgb, f"{image.name} in {image.dataset}")
+        return WholeImages(images, self.problem, lr_pictures=lr_pictures, seed=self.seed)
 
-    def _check_size(self, image: NamedImage) -> None:
-        """Raises DataError, before hours of work, for an image of which PSNR's border leaves nothing."""
-        height, width = image.rgb.shape[-2:]
-        if min(side - side % self.degradation.scale for side in (height, width)) <= 2 * self.degradation.scale:
-            raise DataError(
-                f"{image.name} in {image.dataset} is too small for x{self.degradation.scale}: of {height} x {width} "
-                "pixels nothing is left within the border that PSNR leaves out; take it out of the set"
-            )
+    def _load(self, name: str, part: Part) -> tuple[NamedImage, ...]:
+        return load_images(name, part, self.root, self.problem.images)
 
     def _training_images(self, part: Part) -> list[NamedImage]:
         if not self.train_sets:
             raise ConfigError("data.train names no training set; add data.train=[...], folders of data.root/train")
-        return [image for name in self.train_sets for image in load_images(name, part, self.root)]
+        return [image for name in self.train_sets for image in self._load(name, part)]
 
     def _rank_and_processes(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)

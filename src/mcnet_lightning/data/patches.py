@@ -1,62 +1,63 @@
-"""Training patches: cut from HR, flipped and turned, and only then degraded, so that b = A x holds patch by patch."""
+"""What is trained on: patches, cut from images, flipped and turned, and only then observed, so that b = A x holds patch
+by patch; whole images where a problem is not local.
+"""
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.imaging import Degradation, Observation
+from mcnet_lightning.problems import Observation, Problem
+from mcnet_lightning.problems.observation import joined
 
-CHUNK = 1024  # patches degraded at once
+CHUNK = 1024  # patches observed at once
 
 
 @dataclass
-class PatchSet:
-    """N patches in memory. Indexing with a list of positions gives a batch (a dict of tensors)."""
+class TrainingSet:
+    """N patches or images in memory. Indexing with a list of positions gives a batch: `observation`, `index`, and with
+    a frozen backbone its output `prior_image`. Whole images also give `images`, what was observed.
+    """
 
-    truth: Tensor  # (N, 1, P, P) Y of HR
-    truth_rgb: Tensor  # (N, 3, P, P)
-    measurement: Tensor  # (N, 1, p, p) Y of LR
-    lr_rgb: Tensor  # (N, 3, p, p)
-    upsampled: Tensor  # (N, 1, P, P)
-    prior_image: Tensor | None = None  # (N, 1, P, P), the frozen backbone's output
+    observation: Observation
+    images: Tensor | None = None
+    prior_image: Tensor | None = None  # (N, C, P, P)
 
     def __len__(self) -> int:
-        return len(self.truth)
+        return len(self.observation)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {name: value[index] for name, value in self._tensors()}
+    def __getitem__(self, index: int) -> dict[str, Observation | Tensor]:
+        return self.__getitems__([index])
 
-    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        batch = {name: value[indices] for name, value in self._tensors()}
-        return {**batch, "index": torch.tensor(indices)}
+    def __getitems__(self, indices: list[int]) -> dict[str, Observation | Tensor]:
+        index = torch.tensor(indices)
+        batch: dict[str, Observation | Tensor] = {"observation": self.observation.select(index), "index": index}
+        more = {"images": self.images, "prior_image": self.prior_image}
+        return batch | {name: tensor[index] for name, tensor in more.items() if tensor is not None}
 
     def digest(self) -> str:
         """SHA-256 of what a backbone sees: the content key of everything computed from it."""
+        seen = {name: self.observation.inputs[name] for name in sorted(self.observation.inputs)}
+        more = {name: tensor for name, tensor in seen.items() if name not in ("start", "measurement")}
         digest = hashlib.sha256()
-        for tensor in (self.lr_rgb, self.upsampled):
-            digest.update(str(tuple(tensor.shape)).encode() + tensor.numpy().tobytes())
+        for tensor in more.values() or (self.observation.start, self.observation.measurement):
+            digest.update(str(tuple(tensor.shape)).encode() + tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()
-
-    def _tensors(self) -> list[tuple[str, Tensor]]:
-        named = [(field.name, getattr(self, field.name)) for field in fields(self)]
-        return [(name, value) for name, value in named if value is not None]
 
 
 def cut_patches(
-    images: Iterable[Tensor], degradation: Degradation, size: int, stride: int, seed: int, limit: int | None = None
-) -> PatchSet:
-    """Patches (size x size, every `stride` pixels) of HR images (3, H, W), each in one random orientation.
+    images: Iterable[Tensor], problem: Problem, size: int, stride: int, seed: int, limit: int | None = None
+) -> TrainingSet:
+    """Patches (size x size, every `stride` pixels) of images (C, H, W), each in one random orientation.
 
     The same seed gives the same patches in the same orientations. `limit` keeps a random subset of that many.
     """
-    if size % degradation.scale:
-        raise DataError(
-            f"data.patch_size={size} is no multiple of scale={degradation.scale}; use {size - size % degradation.scale}"
-        )
+    multiple = problem.patch_multiple()
+    if size % multiple:
+        raise DataError(f"data.patch_size={size} is no multiple of scale={multiple}; use {size - size % multiple}")
     cut = [_grid(image, size, stride) for image in images if min(image.shape[-2:]) >= size]
     if not cut:
         raise DataError(f"no training image is as large as data.patch_size={size}; use smaller patches")
@@ -68,10 +69,21 @@ def cut_patches(
     for orientation in range(8):
         chosen = turns == orientation
         patches[chosen] = orient(patches[chosen], orientation)
-    observed = [degradation(chunk) for chunk in patches.split(CHUNK)]
-    return PatchSet(
-        **{field.name: torch.cat([getattr(each, field.name) for each in observed]) for field in fields(Observation)}
-    )
+    return TrainingSet(_observed(patches, problem, seed))
+
+
+def whole_images(images: Sequence[Tensor], problem: Problem, seed: int, limit: int | None = None) -> TrainingSet:
+    """Images (C, H, W) of one size, observed together. Raises DataError where their sizes differ."""
+    fitted = [problem.fit(image) for image in images]
+    sizes = {tuple(image.shape) for image in fitted}
+    if len(sizes) != 1:
+        raise DataError(
+            f"problem={problem.name} trains on whole images in batches, and these are of different sizes: "
+            f"{', '.join(' x '.join(map(str, size)) for size in sorted(sizes)[:3])}; crop them to one size"
+        )
+    keep = torch.randperm(len(fitted), generator=torch.Generator().manual_seed(seed))[:limit]
+    chosen = torch.stack(fitted)[keep]
+    return TrainingSet(problem.observe(chosen, seed), chosen)
 
 
 def orient(patches: Tensor, orientation: int) -> Tensor:
@@ -79,7 +91,17 @@ def orient(patches: Tensor, orientation: int) -> Tensor:
     return torch.rot90(patches.flip(-1) if orientation >= 4 else patches, orientation % 4, dims=(-2, -1))
 
 
+def _observed(patches: Tensor, problem: Problem, seed: int) -> Observation:
+    """All patches; a chunk at a time where they share an operator, so that memory is that of one."""
+    first = problem.observe(patches[:CHUNK], seed)
+    if len(patches) <= CHUNK:
+        return first
+    if first.operator.select(torch.tensor([0])) is not first.operator:
+        return problem.observe(patches, seed)
+    return joined([first, *(problem.observe(chunk, seed) for chunk in patches[CHUNK:].split(CHUNK))])
+
+
 def _grid(image: Tensor, size: int, stride: int) -> Tensor:
-    """All patches of one image, (n, 3, size, size)."""
-    windows = image.unfold(1, size, stride).unfold(2, size, stride)  # (3, rows, columns, size, size)
-    return windows.permute(1, 2, 0, 3, 4).reshape(-1, 3, size, size)
+    """All patches of one image, (n, C, size, size)."""
+    windows = image.unfold(1, size, stride).unfold(2, size, stride)  # (C, rows, columns, size, size)
+    return windows.permute(1, 2, 0, 3, 4).reshape(-1, len(image), size, size)

@@ -33,16 +33,22 @@ def fetch_dataset(name: str) -> list[Path]:
     Raises DataError, in one sentence with URL and path, if one cannot be had.
     """
     dataset = DATASETS[name]
-    folder = cache_folder() / "datasets" / dataset.part / name
-    files = {
-        folder / picture: RemoteFile(f"{SOURCE}/{dataset.folder}/{picture}", sha256)
-        for sha256, picture in _checksums(name)
-    }
+    where = f"{dataset.part}/{name}"
+    return sorted(fetch_named(name, f"{SOURCE}/{dataset.folder}", dataset.bytes, where))
+
+
+def fetch_named(name: str, source: str, total: int, where: str | None = None) -> list[Path]:
+    """The files of assets/datasets/NAME.sha256 in its order, from the folder `source`, like `fetch_dataset`.
+
+    where: the folder below the cache, and below data.root.
+    """
+    folder = cache_folder() / "datasets" / (where or name)
+    files = {folder / file: RemoteFile(f"{source}/{file}", sha256) for sha256, file in _checksums(name)}
     try:
-        fetch_all(files, folder, dataset.bytes)
+        fetch_all(files, folder, total)
     except DataError as error:
-        raise DataError(f"{error}; or set data.root to a folder with {dataset.part}/{name}") from None
-    return sorted(files)
+        raise DataError(f"{error}; or set data.root to a folder with {where or name}") from None
+    return list(files)
 
 
 def _checksums(name: str) -> list[tuple[str, str]]:

@@ -9,10 +9,13 @@ from typing import Literal
 
 from torch import Tensor
 
+from mcnet_lightning.data.arrays import list_scans, read_scans
 from mcnet_lightning.data.registry import DATASETS, fetch_dataset
+from mcnet_lightning.data.scans import SCANS, load_scans
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.files.naming import RESERVED, picture_names
 from mcnet_lightning.imaging import list_images, read_rgb
+from mcnet_lightning.problems.base import ImageKind
 
 Part = Literal["train", "validation", "test"]
 
@@ -30,36 +33,56 @@ HOLD_OUT_EVERY = 10  # every tenth image of a training folder is kept for valida
 class NamedImage:
     dataset: str
     name: str
-    rgb: Tensor  # (3, H, W) in [0, 1]
+    rgb: Tensor  # (3, H, W) in [0, 1]; of arrays what `Problem.images` says: complex (2, H, W), hounsfield (1, H, W)
+    group: str = ""  # images of one head or patient are no independent samples; empty: the image stands for itself
 
 
 @cache
-def load_images(dataset: str, part: Part, root: str | None = None) -> tuple[NamedImage, ...]:
-    """All images of one part of a dataset. Folder sets are split by position in the sorted list of names.
+def load_images(
+    dataset: str, part: Part, root: str | None = None, kind: ImageKind = "picture"
+) -> tuple[NamedImage, ...]:
+    """All images of one part of a dataset, as a problem takes them: `kind` is its `images`. Folder sets are split by
+    position in the sorted list of names.
 
     Without a root, the sets of the registry are downloaded once. Raises DataError if the set is unknown, its folder is
     missing, a download fails, or a file is no picture.
     """
-    return named_images(dataset, image_paths(dataset, part, root))
+    if dataset in SCANS:
+        return tuple(NamedImage(dataset, *scan) for scan in load_scans(dataset, part, root, kind))
+    return named_images(dataset, image_paths(dataset, part, root, kind), kind)
 
 
-def named_images(dataset: str, paths: Sequence[Path]) -> tuple[NamedImage, ...]:
-    """The pictures, each under a name of its own that is not the one of the row of means."""
-    names = picture_names(paths, RESERVED)
-    return tuple(NamedImage(dataset, name, read_rgb(path)) for name, path in zip(names, paths, strict=True))
+def named_images(dataset: str, paths: Sequence[Path], kind: ImageKind = "picture") -> tuple[NamedImage, ...]:
+    """The pictures, each under a name of its own that is not the one of the row of means; of other kinds every slice of
+    the files, those of one file being one group.
+    """
+    names = zip(picture_names(paths, RESERVED), paths, strict=True)
+    if kind == "picture":
+        return tuple(NamedImage(dataset, name, read_rgb(path)) for name, path in names)
+    found = ((name, list(read_scans(path, kind))) for name, path in names)
+    return tuple(
+        NamedImage(dataset, name + number, image, name if len(scans) > 1 else "")
+        for name, scans in found
+        for number, image in scans
+    )
 
 
-def image_paths(dataset: str, part: Part, root: str | None = None) -> list[Path]:
+def list_files(folder: str | Path, kind: ImageKind) -> list[Path]:
+    """What `named_images` reads of a folder of one's own."""
+    return list_images(folder) if kind == "picture" else list_scans(folder)
+
+
+def image_paths(dataset: str, part: Part, root: str | None = None, kind: ImageKind = "picture") -> list[Path]:
     if dataset == EMBEDDED:
         folder = files("skimage") / "data"
         return [Path(str(folder / name)) for name in PHOTOGRAPHS[part]]
     if root is not None:
-        paths = list_images(Path(root) / ("test" if part == "test" else "train") / dataset)
+        paths = list_files(Path(root) / ("test" if part == "test" else "train") / dataset, kind)
     elif dataset in DATASETS:
         paths = fetch_dataset(dataset)
     else:
         raise DataError(
-            f"dataset {dataset!r} is neither embedded ({EMBEDDED}) nor downloadable ({', '.join(DATASETS)}); "
+            f"dataset {dataset!r} is unknown; known are {', '.join((EMBEDDED, *DATASETS, *SCANS))}; "
             "use one of these, or set data.root to the folder that holds train/ and test/"
         )
     if part == "test":

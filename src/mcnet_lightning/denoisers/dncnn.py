@@ -149,6 +149,18 @@ class _BoundDnCNN:
         self.half_chain = cache(partial(HalfChain, weights))
 
     def __call__(self, image: Tensor) -> Tensor:
+        return self._restored(self._own(image)).reshape(image.shape)
+
+    def _own(self, image: Tensor) -> Tensor:
+        """Images of the network's channels, (B k, C, H, W): those of k times as many, as complex ones have for a
+        network of real images, are denoised channel by channel. Raises ConfigError for any other number.
+        """
+        channels = self.weights[0].shape[1]
+        if image.shape[1] % channels:
+            raise ConfigError(f"a denoiser of {channels} channels cannot take images of {image.shape[1]}")
+        return image if image.shape[1] == channels else image.reshape(-1, channels, *image.shape[-2:])
+
+    def _restored(self, image: Tensor) -> Tensor:
         if self.denoiser.rescale == "none":
             return self.denoiser.combine(image, self._network(image))
         low, high = image.amin(dim=(1, 2, 3), keepdim=True), image.amax(dim=(1, 2, 3), keepdim=True)
@@ -166,11 +178,16 @@ class _BoundDnCNN:
         """R at `image`, products in `dtype`; None for `rescale="per_sample"`, which only autograd can differentiate."""
         if self.denoiser.rescale != "none":
             return None
-        chain, combine = self.half_chain(dtype), self.denoiser.combine
-        network, masks = chain(image - self.denoiser.offset)
-        jvp = MaskedChain(chain.forwards, masks, combine)
+        chain, combine, own = self.half_chain(dtype), self.denoiser.combine, self._own(image)
+        network, masks = chain(own - self.denoiser.offset)
+        jvp, vjp = (
+            MaskedChain(chain.forwards, masks, combine),
+            MaskedChain(chain.backwards, masks[::-1], combine),
+        )
         return Linearisation(
-            combine(image, network), jvp, lambda u: MaskedChain(chain.backwards, masks[::-1], combine)(u)
+            combine(own, network).reshape(image.shape),
+            lambda v: jvp(self._own(v)).reshape(v.shape),
+            lambda u: vjp(self._own(u)).reshape(u.shape),
         )
 
     def _network(self, image: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.anderson import Run, SelectableMap, iterate
+from mcnet_lightning.equilibrium.anderson import Run, iterate
 from mcnet_lightning.equilibrium.mixed_precision import LinearisableMap, iterate_in_half
+from mcnet_lightning.equilibrium.parts import SelectableMap
 from mcnet_lightning.equilibrium.precision import half_pays
 from mcnet_lightning.equilibrium.stats import SolveStats
 from mcnet_lightning.errors import ConfigError

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.anderson import Array
 from mcnet_lightning.equilibrium.fixed_point import AndersonSolver, Count, Positive
 from mcnet_lightning.equilibrium.mixed_precision import LinearisableMap
+from mcnet_lightning.equilibrium.parts import Array
 from mcnet_lightning.equilibrium.precision import full_precision, half_pays
 from mcnet_lightning.equilibrium.stats import Outcome, SolveStats, direct_stats
 from mcnet_lightning.errors import ConfigError

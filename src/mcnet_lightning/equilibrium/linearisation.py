@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.anderson import SelectableMap
+from mcnet_lightning.equilibrium.parts import SelectableMap
 
 
 class Linearisation(NamedTuple):

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.anderson import Array, Part, Run, SelectableMap, norms
+from mcnet_lightning.equilibrium.anderson import Run, norms
+from mcnet_lightning.equilibrium.parts import Array, Part, SelectableMap
 
 ROUGH_RESIDUAL, ROUGH_EVALUATIONS = 7e-4, 5  # where rounding begins to show, and how long to try
 NEARLY = 1.2  # times the tolerance: where a tangent is left, because the exact evaluation comes one step later

@@ -6,8 +6,8 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.anderson import SelectableMap
 from mcnet_lightning.equilibrium.linearisation import Linearisable, Roundable, Tangent
+from mcnet_lightning.equilibrium.parts import SelectableMap
 from mcnet_lightning.equilibrium.projection import MeasurementBall
 
 

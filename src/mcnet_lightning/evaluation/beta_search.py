@@ -1,8 +1,7 @@
 """Stage 2 of the paper: a coarse grid for beta, with the layer as it is, before anything of it is trained."""
 
-import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -16,17 +15,20 @@ from mcnet_lightning.equilibrium import EquilibriumLayer, Outcome, project_measu
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import CertificateError, ConvergenceError
 from mcnet_lightning.evaluation.failures import ROUND_UP, UNMET, ended
-from mcnet_lightning.evaluation.metrics import consistency, headroom, psnr
+from mcnet_lightning.evaluation.metrics import consistency, headroom
 from mcnet_lightning.evaluation.records import meets
-from mcnet_lightning.files import staged
+from mcnet_lightning.files import write_csv
+from mcnet_lightning.problems import figure
 
 
 @dataclass(frozen=True)
 class BetaRow:
-    """What one beta gives: means over images, in dB, and the share of images whose fixed point was reached."""
+    """What one beta gives: means over images of the problem's headline figure, in dB as a rule, and the share of images
+    whose fixed point was reached.
+    """
 
     beta: float
-    psnr_y: float
+    quality: float
     gain: float  # over the backbone
     gain_over_projection: float  # over the backbone's output, projected
     evaluations: float
@@ -50,24 +52,24 @@ def search_beta(
     """
     device, epsilon = device or torch.device("cpu"), Epsilon.of(epsilon)
     layer, backbone = layer.to(device).eval(), backbone.to(device)
-    degradation = images.degradation
-    operator, border, protocol = degradation.operator, degradation.scale, degradation.protocol
-    problems = []
+    problem, solved = images.problem, []
     for image in (images[index] for index in range(len(images))):
-        truth, b = image["truth"].to(device), image["measurement"].to(device)
+        seen = image["observation"].to(device)
+        truth, b, operator = seen.truth, seen.measurement, seen.operator
         w = backbone.prior_image(image, device)
-        radius = epsilon.radii(b, operator)
+        radius = problem.radii(epsilon, seen)
         projected = project_measurement_ball(w, b, operator, radius, lambda reached: None)  # judged below
         _check_met(image["name"], consistency(projected, b, operator).item(), radius.item(), b[0].numel())
-        room = headroom(w, truth, operator, border, protocol).item()
-        qualities = (psnr(x, truth, border, protocol).item() for x in (w, projected))
-        problems.append((image["name"], truth, b, w, radius, room, *qualities))
+        room = headroom(w, seen, problem).item()
+        qualities = (problem.headline(x, truth).item() for x in (w, projected))
+        solved.append((image["name"], seen, w, radius, room, *qualities))
+    sign = -1.0 if figure(problem.figures[0]).smaller_is_better else 1.0
     for beta in betas:
         layer.set_prior_weight(beta)
         figures = []
-        for name, truth, b, w, radius, room, of_backbone, of_projection in problems:
-            result = layer(w, b, operator, radius)
-            reached = psnr(result.estimate, truth, border, protocol).item()
+        for name, seen, w, radius, room, of_backbone, of_projection in solved:
+            result = layer(w, seen.measurement, seen.operator, radius)
+            reached = problem.headline(result.estimate, seen.truth).item()
             stats = result.stats
             outcome = Outcome(int(stats.outcome[0]))
             if outcome in UNMET or outcome == Outcome.NON_FINITE:
@@ -76,8 +78,8 @@ def search_beta(
             figures.append(
                 (
                     reached,
-                    reached - of_backbone,
-                    reached - of_projection,
+                    sign * (reached - of_backbone),
+                    sign * (reached - of_projection),
                     float(stats.evaluations[0]),
                     float(stats.converged[0]),
                     room,
@@ -96,41 +98,41 @@ def _check_met(name: str, distance: float, radius: float, values: int) -> None:
 
 
 def best_beta(rows: Sequence[BetaRow]) -> BetaRow:
-    """The row of highest PSNR among those whose every image converged. Raises ConvergenceError if there is none."""
+    """The row that gains most among those whose every image converged. Raises ConvergenceError if there is none."""
     settled = _settled(rows)
     if not settled:
         raise ConvergenceError(
             f"no beta of {', '.join(f'{row.beta:g}' for row in rows)} converged on every held-out image; "
             "add larger ones to betas, or raise solver.max_evaluations"
         )
-    return max(settled, key=lambda row: row.psnr_y)
+    return max(settled, key=lambda row: row.gain)
 
 
 def _settled(rows: Sequence[BetaRow]) -> list[BetaRow]:
     return [row for row in rows if row.converged == 1.0]
 
 
-def write_rows(path: Path, rows: Sequence[BetaRow]) -> None:
-    """Writes the table under its final name in one step."""
-    with staged(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(BetaRow)])
-        writer.writeheader()
-        writer.writerows({name: f"{value:.9g}" for name, value in asdict(row).items()} for row in rows)
+def write_rows(path: Path, rows: Sequence[BetaRow], name: str = "psnr_y") -> None:
+    """Writes the table under its final name in one step; `name`: of the headline figure."""
+    columns = [name if field.name == "quality" else field.name for field in fields(BetaRow)]
+    texts = ([f"{value:.9g}" for value in astuple(row)] for row in rows)
+    write_csv(path, columns, (dict(zip(columns, text, strict=True)) for text in texts))
 
 
-def print_rows(rows: Sequence[BetaRow], title: str) -> None:
-    """The table, the best row in bold."""
-    best = max(_settled(rows), key=lambda row: row.psnr_y, default=None)
+def print_rows(rows: Sequence[BetaRow], title: str, name: str = "psnr_y") -> None:
+    """The table, the best row in bold; `name`: of the headline figure."""
+    shown = figure(name)
+    best = max(_settled(rows), key=lambda row: row.gain, default=None)
     table = Table(title=title, min_width=len(title))
-    for heading in ("beta", "PSNR", "gain", "gain over projection", "headroom", "evals", "converged"):
+    for heading in ("beta", shown.heading, "gain", "gain over projection", "headroom", "evals", "converged"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             f"{row.beta:g}",
-            f"{row.psnr_y:.3f}",
-            f"{row.gain:+.3f}",
-            f"{row.gain_over_projection:+.3f}",
-            f"{row.headroom:.3f}",
+            f"{row.quality:{shown.form}}",
+            f"{row.gain:{shown.signed}}",
+            f"{row.gain_over_projection:{shown.signed}}",
+            f"{row.headroom:{shown.form}}",
             f"{row.evaluations:.1f}",
             f"{row.converged:.0%}",
             style="bold" if row is best else "",

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.progress import track
 
@@ -13,10 +12,10 @@ from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.build import (
     build_backbone,
     build_data,
-    build_degradation,
     build_epsilon,
     build_layer,
-    build_pnp,
+    build_methods,
+    build_problem,
     choose_device,
 )
 from mcnet_lightning.config.running import running
@@ -25,7 +24,7 @@ from mcnet_lightning.evaluation.beta_search import best_beta, print_rows, search
 from mcnet_lightning.evaluation.ladder import Ladder
 from mcnet_lightning.evaluation.runs import evaluate_ladder
 from mcnet_lightning.evaluation.tables import write_metrics
-from mcnet_lightning.imaging import Degradation
+from mcnet_lightning.problems import Problem
 
 NOT_FOR_TRAINING = ("betas=", "device=", "hydra.", "layer.prior_weight=", "-m", "--multirun")
 
@@ -36,10 +35,10 @@ def evaluate(config: DictConfig) -> None:
     Raises CertificateError after that where epsilon was not met, WeightsError or ConvergenceError where a network or a
     solve gave NaN.
     """
-    degradation = build_degradation(config)
+    problem = build_problem(config)
     layer = None if config.layer.weights == "none" else build_layer(config).fold()
-    images = build_data(config, degradation).test_images()
-    ladder = build_ladder(config, build_backbone(config), layer, degradation, config.device)
+    images = build_data(config, problem).test_images()
+    ladder = build_ladder(config, build_backbone(config), layer, problem, config.device)
     folder = Path(HydraConfig.get().runtime.output_dir)
     records, failures = evaluate_ladder(
         ladder,
@@ -56,34 +55,27 @@ def build_ladder(
     config: DictConfig,
     backbone: FrozenBackbone,
     layer: EquilibriumLayer | None,
-    degradation: Degradation,
+    problem: Problem,
     device: str = "auto",
 ) -> Ladder:
     return Ladder(
-        backbone,
-        layer,
-        degradation,
-        build_epsilon(config, degradation.noise_deviation),
-        config.method,
-        choose_device(device),
-        instantiate(config.tvtv),
-        build_pnp(config) if "pnp" in config.method else None,
+        backbone, layer, problem, build_epsilon(config), build_methods(config, problem), choose_device(device)
     )
 
 
 def search(config: DictConfig) -> None:
     """Prints the table, writes search_beta.csv into the run's folder, and names the command to go on with."""
-    degradation = build_degradation(config)
+    problem = build_problem(config)
     backbone, layer = build_backbone(config), build_layer(config).fold()
-    images = build_data(config, degradation, backbone).held_out_images()
+    images = build_data(config, problem, backbone).held_out_images()
     betas = sorted(set(config.betas))
-    epsilon = build_epsilon(config, degradation.noise_deviation)
-    rows = search_beta(layer, backbone, images, betas, epsilon, choose_device(config.device))
+    rows = search_beta(layer, backbone, images, betas, build_epsilon(config), choose_device(config.device))
     found = list(track(rows, description="searching", total=len(betas), transient=True))
     folder = Path(HydraConfig.get().runtime.output_dir)
-    write_rows(folder / "search_beta.csv", found)
-    problem = f"x{config.scale}  {backbone.spec.label}  protocol {degradation.name}"
-    print_rows(found, f"{len(images)} held-out training images  {problem}")
+    write_rows(folder / "search_beta.csv", found, problem.figures[0])
+    what = problem.name if problem.scale is None else f"x{problem.scale}"
+    about = f"{what}  {backbone.spec.label}  protocol {problem.label}/{problem.operator_name}"
+    print_rows(found, f"{len(images)} held-out training images  {about}", problem.figures[0])
     command = train_command(running.get().words, best_beta(found).beta, config.layer.weights)
     print(f"wrote {folder}\ngo on with\n  {command}")
 

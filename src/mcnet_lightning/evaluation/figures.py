@@ -16,15 +16,16 @@ CAPTION = 18
 def comparison_picture(measurement: Tensor, prior_image: Tensor, estimate: Tensor, truth: Tensor) -> Tensor:
     """One image's panels in two rows, (1, height, width) in [0, 1]; arguments (1, ., .), captions with PSNR in dB.
 
-    Top: LR, backbone, MCNet, HR. Below: the error maps of backbone and MCNet, and what the layer changed.
+    Top: what was measured, backbone, MCNet, truth. Below: the error maps of backbone and MCNet, and what the layer
+    changed.
     """
     lr = F.interpolate(measurement[None], size=truth.shape[-2:], mode="nearest")[0]
     blank = torch.ones_like(truth)
     top = [
-        ("LR", lr),
+        ("measured", lr),
         (f"backbone {_psnr(prior_image, truth):.2f} dB", prior_image),
         (f"MCNet {_psnr(estimate, truth):.2f} dB", estimate),
-        ("HR", truth),
+        ("truth", truth),
     ]
     errors = [
         ("", blank),

@@ -3,45 +3,55 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.files.naming import shortened
+from mcnet_lightning.problems.figures import figure
 
 MEAN = "mean"
+FIRST_PROBLEM = "super_resolution"  # the only one of earlier versions
 
 
 @dataclass(frozen=True)
 class Record:
-    """One row of metrics.csv; `image` is "mean" for the mean over a dataset. Names and order are the file's columns.
+    """One row of metrics.csv; `image` is "mean" for the mean over a dataset. Names and order are the file's columns,
+    with a column for each of the figures.
 
-    ssim_y is NaN, and empty in the file, where the image is smaller than the window.
+    figures: of quality, by name; the first is the headline. NaN, and empty in the file, where one is not defined, such
+    as the SSIM of an image smaller than its window.
     """
 
     protocol: str
     operator: str
     dataset: str
-    scale: int
+    scale: int | None  # how much smaller b is in each direction; None where that means nothing
     backbone: str
     method: str
     image: str
-    psnr_y: float
-    ssim_y: float
+    figures: Mapping[str, float]
     consistency: float
-    lr_psnr: float
+    lr_psnr: float  # PSNR of A x against b
     evaluations: float | None = None
     residual: float | None = None
     seconds: float = 0.0
     epsilon: float | None = None  # the l2 radius that this image had to keep; None for methods that promise none
     headroom: float | None = None  # dB that a perfect b could add to the backbone's image at most; see `headroom`
+    problem: str = FIRST_PROBLEM
+    group: str = ""  # of images that are no independent samples, such as slices of one head
+
+    @property
+    def headline(self) -> float:
+        """The figure that gains are told in."""
+        return next(iter(self.figures.values()))
 
 
-COLUMNS = [field.name for field in fields(Record)]
-ADDED = ("epsilon", "headroom")  # columns that runs of earlier versions lack
-UNBOUNDED = ("bicubic", "backbone")  # methods that promise no consistency
+FIXED = [field.name for field in fields(Record) if field.name != "figures"]
+ADDED = ("epsilon", "headroom", "problem", "group")  # columns that runs of earlier versions lack
+OF_FIRST = ("psnr_y", "ssim_y")  # the figures of super_resolution
 ROUNDING = 1e-6  # root mean square of A x - b that float32 may leave
 
 
@@ -50,23 +60,36 @@ def meets(consistency: float, epsilon: float, values: int) -> bool:
     return consistency <= epsilon + ROUNDING * math.sqrt(values)
 
 
-def stated_measurement(protocol: str) -> str:
-    """Against which b the consistency of such a protocol's records was measured, in words."""
-    if "-midpoint" in protocol:
+def stated_measurement(record: Record) -> str:
+    """Against which b the consistency of such a record was measured, in words; empty where its problem has but one."""
+    if record.problem != FIRST_PROBLEM:
+        return ""
+    if "-midpoint" in record.protocol:
         return "b: the middle of each rounding interval of LR"
-    return f"b: LR as it is, {'not rounded' if '-float' in protocol else 'rounded to 8 bit'}"
+    return f"b: LR as it is, {'not rounded' if '-float' in record.protocol else 'rounded to 8 bit'}"
 
 
 def gains(record: Record, means: Sequence[Record]) -> tuple[float | None, float | None]:
-    """PSNR of a mean over that of the raw backbone and over the projected one, on the same dataset; None without it,
-    and where one of the two has no error at all.
+    """How much better the headline of a mean is than that of the raw backbone and of the projected one, on the same
+    dataset; None without it, and where one of the two has no error at all.
     """
-    of = {row.method: row.psnr_y for row in means if row.dataset == record.dataset}
-    backbone, projected = (of.get(method) for method in ("backbone", "backbone+projection"))
-    return (
-        None if backbone is None else finite(record.psnr_y - backbone),
-        None if projected is None else finite(record.psnr_y - projected),
-    )
+    of = {row.method: row for row in means if row.dataset == record.dataset}
+    over = (of.get(method) for method in ("backbone", "backbone+projection"))
+    backbone, projected = (None if other is None else better(record, other) for other in over)
+    return backbone, projected
+
+
+def better(record: Record, other: Record) -> float | None:
+    """By how much the headline of a row is better than another's; None where one of the two has no error at all."""
+    name = next(iter(record.figures))
+    difference = record.headline - other.headline
+    return finite(-difference if figure(name).smaller_is_better else difference)
+
+
+def columns(names: Iterable[str]) -> list[str]:
+    """The columns of a metrics.csv with these figures."""
+    place = FIXED.index("consistency")
+    return [*FIXED[:place], *names, *FIXED[place:]]
 
 
 def finite(value: float | None) -> float | None:
@@ -106,7 +129,8 @@ def read_metrics(path: Path) -> list[Record]:
         raise DataError(f"{path} cannot be read ({error}); remove the run or make it again") from None
     if not rows:
         raise DataError(f"{path} holds no row; remove the run or make it again")
-    missing = [name for name in COLUMNS if name not in rows[0] and name not in ADDED]
+    wanted = columns(OF_FIRST if (rows[0].get("problem") or FIRST_PROBLEM) == FIRST_PROBLEM else ())
+    missing = [name for name in wanted if name not in rows[0] and name not in ADDED]
     if missing:
         raise DataError(
             f"{path} has no column {missing[0]!r}, so no run of this package wrote it; take it out of runs="
@@ -118,14 +142,17 @@ def read_metrics(path: Path) -> list[Record]:
 
 
 def _record(row: dict[str, str]) -> Record:
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"figures": {name: _number(row[name]) for name in row if name not in FIXED}}
     for field in fields(Record):
-        text = row.get(field.name, "") if field.name in ADDED else row[field.name]
-        if field.type is str:
-            values[field.name] = text
-        elif field.type is int:
-            values[field.name] = int(text)
-        else:
-            absent = None if field.default is None else math.nan if field.name == "ssim_y" else ""
-            values[field.name] = absent if text == "" and absent != "" else float(text)
+        text = row.get(field.name) or ""
+        if field.name == "scale":
+            values["scale"] = int(text) if text else None
+        elif field.type is str:
+            values[field.name] = text or (field.default if isinstance(field.default, str) else "")
+        elif field.name != "figures":
+            values[field.name] = None if text == "" and field.default is None else float(text)
     return Record(**values)
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan

@@ -20,15 +20,14 @@ from mcnet_lightning.evaluation.traces import Trace, trace_rows, write_traces
 from mcnet_lightning.files import make_folder
 from mcnet_lightning.imaging import write_png
 
-REMEDIES = {"tvtv": "tvtv.max_steps", "pnp": "pnp.max_iterations or pnp.tolerance"}
-
 
 def evaluate_ladder(
     ladder: Ladder, images: WholeImages, pictures: Path | None = None, traces: Path | None = None
 ) -> tuple[list[Record], Failures]:
     """Measures every image by every method and prints the ladder; its records, means included, and what failed.
 
-    pictures: a folder for one PNG of every estimate, and of HR and LR. traces: a file for the residuals of every solve.
+    pictures: a folder for one PNG of every estimate, and of the truth and of what was seen of it. traces: a file for
+    the residuals of every solve.
 
     Images whose fixed point was not reached are named in a warning; their rows show the residual. An image that a
     network or a method makes NaN or Inf of is named, and has no rows. Where epsilon is not met the row stays, the image
@@ -53,10 +52,10 @@ def evaluate_ladder(
             if estimate.stats is not None:
                 residuals += trace_rows(image["dataset"], image["name"], estimate)
             if pictures is not None:
-                _write_picture(pictures, image, estimate.method, estimate.image)
+                _write_picture(pictures, image, estimate.method.name, ladder.problem.picture(estimate.image))
         if pictures is not None:
-            _write_picture(pictures, image, "hr", image["truth"])
-            _write_picture(pictures, image, "lr", image["measurement"])
+            _write_picture(pictures, image, "hr", ladder.problem.picture(image["observation"].truth))
+            _write_picture(pictures, image, "lr", ladder.problem.seen(image["observation"]))
     if not records:
         failures.raise_first()
         raise MCNetError("there is no test image to measure; name some in data.test")
@@ -69,19 +68,19 @@ def evaluate_ladder(
 
 def _judge(image: dict[str, Any], estimate: Estimate, record: Record, failures: Failures) -> None:
     """Says where epsilon is not met, which is a failure, and where the iteration has not converged, which is not."""
-    failure = failure_of(record, estimate.stats, image["measurement"][0].numel())
+    failure = failure_of(record, estimate.stats, image["observation"].measurement[0].numel())
     if failure is not None:
         failures.add(*failure)
         print(f"failed: {failure[0]}", file=sys.stderr)
     elif estimate.stats is not None and int(estimate.stats.outcome[0]) == Outcome.MAX_EVALUATIONS:
-        remedy = REMEDIES.get(estimate.method, "beta or solver.max_evaluations")
+        remedy = f"; raise {estimate.method.remedy}" if estimate.method.remedy else ""
         warnings.warn(
-            f"{image['name']}: {estimate.method} has not converged, residual "
-            f"{float(estimate.stats.residual[0]):.1e}; raise {remedy}",
+            f"{image['name']}: {estimate.method.name} has not converged, residual "
+            f"{float(estimate.stats.residual[0]):.1e}{remedy}",
             stacklevel=3,
         )
 
 
 def _write_picture(folder: Path, image: dict[str, Any], kind: str, picture: Tensor) -> None:
-    """`picture` (1, 1, ., .) as DATASET_IMAGE_KIND.png."""
+    """`picture` (1, 1 or 3, ., .) as DATASET_IMAGE_KIND.png."""
     write_png(make_folder(folder) / picture_name(image["dataset"], image["name"], kind), picture[0])

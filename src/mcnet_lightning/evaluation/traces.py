@@ -1,12 +1,11 @@
 """traces.csv: how the residual of every solve fell, one row per evaluation of the fixed-point map."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from mcnet_lightning.evaluation.ladder import Estimate
-from mcnet_lightning.files import staged
+from mcnet_lightning.files import write_csv
 
 
 class Trace(NamedTuple):
@@ -26,12 +25,9 @@ def trace_rows(dataset: str, image: str, estimate: Estimate) -> list[Trace]:
     residuals = trace[~trace.isnan()].tolist()
     if len(residuals) != int(estimate.stats.evaluations[0]):
         return []
-    return [Trace(dataset, image, estimate.method, number, value) for number, value in enumerate(residuals, 1)]
+    return [Trace(dataset, image, estimate.method.name, number, value) for number, value in enumerate(residuals, 1)]
 
 
 def write_traces(path: Path, rows: Iterable[Trace]) -> None:
     """Writes the file under its final name only when complete."""
-    with staged(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(Trace._fields)
-        writer.writerows((*row[:-1], f"{row.residual:.6g}") for row in rows)
+    write_csv(path, Trace._fields, (row._asdict() | {"residual": f"{row.residual:.6g}"} for row in rows))

@@ -3,21 +3,25 @@
 from mcnet_lightning.files.writing import (
     disk_failure,
     file_digest,
+    files_digest,
     locked,
     make_folder,
     staged,
     sync,
     unwritable,
+    write_csv,
     write_file,
 )
 
 __all__ = [
     "disk_failure",
     "file_digest",
+    "files_digest",
     "locked",
     "make_folder",
     "staged",
     "sync",
     "unwritable",
+    "write_csv",
     "write_file",
 ]

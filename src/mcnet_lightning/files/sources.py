@@ -1,10 +1,11 @@
 """Where a component from outside the package is written down, and what that says: a result depends on it."""
 
 import ast
-import hashlib
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+
+from mcnet_lightning.files import files_digest
 
 
 @cache
@@ -17,11 +18,7 @@ def source_digest(target: str) -> str:
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return ""
     path = Path(spec.origin)
-    found = set(path.parent.rglob("*.py")) if path.name == "__init__.py" else _together(path)
-    digest = hashlib.sha256()
-    for each in sorted(found):
-        digest.update(each.name.encode() + b"\0" + hashlib.sha256(each.read_bytes()).digest())
-    return digest.hexdigest()
+    return files_digest(path.parent.rglob("*.py") if path.name == "__init__.py" else _together(path))
 
 
 def _together(path: Path) -> set[Path]:

@@ -4,16 +4,18 @@ with staged(path) as temporary:      # a fresh file beside `path`; no other proc
     temporary.write_bytes(content)   # synced, and given its name when the block ends
 """
 
+import csv
 import errno
 import fcntl
 import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mcnet_lightning.errors import DataError
 
@@ -70,6 +72,14 @@ def write_file(path: str | Path, content: bytes | str, remedy: str = REMEDY) -> 
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a table under its final name in one step: a header, and a line for each row."""
+    with staged(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def make_folder(folder: str | Path, remedy: str = "choose another folder") -> Path:
     """The folder, made if it is not there. Raises DataError if it cannot be."""
     try:
@@ -99,6 +109,14 @@ def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """SHA-256 of names and contents, in the order of the paths."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.name.encode() + b"\0" + bytes.fromhex(file_digest(path)))
+    return digest.hexdigest()
 
 
 def sync(path: Path) -> None:

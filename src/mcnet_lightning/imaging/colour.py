@@ -22,3 +22,9 @@ def rgb_to_luma(rgb: Tensor) -> Tensor:
         raise DataError(f"luma needs 3 colour channels, got an image of shape {tuple(rgb.shape)}; repeat gray images")
     weights = torch.tensor(LUMA_WEIGHTS, dtype=rgb.dtype, device=rgb.device).view(3, 1, 1)
     return (rgb * weights).sum(dim=-3, keepdim=True) + LUMA_OFFSET
+
+
+def rgb_to_gray(rgb: Tensor) -> Tensor:
+    """BT.601 luma in full range, (..., 3, H, W) -> (..., 1, H, W): of gray pictures their levels, untouched."""
+    red, green, blue = (rgb[..., channel : channel + 1, :, :] for channel in range(3))
+    return red + 0.587 * (green - red) + 0.114 * (blue - red)

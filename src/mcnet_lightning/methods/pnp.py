@@ -8,6 +8,7 @@ beta = 0, in its Douglas-Rachford form.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from mcnet_lightning.equilibrium.precision import full_precision, half_pays
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files.downloads import RemoteFile, cache_folder, fetch
 from mcnet_lightning.files.weights import BUNDLED, OFFICIAL, is_bundled, read_weights
+from mcnet_lightning.methods.base import Given, Made, Method
 from mcnet_lightning.model.layer_files import load_denoiser
 
 BUNDLED_DENOISER = "dncnn17"
@@ -32,11 +34,11 @@ ROUGH_RESIDUAL, ROUGH_ITERATIONS = 5e-3, 30  # bfloat16 stalls at 3e-3
 
 
 @dataclass
-class PnP:
+class PnP(Method):
     """The solver.
 
-    denoiser:       R, any image-to-image module, copied; nothing is asked of its Lipschitz constant, so that
-                    convergence is monitored, not guaranteed.
+    denoiser:       R, any image-to-image module, copied, or what `load_pnp_denoiser` takes; nothing is asked of its
+                    Lipschitz constant, so that convergence is monitored, not guaranteed.
     tolerance:      a sample stops at ||T(y) - y||_2 <= tolerance ||T(y)||_2.
     max_iterations: evaluations of R at most.
     mixing:         y <- y + mixing (T(y) - y); smaller ones damp a denoiser that does not settle.
@@ -44,11 +46,19 @@ class PnP:
                     within tolerance is decided in float32 all the same. None: where it is faster.
     """
 
-    denoiser: nn.Module
+    denoiser: nn.Module | str | Path = BUNDLED
     tolerance: float = 2e-3
     max_iterations: int = 100
     mixing: float = 1.0
     half_iterations: bool | None = None
+    name: ClassVar[str] = "pnp"
+    label: ClassVar[str] = "PnP"
+    settings: ClassVar[tuple[str, ...]] = ("epsilon", "pnp")
+    rank: ClassVar[int] = 7
+    remedy: ClassVar[str] = "pnp.max_iterations or pnp.tolerance"
+
+    def run(self, given: Given) -> Made:
+        return self.solve(given.start, given.ball)
 
     def __post_init__(self) -> None:
         if self.tolerance <= 0 or self.max_iterations < 1 or not 0 < self.mixing <= 1:
@@ -56,7 +66,8 @@ class PnP:
                 f"tolerance={self.tolerance} (> 0), max_iterations={self.max_iterations} (>= 1) or "
                 f"mixing={self.mixing} in (0, 1] is off"
             )
-        own = as_denoiser(copied(self.denoiser).eval())
+        found = self.denoiser if isinstance(self.denoiser, nn.Module) else load_pnp_denoiser(self.denoiser)
+        own = as_denoiser(copied(found).eval())
         own.fold()
         self.denoiser = own
 
@@ -65,6 +76,7 @@ class PnP:
         """The image that R leaves alone and `ball` allows, from `start` (B, C, H, W), bicubic interpolation as a rule;
         consistent to rounding, or as near as it can be, which the per-sample stats say; samples do not see each other.
         """
+        assert isinstance(self.denoiser, nn.Module)
         bound = as_denoiser(self.denoiser).to(start).bind()
         with full_precision(start.device):
             return self._solve(DouglasRachfordMap(bound, ball, start, prior_weight=0.0), start)

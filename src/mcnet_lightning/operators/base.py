@@ -1,5 +1,6 @@
 """The contract of a linear measurement operator A: R^n -> R^m, b = A x + n."""
 
+import hashlib
 from abc import ABC, abstractmethod
 
 import torch
@@ -10,6 +11,11 @@ from mcnet_lightning.errors import ConfigError
 Size = tuple[int, int]
 Shape = tuple[int, ...]
 RESOLVED = 64  # units in the last place: a share of the largest eigenvalue below that many is rounding
+
+
+def short_digest(values: Tensor, more: str = "") -> str:
+    """What tells an operator with these values from others, in its name."""
+    return hashlib.sha256(values.cpu().numpy().tobytes() + more.encode()).hexdigest()[:12]
 
 
 class MeasurementOperator(ABC):

@@ -1,6 +1,5 @@
 """Blur followed by decimation, circular at the border: diagonal in the Fourier basis of the measurement."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators.base import DiagonalGramOperator, Size
+from mcnet_lightning.operators.base import DiagonalGramOperator, Size, short_digest
 from mcnet_lightning.operators.cache import CONSTANTS
 
 SMOOTH = 1e-10  # share of the largest eigenvalue: smaller ones would make large images of small noise
@@ -44,7 +43,7 @@ class BlurDownsample(DiagonalGramOperator):
             raise ConfigError(f"scale={scale!r} is not a positive integer")
         self.kernel = kernel.double().cpu()
         self.scale = scale
-        self.digest = hashlib.sha256(self.kernel.numpy().tobytes()).hexdigest()[:12]
+        self.digest = short_digest(self.kernel)
 
     @property
     def name(self) -> str:

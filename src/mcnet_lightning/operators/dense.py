@@ -17,7 +17,14 @@ from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files import make_folder, write_file
-from mcnet_lightning.operators.base import RESOLVED, DiagonalGramOperator, MeasurementOperator, Shape, Size
+from mcnet_lightning.operators.base import (
+    RESOLVED,
+    DiagonalGramOperator,
+    MeasurementOperator,
+    Shape,
+    Size,
+    short_digest,
+)
 from mcnet_lightning.operators.cache import CONSTANTS
 from mcnet_lightning.operators.checks import TOLERANCE
 
@@ -104,7 +111,7 @@ class DenseOperator(_Tabulated):
         synthesis = torch.nn.functional.pad(right.mT[..., :few] * singular.unsqueeze(-2), (0, rows - few))
         tables = {"matrix": exact, "basis": left, "eigenvalues": padded.square(), "synthesis": synthesis}
         super().__init__(tuple(image_shape), shape, tables, of)
-        self._name = of.name if of else f"dense-{hashlib.sha256(exact.numpy().tobytes()).hexdigest()[:12]}"
+        self._name = of.name if of else f"dense-{short_digest(exact)}"
 
     @property
     def name(self) -> str:

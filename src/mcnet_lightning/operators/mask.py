@@ -1,13 +1,12 @@
 """In-painting: the measurement is the image where a mask is one, and zero elsewhere."""
 
-import hashlib
 from copy import copy
 
 import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators.base import DiagonalGramOperator, Shape, Size
+from mcnet_lightning.operators.base import DiagonalGramOperator, Shape, Size, short_digest
 
 
 class Mask(DiagonalGramOperator):
@@ -25,7 +24,7 @@ class Mask(DiagonalGramOperator):
             )
         with torch.inference_mode(False):
             self.mask = mask.clone()
-        self.digest = hashlib.sha256(mask.cpu().bool().numpy().tobytes()).hexdigest()[:12]
+        self.digest = short_digest(mask.bool())
 
     @property
     def image_shape(self) -> Shape:  # type: ignore[override]

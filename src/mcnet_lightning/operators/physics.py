@@ -4,14 +4,13 @@ Only what such an object offers is used, `A`, `A_adjoint` and, of decomposable o
 anything with these methods will do.
 """
 
-import hashlib
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator, Shape, Size
+from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOperator, Shape, Size, short_digest
 from mcnet_lightning.operators.checks import TOLERANCE, check_adjoint
 
 
@@ -28,9 +27,8 @@ class Physics(MeasurementOperator):
         if not isinstance(measured, Tensor) or measured.is_complex():
             raise ConfigError(f"{type(physics).__name__} gives no real tensor; one measurement, real, is needed")
         self.measured_shape = tuple(measured.shape[1:])
-        rounded = (measured * 1e4).round().long().cpu().numpy()
         self.precision = _precision(physics, self.image_shape)
-        self._name = f"{type(physics).__name__.lower()}-{hashlib.sha256(rounded.tobytes()).hexdigest()[:12]}"
+        self._name = f"{type(physics).__name__.lower()}-{short_digest((measured * 1e4).round().long())}"
 
     @property
     def name(self) -> str:

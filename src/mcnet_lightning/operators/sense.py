@@ -1,6 +1,5 @@
 """Parallel imaging (SENSE): every coil sees the image through its own sensitivity, and the same part of k-space."""
 
-import hashlib
 import math
 from copy import copy
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators.base import MeasurementOperator, Shape, Size
+from mcnet_lightning.operators.base import MeasurementOperator, Shape, Size, short_digest
 from mcnet_lightning.operators.fourier import FourierSampling, as_channels, as_complex, fourier, inverse_fourier
 
 
@@ -36,7 +35,7 @@ class Sense(MeasurementOperator):
             self.maps = maps.clone()
         self.image_shape = (2, *maps.shape[-2:])
         rounded = torch.view_as_real(maps.cpu().to(torch.complex128)).mul(1e6).round().long()
-        digest = hashlib.sha256(rounded.numpy().tobytes() + self.sampling.digest.encode()).hexdigest()[:12]
+        digest = short_digest(rounded, self.sampling.digest)
         self._name = f"sense-{maps.shape[-3]}x{maps.shape[-2]}x{maps.shape[-1]}-{digest}"
 
     @property

@@ -1,1 +1,1 @@
-"""From run folders to tables, figures and one page. Imports no torch: it only reads what runs have written."""
+"""From run folders to tables, figures and one page: it only reads what runs have written."""

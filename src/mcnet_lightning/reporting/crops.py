@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.evaluation.records import Record, finite, shown
+from mcnet_lightning.evaluation.records import FIRST_PROBLEM, Record, finite, shown
+from mcnet_lightning.problems.figures import figure
+from mcnet_lightning.reporting.rows import column_of, scale_label
 from mcnet_lightning.reporting.runs import Run
 
-KINDS = ("lr", "bicubic", "backbone", "backbone+projection", "tvtv", "pnp", "mcnet", "hr")
 SIDE, ZOOM, MARGIN, CAPTION = 48, 4, 6, 18
 
 
@@ -26,25 +27,31 @@ class Pictured:
 
     @property
     def title(self) -> str:
-        return f"{self.dataset} {self.image}, x{self.run.settings.get('scale')}, {self.run.name}"
+        record = next(record for record in self.run.records if record.image == self.image)
+        return f"{self.dataset} {self.image}, {scale_label(column_of(record))}, {self.run.name}"
 
     def record(self, method: str) -> Record | None:
         return self.run.images(self.dataset, method).get(self.image)
 
     def caption(self, kind: str) -> str:
-        """The kind with its PSNR."""
+        """The kind with its headline figure."""
         record = self.record(kind)
-        name = {"lr": "LR", "hr": "HR"}.get(kind, kind)
+        of_first = self.run.problem == FIRST_PROBLEM
+        name = {"lr": "LR" if of_first else "measured", "hr": "HR" if of_first else "truth"}.get(kind, kind)
         if record is None:
             return name
-        return f"{name} {shown(record.psnr_y, '.2f')}" + ("" if finite(record.psnr_y) is None else " dB")
+        first = figure(next(iter(record.figures)))
+        if not first.decibel:
+            return f"{name} {shown(record.headline, first.form)}"
+        return f"{name} {shown(record.headline, '.2f')}" + ("" if finite(record.headline) is None else " dB")
 
 
 def pictured(runs: list[Run]) -> Iterator[Pictured]:
     """The images of runs made with pictures=true, for which there is MCNet's picture and another."""
     for run in runs:
         for dataset, image in dict.fromkeys((r.dataset, r.image) for r in run.records if r.image != "mean"):
-            found = {kind: path for kind in KINDS if (path := run.picture(dataset, image, kind)) is not None}
+            kinds = ("lr", *dict.fromkeys(record.method for record in run.records), "hr")
+            found = {kind: path for kind in kinds if (path := run.picture(dataset, image, kind)) is not None}
             if "mcnet" in found and len(found) > 1:
                 yield Pictured(run, dataset, image, found)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mcnet_lightning.evaluation.records import gains
-from mcnet_lightning.reporting.rows import identity, row_label
+from mcnet_lightning.reporting.rows import column_of, identity, row_label, scale_label
 from mcnet_lightning.reporting.runs import Run
 from mcnet_lightning.reporting.tables import Table
 
@@ -52,10 +52,10 @@ def curves(runs: Iterable[Run], axis: str) -> list[Curve]:
             if record.method not in SHOWN or (record.method != "mcnet" and axis in ("tolerance", "beta")):
                 continue
             protocol = record.protocol.split("+")[0]
-            same = (record.dataset, record.scale, protocol, record.method, identity(run, record.method, without=(key,)))
-            label = f"{record.dataset} x{record.scale}, {row_label(run, record.method)}"
+            same = (*column_of(record), protocol, record.method, identity(run, record.method, without=(key,)))
+            label = f"{record.dataset} {scale_label(column_of(record))}, {row_label(run, record.method)}"
             over = (*gains(record, means), record.headroom)
-            point = Point(float(value), record.psnr_y, record.consistency, record.evaluations, *over)
+            point = Point(float(value), record.headline, record.consistency, record.evaluations, *over)
             groups.setdefault(same, Curve(label, [])).points.append(point)
     for curve in groups.values():
         curve.points = sorted({point.value: point for point in curve.points}.values())
@@ -89,10 +89,10 @@ def robustness_table(runs: Iterable[Run]) -> Table:
             table.rows.append(
                 [
                     dataset,
-                    f"x{mcnet.scale}",
+                    scale_label(column_of(mcnet)),
                     mcnet.protocol,
                     row_label(run, "backbone"),
-                    *("" if record is None else f"{record.psnr_y:.3f}" for record in found.values()),
+                    *("" if record is None else f"{record.headline:.3f}" for record in found.values()),
                     *_decibels(*gains(mcnet, list(means.values())), mcnet.headroom),
                     f"{mcnet.consistency:.1e}",
                 ]

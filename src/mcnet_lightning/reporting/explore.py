@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from mcnet_lightning.evaluation.records import Record, finite, gains
-from mcnet_lightning.reporting.rows import row_label
+from mcnet_lightning.problems.figures import figure
+from mcnet_lightning.reporting.rows import column_of, row_label, scale_label
 from mcnet_lightning.reporting.runs import Run
 
 SCATTER_AXES = (
@@ -56,17 +57,17 @@ def _row(run: Run, method: str, record: Record, over: tuple[float | None, float 
         "run": run.name,
         "dataset": record.dataset,
         "scale": record.scale,
+        "where": scale_label(column_of(record)),
         "method": method,
         "name": row_label(run, method),
         "protocol": record.protocol,
         "epsilon": run.l2_epsilon if record.epsilon is None else record.epsilon,
         "beta": run.settings.get("beta"),
         "tolerance": run.settings.get("solver.tolerance"),
-        "PSNR": finite(record.psnr_y),
+        **{figure(name).heading: finite(value) for name, value in record.figures.items()},
         "gain, dB": over[0],
         "over projection, dB": over[1],
         "headroom, dB": finite(record.headroom),
-        "SSIM": finite(record.ssim_y),
         "consistency": record.consistency,
         "log10 consistency": math.log10(max(record.consistency, CONSISTENT)),
         "evaluations": record.evaluations,
@@ -92,10 +93,10 @@ def _parallel(rows: Sequence[dict[str, Any]]) -> Any:
         "over projection, dB",
         "PSNR",
     ):
-        values = [0.0 if row[key] is None else row[key] for row in rows]
+        values = [0.0 if row.get(key) is None else row[key] for row in rows]
         if key == "PSNR" or len(set(values)) > 1:
             dimensions.append({"label": key, "values": values} | _ticks(key, values))
-    line = {"color": [row["PSNR"] for row in rows], "colorscale": "Viridis", "showscale": True}
+    line = {"color": [row.get("PSNR") for row in rows], "colorscale": "Viridis", "showscale": True}
     figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line, labelangle=-12))
     left = 7 * max((len(text) for text in dimensions[0].get("ticktext", [])), default=0)
     return figure.update_layout(height=480, template="none", margin={"l": max(60, left), "r": 60, "t": 90, "b": 30})
@@ -124,8 +125,8 @@ def _scatter(rows: Sequence[dict[str, Any]]) -> Any:
     for row in rows:
         groups.setdefault(row["method"], []).append(row)
     for method, group in groups.items():
-        hover = [f"{row['run']}<br>{row['name']}, {row['dataset']} x{row['scale']}" for row in group]
-        x, y = ([row[key] for row in group] for key in ("log10 consistency", "PSNR"))
+        hover = [f"{row['run']}<br>{row['name']}, {row['dataset']} {row['where']}" for row in group]
+        x, y = ([row.get(key) for row in group] for key in ("log10 consistency", "PSNR"))
         figure.add_scatter(x=x, y=y, mode="markers", name=method, text=hover, marker={"size": 9})
     menus = [_axis_menu(groups, axis, place) for axis, place in (("x", 0.0), ("y", 0.35))]
     figure.update_layout(height=520, updatemenus=menus, margin={"t": 70}, template="none")
@@ -140,7 +141,7 @@ def _axis_menu(groups: dict[str, list[dict[str, Any]]], axis: str, place: float)
             "label": f"{axis}: {key}",
             "method": "update",
             "args": [
-                {axis: [[row[key] for row in group] for group in groups.values()]},
+                {axis: [[row.get(key) for row in group] for group in groups.values()]},
                 {f"{axis}axis.title.text": key},
             ],
         }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcnet_lightning.reporting.curves import AXES, Curve
-from mcnet_lightning.reporting.rows import row_label
+from mcnet_lightning.reporting.rows import column_of, row_label, scale_label
 from mcnet_lightning.reporting.runs import Run
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def svg(figure: "Figure") -> str:
 
 def _solver(run: Run) -> str:
     kind = str(run.settings.get("solver._target_", "")).rpartition(".")[2].removesuffix("Solver")
-    dataset = next(run.means()).dataset
-    return f"{run.name}: {kind}, {row_label(run, 'mcnet')}, {dataset} x{run.settings.get('scale')}"
+    record = next(run.means())
+    return f"{run.name}: {kind}, {row_label(run, 'mcnet')}, {record.dataset} {scale_label(column_of(record))}"
 
 
 def _linear_below(axis: str, curves: Sequence[Curve]) -> dict[str, Any]:

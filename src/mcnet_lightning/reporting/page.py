@@ -31,6 +31,8 @@ RUN_COLUMNS = {
     "over projection, dB": "+.3f",
     "headroom, dB": ".3f",
     "SSIM": ".4f",
+    "NMSE": ".2e",
+    "SNR": ".3f",
     "consistency": ".2e",
     "evaluations": ".1f",
     "seconds": ".2f",
@@ -87,16 +89,16 @@ class Page:
 def _columns(rows: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
     """The columns in which something differs, and in words the settings that all rows share."""
     columns = [name for name in RUN_COLUMNS if any(row.get(name) is not None for row in rows)]
-    shared = [name for name in columns if name in SETTINGS and len({row[name] for row in rows}) == 1]
+    shared = [name for name in columns if name in SETTINGS and len({row.get(name) for row in rows}) == 1]
     words = ", ".join(f"{name} {rows[0][name]:{RUN_COLUMNS[name]}}" for name in shared)
     return [name for name in columns if name not in shared], words
 
 
 def _run_row(row: dict[str, Any], columns: list[str]) -> tuple[str, list[tuple[str, str]]]:
     """Words that the row can be found by, and what each cell shows and is sorted by."""
-    values = [(RUN_COLUMNS[name], row[name]) for name in columns]
+    values = [(RUN_COLUMNS[name], row.get(name)) for name in columns]
     cells = [("", "") if value is None else (f"{value:{form}}", str(value)) for form, value in values]
-    return f"{row['dataset']} x{row['scale']} {row['protocol']}", cells
+    return f"{row['dataset']} {row['where']} {row['protocol']}", cells
 
 
 def _slider(item: Pictured) -> dict[str, Any]:

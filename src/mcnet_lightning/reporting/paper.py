@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from mcnet_lightning.evaluation.records import UNBOUNDED, Record, finite, shown, stated_measurement
-from mcnet_lightning.reporting.rows import Column, Row, identity
+from mcnet_lightning.evaluation.records import OF_FIRST, Record, finite, shown, stated_measurement
+from mcnet_lightning.problems.figures import figure
+from mcnet_lightning.reporting.rows import Column, Row, identity, scale_label
 from mcnet_lightning.reporting.statistics import paired_gain
 from mcnet_lightning.reporting.tables import Table
 
@@ -25,17 +26,18 @@ def published_figures() -> dict[tuple[str, int, str], dict[str, str]]:
 def published(row: Row, column: Column, figure: str) -> str:
     """The published figure that `row` is to be compared with; empty if there is none, or under another protocol."""
     record = row.mean(column)
-    comparable = record is not None and record.protocol == PUBLISHED_PROTOCOL
-    if not comparable or not record.operator.endswith(PUBLISHED_BOUNDARY) or row.published is None:  # type: ignore[union-attr]
+    if record is None or record.protocol != PUBLISHED_PROTOCOL or record.scale is None or row.published is None:
         return ""
-    return published_figures().get((row.published, column[1], column[0]), {}).get(figure, "")
+    if not record.operator.endswith(PUBLISHED_BOUNDARY):
+        return ""
+    return published_figures().get((row.published, record.scale, column[0]), {}).get(figure, "")
 
 
 def columns_of(rows: Sequence[Row]) -> list[Column]:
     """Every dataset and scale that was measured: scales ascending, the paper's datasets first."""
     known = {name: place for place, name in enumerate(DATASETS)}
     found = {column for row in rows for column in row.cells}
-    return sorted(found, key=lambda column: (column[1], known.get(column[0], len(known)), column[0]))
+    return sorted(found, key=lambda column: (str(column[1]), known.get(column[0], len(known)), column[0]))
 
 
 def consistency_table(rows: Sequence[Row]) -> Table:
@@ -50,17 +52,17 @@ def consistency_table(rows: Sequence[Row]) -> Table:
             figures = [image.consistency for image in images.values()]
             radii = [row.cells[column].radius(image) for image in images.values()]
             said = published(row, column, "consistency")
-            bounded = max(radii, default=0.0) > 0 and row.method not in UNBOUNDED
+            bounded = max(radii, default=0.0) > 0 and row.consistent
             inside = sum(figure <= radius * (1 + 1e-5) for figure, radius in zip(figures, radii, strict=True))
             table.rows.append(
                 [
                     column[0],
-                    f"x{column[1]}",
+                    scale_label(column),
                     row.label,
                     f"{record.consistency:.2e}",
                     f"{max(figures):.2e}",
                     f"{float(said):.2e}" if said else "",
-                    "" if row.method in UNBOUNDED else row.cells[column].epsilon_label,
+                    "" if not row.consistent else row.cells[column].epsilon_label,
                     f"{inside} of {len(figures)}" if bounded else "",
                 ]
             )
@@ -68,23 +70,25 @@ def consistency_table(rows: Sequence[Row]) -> Table:
 
 
 def quality_table(rows: Sequence[Row]) -> Table:
-    """Table 2: PSNR in dB and SSIM of every method, beside the published figures and the difference to them."""
+    """Table 2: the figures of every method, PSNR in dB and SSIM, beside published ones and the difference to them."""
     datasets = list(dict.fromkeys(dataset for dataset, _ in columns_of(rows)))
-    headings = ["scale", "method"]
+    headings, names = ["scale", "method"], _figures(rows)
     for dataset in datasets:
-        headings += [f"{dataset} PSNR", "published", "difference", "SSIM", "published", "difference"]
-    table = Table("table2_quality", f"Quality on Y, {_kind(rows)}.", headings)
-    for scale in sorted({scale for _, scale in columns_of(rows)}):
+        for place, name in enumerate(names):
+            headings += [f"{'' if place else f'{dataset} '}{figure(name).heading}", "published", "difference"]
+    quality = "Quality on Y" if names == OF_FIRST else "Quality"
+    table = Table("table2_quality", f"{quality}, {_kind(rows)}.", headings)
+    for scale in dict.fromkeys(scale for _, scale in columns_of(rows)):
         for row in rows:
             if any((dataset, scale) in row.cells for dataset in datasets):
-                cells = [cell for dataset in datasets for cell in _quality(row, (dataset, scale))]
-                table.rows.append([f"x{scale}", row.label, *cells])
+                cells = [cell for dataset in datasets for cell in _quality(row, (dataset, scale), names)]
+                table.rows.append([scale_label(("", scale)), row.label, *cells])
     return table
 
 
 def gain_table(rows: Sequence[Row], seed: int = 0) -> Table:
-    """What MCNet, TV-TV and PnP gain over the backbone and over the projected backbone, image by image; beside it the
-    headroom, what a perfect b could add to the backbone at most.
+    """What MCNet and the methods it is compared with gain over the backbone and over the projected backbone, image by
+    image; beside it the headroom, what a perfect b could add to the backbone at most.
     """
     headings = [
         "dataset",
@@ -102,7 +106,7 @@ def gain_table(rows: Sequence[Row], seed: int = 0) -> Table:
     table = Table("gains", f"{caption} (seed {seed}), {_kind(rows)}.", headings)
     for column in columns_of(rows):
         for row in rows:
-            if row.method in ("mcnet", "tvtv", "pnp") and column in row.cells:
+            if (row.kind is None or row.kind.compared) and column in row.cells:
                 table.rows.append(_gain_cells(rows, row, column, seed))
     return table
 
@@ -120,16 +124,15 @@ def reference(rows: Sequence[Row], row: Row, column: Column, method: str) -> dic
 
 def _gain_cells(rows: Sequence[Row], row: Row, column: Column, seed: int) -> list[str]:
     images = row.images(column)
-    gains = [
-        paired_gain(images, reference(rows, row, column, method), seed) if row.method != "pnp" else None
-        for method in ("backbone", "backbone+projection")
-    ]
+    over = ("backbone", "backbone+projection") if row.kind is None or "backbone" in row.kind.settings else ()
+    found = {method: paired_gain(images, reference(rows, row, column, method), seed) for method in over}
+    gains = [found.get(method) for method in ("backbone", "backbone+projection")]
     evaluations = [image.evaluations for image in images.values() if image.evaluations is not None]
     mean = row.mean(column)
     residuals = [image.residual for image in images.values() if image.residual is not None]
     return [
         column[0],
-        f"x{column[1]}",
+        scale_label(column),
         row.label,
         str(len(images)),
         *("" if gain is None else str(gain) for gain in gains),
@@ -140,15 +143,21 @@ def _gain_cells(rows: Sequence[Row], row: Row, column: Column, seed: int) -> lis
     ]
 
 
-def _quality(row: Row, column: Column) -> list[str]:
+def _quality(row: Row, column: Column, names: Sequence[str]) -> list[str]:
     record = row.mean(column)
     if record is None:
-        return [""] * 6
+        return [""] * 3 * len(names)
     cells = []
-    for value, figure, form in ((record.psnr_y, "psnr_y", ".3f"), (record.ssim_y, "ssim_y", ".4f")):
-        said = published(row, column, figure)
-        cells += [shown(value, form), said, shown(finite(value - float(said)), f"+{form}") if said else ""]
+    for each in map(figure, names):
+        value, said = record.figures.get(each.name), published(row, column, each.name)
+        difference = shown(finite(value - float(said)), each.signed) if said and value is not None else ""
+        cells += [shown(value, each.form), said, difference]
     return cells
+
+
+def _figures(rows: Sequence[Row]) -> tuple[str, ...]:
+    records = [record for row in rows for column in row.cells if (record := row.mean(column)) is not None]
+    return tuple(dict.fromkeys(name for record in records for name in record.figures))
 
 
 def _kind(rows: Sequence[Row]) -> str:
@@ -156,5 +165,6 @@ def _kind(rows: Sequence[Row]) -> str:
     records = [record for row in rows for column in row.cells if (record := row.mean(column)) is not None]
     protocols = sorted({record.protocol for record in records})
     operators = sorted({record.operator for record in records})
-    measurements = "; ".join(dict.fromkeys(stated_measurement(protocol) for protocol in protocols))
-    return f"protocol {', '.join(protocols)}, operator {', '.join(operators)}; {measurements}"
+    measurements = "; ".join(dict.fromkeys(filter(None, map(stated_measurement, records))))
+    about = f"protocol {', '.join(protocols)}, operator {', '.join(operators)}"
+    return f"{about}; {measurements}" if measurements else about

@@ -1,8 +1,9 @@
 """A whole report: what it consists of, and its files."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from mcnet_lightning.evaluation.records import finite
+from mcnet_lightning.evaluation.records import FIRST_PROBLEM, better
 from mcnet_lightning.files import make_folder, staged, write_file
 from mcnet_lightning.files.extras import place_of
 from mcnet_lightning.reporting.crops import Pictured, crop_strip, pictured
@@ -56,13 +57,21 @@ def write_report(folders: list[str], output: Path, seed: int = 0) -> list[Path]:
 
 def _tables(runs: list[Run], seed: int) -> list[Table]:
     """Those that have rows. Runs with a perturbed LR are in none of the paper's tables."""
-    clean = [run for run in runs if not run.perturbed]
-    rows = build_rows(clean)
-    tables = [quality_table(rows), consistency_table(rows), gain_table(rows, seed)] if rows else []
-    tables += [curve_table(axis, curves(runs, axis)) for axis in AXES]
-    if len(clean) < len(runs):
-        tables.append(robustness_table(runs))
+    tables = []
+    for problem, of_problem in _by_problem(runs).items():
+        clean = [run for run in of_problem if not run.perturbed]
+        rows = build_rows(clean)
+        made = [quality_table(rows), consistency_table(rows), gain_table(rows, seed)] if rows else []
+        made += [curve_table(axis, curves(of_problem, axis)) for axis in AXES]
+        if len(clean) < len(of_problem):
+            made.append(robustness_table(of_problem))
+        end = "" if problem == FIRST_PROBLEM else f"_{problem}"
+        tables += [replace(table, name=table.name + end) for table in made]
     return [table.without_empty_columns() for table in tables if table.rows]
+
+
+def _by_problem(runs: list[Run]) -> dict[str, list[Run]]:
+    return {name: [run for run in runs if run.problem == name] for name in dict.fromkeys(run.problem for run in runs)}
 
 
 def _figures(runs: list[Run]) -> list[tuple[str, str, str]]:
@@ -70,10 +79,12 @@ def _figures(runs: list[Run]) -> list[tuple[str, str, str]]:
     from mcnet_lightning.reporting.figures import MOST_CURVES, convergence_figure, curve_figure, svg
 
     found = []
-    for axis, caption in CAPTIONS.items():
-        if lines := curves(runs, axis):
-            left_out = f" The first {MOST_CURVES} of {len(lines)} lines." if len(lines) > MOST_CURVES else ""
-            found.append((f"curve_{axis}", caption + left_out, svg(curve_figure(axis, lines))))
+    for problem, of_problem in _by_problem(runs).items():
+        end = "" if problem == FIRST_PROBLEM else f"_{problem}"
+        for axis, caption in CAPTIONS.items():
+            if lines := curves(of_problem, axis):
+                left_out = f" The first {MOST_CURVES} of {len(lines)} lines." if len(lines) > MOST_CURVES else ""
+                found.append((f"curve_{axis}{end}", caption + left_out, svg(curve_figure(axis, lines))))
     if (figure := convergence_figure(runs)) is not None:
         found.append(
             ("convergence", "Convergence: residual after each evaluation of T, a line per image.", svg(figure))
@@ -103,7 +114,7 @@ def _about(runs: list[Run]) -> list[str]:
 def _best_first(items: list[Pictured]) -> list[Pictured]:
     def gain(item: Pictured) -> float:
         ours, theirs = item.record("mcnet"), item.record("backbone")
-        found = finite(ours.psnr_y - theirs.psnr_y) if ours is not None and theirs is not None else None
+        found = better(ours, theirs) if ours is not None and theirs is not None else None
         return -1e9 if found is None else found
 
     return sorted(items, key=gain, reverse=True)

@@ -4,39 +4,25 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.records import Record
+from mcnet_lightning.reporting.methods import facts
 from mcnet_lightning.reporting.runs import Run
 
-# the settings that a method's result depends on, beside problem and images: by group or key
-INFLUENCES = {
-    "bicubic": (),
-    "bicubic+projection": EPSILON,
-    "backbone": ("backbone",),
-    "backbone+projection": ("backbone", *EPSILON),
-    "tvtv": ("backbone", *EPSILON, "tvtv"),
-    "pnp": (*EPSILON, "pnp"),
-    "mcnet": ("backbone", *EPSILON, "beta", "layer", "solver"),
-}
+if TYPE_CHECKING:
+    from mcnet_lightning.methods import Method
+
 OF_TRAINING = ("denoiser", "optimiser", "trainer", "data", "seed")
 NEVER = ("data.root", "data.test", "data.hr", "data.lr", "data.cache_dir", "data.num_workers", "trainer.devices")
 NETWORKS = ("SRCNN", "RDN", "RCAN")  # that the published tables have
 NAMES = {"bicubic": "bicubic", "precomputed": "pictures"}
-FORMATS = {
-    "bicubic": "Bicubic",
-    "bicubic+projection": "Bicubic + projection",
-    "backbone": "{0}",
-    "backbone+projection": "{0} + projection",
-    "tvtv": "TVTV+{0}",
-    "pnp": "PnP",
-    "mcnet": "MCNet+{0}",
-}
+LAST = 10  # the rank of rows of which nothing is known
 SCALE = re.compile(r"x[2-9](?![0-9])")
 
-Column = tuple[str, int]  # dataset, scale
+Column = tuple[str, int | str]  # dataset, and scale or, of problems without one, problem and protocol
 Identity = tuple[tuple[str, Any], ...]
 
 
@@ -48,7 +34,12 @@ class Row:
     label: str
     published: str | None  # its name in the published tables
     identity: Identity
+    kind: "type[Method] | None" = None  # its class, which says what else there is to know
     cells: dict[Column, Run] = field(default_factory=dict)
+
+    @property
+    def consistent(self) -> bool:
+        return self.kind is None or self.kind.consistent
 
     def mean(self, column: Column) -> Record | None:
         run = self.cells.get(column)
@@ -61,9 +52,20 @@ class Row:
         return {} if run is None else run.images(column[0], self.method)
 
 
+def column_of(record: Record) -> Column:
+    return record.dataset, f"{record.problem} {record.protocol}" if record.scale is None else record.scale
+
+
+def scale_label(column: Column) -> str:
+    """`x2`, or problem and protocol."""
+    return column[1] if isinstance(column[1], str) else f"x{column[1]}"
+
+
 def identity(run: Run, method: str, without: Sequence[str] = ()) -> Identity:
     """The settings that tell this row from others; paths of weights count without the scale in them."""
-    groups = INFLUENCES.get(method, tuple(name.split(".")[0] for name in run.settings))
+    kind = facts(run, method)
+    groups = tuple(name.split(".")[0] for name in run.settings) if kind is None else kind.settings
+    groups = (*groups, *EPSILON) if "epsilon" in groups else groups
     if run.trained and method == "mcnet":
         groups = (*groups, *OF_TRAINING)
     settings = {**{key: value for key, value in run.settings.items() if key not in EPSILON}, **run.epsilon}
@@ -89,7 +91,7 @@ def backbone_label(settings: dict[str, Any]) -> str:
 
 def row_label(run: Run, method: str) -> str:
     """What the row is called if nothing else has to be told apart."""
-    label = FORMATS.get(method, method + "+{0}").format(backbone_label(run.settings))
+    label = _label(run, method).format(backbone_label(run.settings))
     if method == "pnp":
         denoiser = str(run.settings.get("pnp.weights", "bundled"))
         return f"{label} (denoiser {'ours' if denoiser == 'bundled' else _stem(denoiser)})"
@@ -108,25 +110,25 @@ def build_rows(runs: Iterable[Run]) -> list[Row]:
     kinds: dict[Column, tuple[str, str, Run]] = {}
     for run in runs:
         for record in run.means():
-            column = (record.dataset, record.scale)
+            column = column_of(record)
             _refuse_mixing(kinds, column, record, run)
             key = (record.method, identity(run, record.method))
             row = rows.setdefault(
-                key, Row(record.method, row_label(run, record.method), _published(run, record.method), key[1])
+                key, Row(record.method, *_named(run, record.method), key[1], facts(run, record.method))
             )
             if column not in row.cells or run.finished >= row.cells[column].finished:
                 row.cells[column] = run
     _tell_apart(list(rows.values()))
-    order = list(FORMATS)
-    return sorted(rows.values(), key=lambda row: order.index(row.method) if row.method in order else len(order))
+    return sorted(rows.values(), key=lambda row: LAST if row.kind is None else row.kind.rank)
 
 
 def _refuse_mixing(kinds: dict[Column, tuple[str, str, Run]], column: Column, record: Record, run: Run) -> None:
     protocol, operator, first = kinds.setdefault(column, (record.protocol, record.operator, run))
     if (protocol, operator) != (record.protocol, record.operator):
+        where = f"{column[0]} {scale_label(column)}"
         raise ConfigError(
             f"{first.name} ({protocol}, {operator}) and {run.name} ({record.protocol}, {record.operator}) would share "
-            f"the column {column[0]} x{column[1]}, and their figures cannot be compared; report them apart, as in "
+            f"the column {where}, and their figures cannot be compared; report them apart, as in "
             f"runs={first.folder}"
         )
 
@@ -160,13 +162,23 @@ def _network(settings: dict[str, Any]) -> str | None:
     return next((network for network in NETWORKS if network.lower() in words), None)
 
 
+def _label(run: Run, method: str) -> str:
+    kind = facts(run, method)
+    return f"{method}+{{0}}" if kind is None or not kind.label else kind.label
+
+
+def _named(run: Run, method: str) -> tuple[str, str | None]:
+    return row_label(run, method), _published(run, method)
+
+
 def _published(run: Run, method: str) -> str | None:
     network = _network(run.settings)
+    label = _label(run, method)
     if method in ("bicubic", "pnp"):
-        return FORMATS[method]
+        return label
     if network is None or method not in ("backbone", "tvtv", "mcnet"):
         return None
-    return FORMATS[method].format(network)
+    return label.format(network)
 
 
 def _stem(weights: str) -> str:

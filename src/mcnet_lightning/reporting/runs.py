@@ -9,8 +9,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from mcnet_lightning.config.commands import NOISE
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.evaluation.records import MEAN, Record, picture_name, read_metrics
+from mcnet_lightning.evaluation.records import FIRST_PROBLEM, MEAN, Record, picture_name, read_metrics
 from mcnet_lightning.files.settings import fault_of, yaml_sentence
 
 METRICS, CONFIG, TRACES, PICTURES = "metrics.csv", Path(".hydra/config.yaml"), "traces.csv", "pictures"
@@ -36,12 +37,17 @@ class Run:
         return any(self.settings.get(f"perturbation.{key}") for key in ("noise", "jpeg", "operator"))
 
     @property
+    def problem(self) -> str:
+        return self.records[0].problem
+
+    @property
     def epsilon(self) -> dict[str, float | str]:
-        """What was asked for, as the one key that says it: {"epsilon": 0.0} where none does."""
+        """What was asked for, as the one key that says it; where none does, 0, and of problems with noise `noise`."""
         for key in ("epsilon_rms", "epsilon_levels"):  # first: earlier versions have epsilon=0 beside them
             if (value := self.settings.get(key)) is not None:
                 return {key: value}
-        return {"epsilon": self.settings.get("epsilon") or 0.0}
+        said = self.settings.get("epsilon")
+        return {"epsilon": (0.0 if self.problem == FIRST_PROBLEM else NOISE) if said is None else said}
 
     @property
     def epsilon_label(self) -> str:

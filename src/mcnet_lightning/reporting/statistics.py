@@ -2,12 +2,12 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import bootstrap
 
-from mcnet_lightning.evaluation.records import Record, finite
+from mcnet_lightning.evaluation.records import Record, better
 
 RESAMPLES, LEVEL = 9999, 0.95
 
@@ -27,22 +27,32 @@ class Interval(NamedTuple):
 
 
 def paired_gain(ours: Mapping[str, Record], theirs: Mapping[str, Record], seed: int = 0) -> Interval | None:
-    """The mean gain in PSNR over the images that both have, with error; None if there are none."""
-    pairs = [(record.psnr_y, theirs[image].psnr_y) for image, record in ours.items() if image in theirs]
-    differences = [gain for our, their in pairs if (gain := finite(our - their)) is not None]
-    return bootstrap_mean(differences, seed) if differences else None
+    """The mean gain in the headline figure over the images that both have, with error; None if there are none."""
+    gains = {image: better(record, theirs[image]) for image, record in ours.items() if image in theirs}
+    known = {image: gain for image, gain in gains.items() if gain is not None}
+    return (
+        bootstrap_mean(list(known.values()), seed, [ours[image].group or image for image in known]) if known else None
+    )
 
 
-def bootstrap_mean(values: Sequence[float], seed: int = 0) -> Interval:
-    """The mean with its percentile bootstrap interval (Efron 1979), resampling whole images, seeded."""
+def bootstrap_mean(values: Sequence[float], seed: int = 0, groups: Sequence[str] | None = None) -> Interval:
+    """The mean with its percentile bootstrap interval (Efron 1979), resampling whole images, or whole groups of them,
+    such as the slices of one head; seeded.
+    """
     sample = np.asarray(values, dtype=float)
-    if len(sample) < 2:
+    _, places = np.unique(groups if groups is not None else np.arange(len(sample)), return_inverse=True)
+    sums, counts = np.bincount(places, sample), np.bincount(places)
+    if len(sums) < 2:
         return Interval(float(sample.mean()), None, None, len(sample))
+
+    def mean_of(drawn: Any, axis: int = -1) -> Any:
+        return sums[drawn.astype(int)].sum(axis) / counts[drawn.astype(int)].sum(axis)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # equal values: the interval is that value
         found = bootstrap(
-            (sample,),
-            np.mean,
+            (np.arange(len(sums)),),
+            mean_of,
             n_resamples=RESAMPLES,
             confidence_level=LEVEL,
             method="percentile",

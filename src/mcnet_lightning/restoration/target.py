@@ -6,8 +6,8 @@ from dataclasses import replace
 from mcnet_lightning.equilibrium.epsilon import Epsilon, measured_values
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.imaging.colour import LUMA_GAIN, LUMA_SPREAD
-from mcnet_lightning.imaging.degradation import UNIFORM, middle_of_floored
 from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.problems.rounding import UNIFORM, middle_of_floored
 from mcnet_lightning.restoration.pictures import Picture
 
 FLOAT_DEPTH = 32

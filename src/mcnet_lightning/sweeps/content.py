@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mcnet_lightning.config.outline import is_own
 from mcnet_lightning.config.validation import keys_of
+from mcnet_lightning.files import file_digest, files_digest
 from mcnet_lightning.files.sources import source_digest
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -40,7 +41,7 @@ def content(config: DictConfig) -> dict[str, Any]:
 @cache
 def code_version() -> str:
     """SHA-256 of the package's modules and bundled files."""
-    return _digest_of([path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".safetensors", ".sha256")])
+    return files_digest([path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".safetensors", ".sha256")])
 
 
 def _by_content(value: Any, limits: Any) -> Any:
@@ -49,9 +50,9 @@ def _by_content(value: Any, limits: Any) -> Any:
     if isinstance(value, str) and "path" in limits and value not in limits.get("words", ()):
         target = Path(value).expanduser()
         if target.is_file():
-            return hashlib.sha256(target.read_bytes()).hexdigest()
+            return file_digest(target)
         if target.is_dir():
-            return _digest_of([path for path in target.rglob("*") if path.is_file()])
+            return files_digest([path for path in target.rglob("*") if path.is_file()])
     return value
 
 
@@ -71,17 +72,9 @@ def _data(config: DictConfig) -> dict[str, str]:
 def _pictures(dataset: str, part: Any, root: str | None) -> str:
     from mcnet_lightning.data.sources import image_paths
 
-    return _digest_of(image_paths(dataset, part, root))
+    return files_digest(image_paths(dataset, part, root))
 
 
 @cache
 def _folder(folder: str) -> str:
-    return _digest_of([path for path in Path(folder).rglob("*") if path.is_file()])
-
-
-def _digest_of(paths: list[Path]) -> str:
-    """SHA-256 of names and contents, in the order of the names."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    return files_digest([path for path in Path(folder).rglob("*") if path.is_file()])

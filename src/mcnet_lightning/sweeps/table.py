@@ -1,6 +1,5 @@
 """One row per job of a sweep: printed, and kept as sweep.csv."""
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +11,14 @@ from rich.text import Text
 
 from mcnet_lightning.errors import DataError, printable
 from mcnet_lightning.evaluation.records import MEAN, finite, gains, read_metrics
-from mcnet_lightning.files import staged
+from mcnet_lightning.files import write_csv
+from mcnet_lightning.problems.figures import figure
 from mcnet_lightning.sweeps.plan import Job, outcome
 from mcnet_lightning.sweeps.record import read_record
 
 FILE = "sweep.csv"
-FIGURES = ("dataset", "method", "psnr_y", "gain", "gain_over_projection", "headroom", "consistency", "evaluations")
+QUALITY = "psnr_y"  # the column of the headline figure, where none is known by another name
+FIGURES = ("dataset", "method", "quality", "gain", "gain_over_projection", "headroom", "consistency", "evaluations")
 STYLES = {"complete": "green", "failed": "red", "killed": "yellow", "running": "cyan", "damaged": "red"}
 OURS = "mcnet"
 
@@ -25,7 +26,9 @@ OURS = "mcnet"
 def report(jobs: Sequence[Job], sweep_dir: Path, console: Console | None = None) -> None:
     """Prints the table of all jobs and writes SWEEP/sweep.csv. Figures are means over the first test set."""
     rows = [_row(job) for job in jobs]
-    _write(sweep_dir / FILE, rows)
+    name = next((row["figure"] for row in rows if row["figure"]), QUALITY)
+    shown = [{name if key == "quality" else key: row[key] for key in row if key != "figure"} for row in rows]
+    _write(sweep_dir / FILE, shown)
     swept = list(jobs[0].settings) if jobs else []
     counts = Counter(row["state"] for row in rows)
     summary = ", ".join(f"{count} {state}" for state, count in counts.items())
@@ -33,7 +36,7 @@ def report(jobs: Sequence[Job], sweep_dir: Path, console: Console | None = None)
     table = Table(title=_verbatim(f"{sweep_dir}: {len(rows)} job{'s' * (len(rows) > 1)}, {summary}{dataset}"))
     for heading in [*swept, "state"]:
         table.add_column(_verbatim(heading), no_wrap=True)
-    for heading in ("PSNR", "gain", "over proj.", "headroom", "||Ax-b||", "evals", "s"):
+    for heading in (figure(name).heading, "gain", "over proj.", "headroom", "||Ax-b||", "evals", "s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for job, row in zip(jobs, rows, strict=True):
         state = row["state"]
@@ -51,7 +54,7 @@ def _verbatim(text: str) -> Text:
 def _row(job: Job) -> dict[str, Any]:
     record = read_record(job.folder)
     row: dict[str, Any] = {"job": job.folder.name, **job.settings, "state": outcome(job)}
-    row |= dict.fromkeys(FIGURES) | _figures(job.folder / "metrics.csv")
+    row |= dict.fromkeys((*FIGURES, "figure")) | _figures(job.folder / "metrics.csv")
     return row | {
         "seconds": None if record is None else round(record.seconds, 1),
         "key": None if record is None else record.key,
@@ -74,7 +77,7 @@ def _figures(path: Path) -> dict[str, Any]:
     chosen = next((record for record in means if record.method == OURS), means[-1])
     gain, over_projection = gains(chosen, means)
     figures = {
-        "psnr_y": chosen.psnr_y,
+        "quality": chosen.headline,
         "gain": gain,
         "gain_over_projection": over_projection,
         "headroom": chosen.headroom,
@@ -82,12 +85,13 @@ def _figures(path: Path) -> dict[str, Any]:
         "evaluations": chosen.evaluations,
     }
     texts = {name: f"{value:.9g}" for name, figure in figures.items() if (value := finite(figure)) is not None}
-    return {"dataset": chosen.dataset, "method": chosen.method, **texts}
+    name = next(iter(chosen.figures))
+    return {"dataset": chosen.dataset, "method": chosen.method, "figure": name, **texts}
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     formats = {
-        "psnr_y": ".3f",
+        "quality": ".3f",
         "gain": "+.3f",
         "gain_over_projection": "+.3f",
         "headroom": ".3f",
@@ -99,9 +103,5 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    if not rows or not path.parent.is_dir():
-        return
-    with staged(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    if rows and path.parent.is_dir():
+        write_csv(path, list(rows[0]), rows)

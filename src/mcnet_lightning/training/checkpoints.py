@@ -18,6 +18,7 @@ from mcnet_lightning.data.loading import ResumableLoader
 from mcnet_lightning.errors import WeightsError
 from mcnet_lightning.files import make_folder, staged, unwritable
 from mcnet_lightning.files.private_apis import accumulates, counted_as_open, take_up_loops
+from mcnet_lightning.problems.figures import Figure
 from mcnet_lightning.training.optimisation import require_finite_weights
 from mcnet_lightning.training.processes import EndTogether
 
@@ -68,10 +69,12 @@ def load(path: Path) -> dict[str, Any]:
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt, by val/psnr. A run that goes on in another folder takes the best so far along."""
+    """Keeps best.ckpt, by val/psnr as a rule. A run that goes on in another folder takes the best so far along."""
 
-    def __init__(self, folder: Path, resumed: Path | None) -> None:
-        super().__init__(folder, "best", monitor="val/psnr", mode="max", save_top_k=1, enable_version_counter=False)
+    def __init__(self, folder: Path, resumed: Path | None, headline: Figure) -> None:
+        mode = "min" if headline.smaller_is_better else "max"
+        name = f"val/{headline.kind}"
+        super().__init__(folder, "best", monitor=name, mode=mode, save_top_k=1, enable_version_counter=False)
         self.resumed = resumed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

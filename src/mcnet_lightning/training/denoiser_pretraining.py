@@ -8,7 +8,9 @@ from torch import Tensor
 
 from mcnet_lightning.config.training import Optimiser
 from mcnet_lightning.denoisers import DnCNN
-from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
+from mcnet_lightning.evaluation.metrics import ImageMeans
+from mcnet_lightning.problems import figure
+from mcnet_lightning.problems.quality import psnr
 from mcnet_lightning.training.draws import generator_for
 from mcnet_lightning.training.optimisation import adam_with_warmup, finite
 
@@ -24,10 +26,11 @@ class DenoiserPretraining(pl.LightningModule):
         self.denoiser = denoiser
         self.low, self.high = noise_level
         self.settings, self.seed = optimiser, seed
+        self.headline = figure("psnr")
         self.means = ImageMeans(("psnr", "noisy_psnr"))
 
-    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
-        clean = batch["truth"]
+    def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
+        clean = batch["observation"].truth
         level, noise = self._draw(batch["index"], clean)
         denoised = self.denoiser(clean + level * noise)
         # in units of the noise: every level counts
@@ -46,7 +49,7 @@ class DenoiserPretraining(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], _: int) -> None:
         level = (self.low + self.high) / 2
-        figures = denoising_psnr(self.denoiser, batch["truth"], level, seed=batch["position"])
+        figures = denoising_psnr(self.denoiser, batch["observation"].truth, level, seed=batch["position"])
         self.means.update(batch["counts"], **figures)
 
     def on_validation_epoch_end(self) -> None:

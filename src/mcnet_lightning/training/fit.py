@@ -54,7 +54,8 @@ def fit(
     identity: Identity,
     callbacks: list[Callback] | None = None,
 ) -> float:
-    """Trains to the end of `config.trainer`, keeps checkpoints/best.ckpt (by val/psnr) and last.ckpt, returns seconds.
+    """Trains to the end of `config.trainer`, keeps checkpoints/best.ckpt (by the module's `headline`) and
+    last.ckpt, returns seconds.
 
     Goes on from `config.resume`, which `take_up` has settled. `identity`: what a run that goes on from these
     checkpoints must agree in.
@@ -68,7 +69,7 @@ def fit(
     forget_after(resume, folder)
     ending = EndTogether()
     run_callbacks: list[Callback] = [
-        BestCheckpoint(folder / "checkpoints", resume),
+        BestCheckpoint(folder / "checkpoints", resume, module.headline),  # type: ignore[arg-type]
         LastCheckpoint(folder / LAST, config.checkpoint_steps, ending),
         RunRecord(plain(config), identity, data),
         LearningRateMonitor("step"),

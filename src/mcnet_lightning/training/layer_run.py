@@ -12,21 +12,21 @@ from mcnet_lightning.build import (
     allowed_classes,
     build_backbone,
     build_data,
-    build_degradation,
     build_epsilon,
     build_layer,
+    build_problem,
 )
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.evaluation.command import build_ladder
 from mcnet_lightning.evaluation.failures import Failures
-from mcnet_lightning.evaluation.records import MEAN, Record, gains, headroom_sentence, shown, stated_measurement
+from mcnet_lightning.evaluation.records import MEAN, Record
 from mcnet_lightning.evaluation.runs import evaluate_ladder
-from mcnet_lightning.evaluation.tables import write_metrics
+from mcnet_lightning.evaluation.tables import markdown_ladder, write_metrics
 from mcnet_lightning.files.weights import BUNDLED
 from mcnet_lightning.files.writer import is_first_process
-from mcnet_lightning.imaging import Degradation
 from mcnet_lightning.model.layer_files import describe_layer, load_layer, save_layer
 from mcnet_lightning.model.mcnet import MCNet
+from mcnet_lightning.problems import Problem, described_problem
 from mcnet_lightning.training.callbacks import ComparisonPictures
 from mcnet_lightning.training.fit import fit, plain
 from mcnet_lightning.training.layer_training import LayerTraining
@@ -54,30 +54,29 @@ def train_layer(config: DictConfig) -> None:
 def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], Failures] | None:
     """The rows of metrics.csv and what failed; None in all but the first of several processes."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    degradation = build_degradation(config)
+    problem = build_problem(config)
     backbone = build_backbone(config)
     layer = build_layer(config)
     if config.denoiser.get("spectral_norm", True):
         layer.denoiser.normalise()
-    model = MCNet(backbone, layer, degradation.operator)
-    data = build_data(config, degradation, backbone)
+    model = MCNet(backbone, layer, None)
+    data = build_data(config, problem, backbone)
     test_images = data.test_images()  # read first: a missing folder must not cost a training
-    epsilon = build_epsilon(config, degradation.noise_deviation)
-    header = _header(config, model, degradation, epsilon)
+    epsilon = build_epsilon(config)
+    header = _header(model, problem, epsilon)
     identity = _identity(header, model)
     take_up(config, folder, identity, data)
     if is_first_process():  # of an earlier run in this folder: beside other settings it would say the wrong thing
         (folder / "metrics.csv").unlink(missing_ok=True)
     module = LayerTraining(
         model,
-        config.scale,
-        config.protocol.name,
+        problem,
         epsilon,
         config.optimiser,
         {**header, "layer": describe_layer(model.layer), "config": plain(config)},
     )
-    name = f"{backbone.spec.name}_x{config.scale}_{epsilon.short}"
-    tags = [backbone.spec.name, f"x{config.scale}", config.protocol.name]
+    name = f"{backbone.spec.name}_{problem.short}_{epsilon.short}"
+    tags = [backbone.spec.name, problem.short, problem.label.split("-")[0]]
     pictures = ComparisonPictures(folder / "pictures")
     seconds = fit(config, module, data, folder, name, tags, identity, [pictures])
     if not module.trainer.is_global_zero:
@@ -90,7 +89,7 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     certificate = module.certificate()
     save_layer(folder / "layer.safetensors", model.layer, {**header, "certificate": json.dumps(certificate)})
     device = "cpu" if config.trainer.accelerator == "cpu" else "auto"
-    ladder = build_ladder(config, backbone, model.layer, degradation, device)
+    ladder = build_ladder(config, backbone, model.layer, problem, device)
     records, failures = evaluate_ladder(ladder, test_images, pictures=folder / "pictures" if config.pictures else None)
     means = [row for row in records if row.image == MEAN]
     title = f"equilibrium layer {name} on {backbone.spec.label}"
@@ -99,16 +98,14 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     return records, failures
 
 
-def _header(config: DictConfig, model: MCNet, degradation: Degradation, epsilon: Epsilon) -> dict[str, Any]:
+def _header(model: MCNet, problem: Problem, epsilon: Epsilon) -> dict[str, Any]:
     """What a file of the trained layer says of itself."""
     assert model.backbone is not None
     spec = model.backbone.spec
     return {
         "kind": "layer",
-        "scale": config.scale,
+        **described_problem(problem),
         "epsilon": epsilon.stated,
-        "protocol": degradation.protocol_label,
-        "operator": degradation.operator.name,
         "backbone": spec.name,
         "backbone_sha256": spec.sha256,
         "backbone_hyperparameters": json.dumps(dict(spec.hyperparameters)),
@@ -119,7 +116,7 @@ def _identity(header: dict[str, Any], model: MCNet) -> Identity:
     """What a run that goes on from a checkpoint of this one must agree in."""
     kept = ("scale", "protocol", "operator", "backbone", "backbone_sha256")
     shape = describe_layer(model.layer)["denoiser"]
-    return described(kind="layer", **{name: header[name] for name in kept}, denoiser=shape)
+    return described(kind="layer", **{name: header[name] for name in kept if name in header}, denoiser=shape)
 
 
 def _start(config: DictConfig) -> str:
@@ -138,19 +135,9 @@ def _start(config: DictConfig) -> str:
 
 def _card(model: MCNet, means: list[Record]) -> list[str]:
     certificate = model.layer.denoiser.certificate()
-    rows = [
-        f"| {row.dataset} | {row.method} | {shown(row.psnr_y, '.3f')} | "
-        + " | ".join(shown(gain, "+.3f") for gain in gains(row, means))
-        + f" | {shown(row.ssim_y, '.4f')} | {row.consistency:.1e} | {shown(row.evaluations, '.1f')} |"
-        for row in means
-    ]
+    beta = model.layer.prior_weight.item()
     return [
-        f"Protocol {means[0].protocol}, operator {means[0].operator}, beta {model.layer.prior_weight.item():.4f}; "
-        f"{stated_measurement(means[0].protocol)}. {headroom_sentence(means)}",
-        "",
-        "| test set | method | PSNR, dB | over backbone | over its projection | SSIM | l2 consistency | evaluations |",
-        "|---|---|---|---|---|---|---|---|",
-        *rows,
+        *markdown_ladder(means, beta),
         "",
         "Upper bounds of the layers' norms: "
         + ", ".join(f"{bound:.3f}" for bound in certificate.get("layer_norm_bounds", []))

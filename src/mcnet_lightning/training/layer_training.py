@@ -14,16 +14,15 @@ from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.equilibrium.stats import SolveStats
 from mcnet_lightning.errors import ConvergenceError
 from mcnet_lightning.evaluation.failures import UNMET
-from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, headroom, psnr
+from mcnet_lightning.evaluation.metrics import ImageMeans, consistency, headroom
 from mcnet_lightning.evaluation.records import meets
 from mcnet_lightning.files.tensors import LARGEST
-from mcnet_lightning.imaging.degradation import ProtocolName
 from mcnet_lightning.model.mcnet import MCNet
+from mcnet_lightning.problems import Observation, Problem, figure
 from mcnet_lightning.training.optimisation import adam_with_warmup, finite, training_loss
 from mcnet_lightning.training.warm_starts import WarmStarts
 
-VALIDATION_FIGURES = (
-    "psnr",
+VALIDATION_FIGURES = (  # beside the headline figure
     "gain",
     "gain_over_projection",
     "headroom",
@@ -38,10 +37,10 @@ JACOBIAN_STEPS = 10
 
 
 class LayerTraining(pl.LightningModule):
-    """Logs of training: train/loss, psnr, gain and gain_over_projection (dB), consistency, not_met (patches farther
-    than epsilon from b), forward and backward evaluations, residuals and not_converged counts, beta. Of validation: the
-    means of VALIDATION_FIGURES over images, val/jacobian_norm and val/spectral_radius (estimates from below) and
-    val/denoiser_lipschitz_bound.
+    """Logs of training: train/loss, psnr (or what else the problem's headline is), gain and gain_over_projection (dB),
+    consistency, not_met (patches farther than epsilon from b), forward and backward evaluations, residuals and
+    not_converged counts, beta. Of validation: the means of VALIDATION_FIGURES over images, val/jacobian_norm and
+    val/spectral_radius (estimates from below) and val/denoiser_lipschitz_bound.
 
     `record` is what a checkpoint must know beside the tensors to describe and rebuild the layer.
     """
@@ -49,33 +48,36 @@ class LayerTraining(pl.LightningModule):
     def __init__(
         self,
         model: MCNet,
-        scale: int,
-        protocol: ProtocolName,
+        problem: Problem,
         epsilon: float | Epsilon,
         optimiser: Optimiser,
         record: dict[str, Any],
     ) -> None:
         super().__init__()
         self.model = model
-        self.scale, self.protocol, self.settings = scale, protocol, optimiser
+        self.problem, self.settings = problem, optimiser
+        self.headline = figure(problem.figures[0])
         self.epsilon = Epsilon.of(epsilon)
         self.record = record
-        self.means = ImageMeans(VALIDATION_FIGURES)
+        self.means = ImageMeans((self.headline.kind, *VALIDATION_FIGURES))
         self.last_validation_image: dict[str, Tensor] | None = None
         self.local_estimates: dict[str, float] = {}
         self.warm_starts = WarmStarts()
 
-    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
-        prior, truth, measurement = batch["prior_image"], batch["truth"], batch["measurement"]
+    def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
+        prior, observation = batch["prior_image"], batch["observation"]
+        truth, measurement = observation.truth, observation.measurement
         start = self.warm_starts.start(batch["index"], prior) if self.settings.warm_start else prior
-        radii = self.epsilon.radii(measurement, self.model.operator)
+        radii = self.problem.radii(self.epsilon, observation)
         with self._divergence_named():
-            result = self.model(measurement, radii, prior_image=prior, initial_state=start)
+            result = self.model(
+                measurement, radii, prior_image=prior, initial_state=start, operator=observation.operator
+            )
         if self.settings.warm_start:
             self.warm_starts.remember(batch["index"], result.state)
         with torch.no_grad():
-            gains = self._gains(result.estimate.detach(), prior, measurement, truth, border=0)
-            agreement = consistency(result.estimate, measurement, self.model.operator)
+            gains = self._gains(result.estimate.detach(), prior, observation, radii)
+            agreement = consistency(result.estimate, measurement, observation.operator)
         self.log_dict({f"train/{name}": value.mean() for name, value in gains.items()})
         self.log("train/consistency", agreement.mean())
         self.log("train/not_met", self._not_met(agreement, radii, measurement, result.stats).sum())
@@ -92,17 +94,17 @@ class LayerTraining(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], index: int) -> None:
         assert self.model.backbone is not None
-        prior = self.model.backbone.prior_image(batch, self.device)
-        measurement, operator = batch["measurement"], self.model.operator
-        radii = self.epsilon.radii(measurement, operator)
+        prior, observation = self.model.backbone.prior_image(batch, self.device), batch["observation"]
+        measurement, operator = observation.measurement, observation.operator
+        radii = self.problem.radii(self.epsilon, observation)
         with self._divergence_named(f"{batch['name']}: "):
-            result = self.model(measurement, radii, prior_image=prior)
-        gains = self._gains(result.estimate, prior, measurement, batch["truth"], border=self.scale)
+            result = self.model(measurement, radii, prior_image=prior, operator=operator)
+        gains = self._gains(result.estimate, prior, observation, radii)
         agreement = consistency(result.estimate, measurement, operator)
         self.means.update(
             batch["counts"],
             **gains,
-            headroom=headroom(prior, batch["truth"], operator, self.scale, self.protocol),
+            headroom=headroom(prior, observation, self.problem),
             consistency=agreement,
             not_met=self._not_met(agreement, radii, measurement, result.stats),
             evaluations=result.stats.evaluations,
@@ -110,14 +112,18 @@ class LayerTraining(pl.LightningModule):
             not_converged=result.stats.failed,
         )
         if index == 0:
-            panels = {"measurement": measurement, "prior_image": prior, "estimate": result.estimate}
-            self.last_validation_image = {name: x[0].cpu() for name, x in (panels | {"truth": batch["truth"]}).items()}
-            self._log_local_jacobian(prior)
+            panels = {"prior_image": prior, "estimate": result.estimate, "truth": observation.truth}
+            shown = {"measurement": self.problem.seen(observation)}
+            shown |= {name: self.problem.picture(image) for name, image in panels.items()}
+            self.last_validation_image = {
+                name: picture[0].mean(0, keepdim=True).cpu() for name, picture in shown.items()
+            }
+            self._log_local_jacobian(prior, observation, radii)
 
     def on_validation_epoch_end(self) -> None:
         means = self.means.compute()
         self.means.reset()
-        shown = ("psnr", "gain", "gain_over_projection")
+        shown = (self.headline.kind, "gain", "gain_over_projection")
         self.log_dict({f"val/{name}": means[name].float() for name in shown}, prog_bar=True)
         self.log_dict({f"val/{name}": value.float() for name, value in means.items() if name not in shown})
         certificate = self.model.layer.denoiser.certificate()
@@ -156,14 +162,14 @@ class LayerTraining(pl.LightningModule):
             finite(largest if largest <= LARGEST else largest * torch.nan, self.global_step)
             raise ConvergenceError(f"{where}{error}") from None
 
-    def _gains(
-        self, estimate: Tensor, prior: Tensor, measurement: Tensor, truth: Tensor, border: int
-    ) -> dict[str, Tensor]:
-        """PSNR and its gain over the backbone alone and over the backbone projected, per image."""
-        radii = self.epsilon.radii(measurement, self.model.operator)
-        projected = project_measurement_ball(prior, measurement, self.model.operator, radii)
-        quality, of_prior, of_projected = (psnr(x, truth, border, self.protocol) for x in (estimate, prior, projected))
-        return {"psnr": quality, "gain": quality - of_prior, "gain_over_projection": quality - of_projected}
+    def _gains(self, estimate: Tensor, prior: Tensor, observation: Observation, radii: Tensor) -> dict[str, Tensor]:
+        """The headline figure and what is gained over the backbone alone and over the backbone projected, per image."""
+        projected = project_measurement_ball(prior, observation.measurement, observation.operator, radii)
+        images = (estimate, prior, projected)
+        quality, of_prior, of_projected = (self.problem.headline(x, observation.truth) for x in images)
+        sign = -1 if self.headline.smaller_is_better else 1
+        gains = {"gain": sign * (quality - of_prior), "gain_over_projection": sign * (quality - of_projected)}
+        return {self.headline.kind: quality, **gains}
 
     @staticmethod
     def _not_met(agreement: Tensor, radii: Tensor, measurement: Tensor, stats: SolveStats) -> Tensor:
@@ -177,15 +183,20 @@ class LayerTraining(pl.LightningModule):
         self.log(f"{prefix}_residual", stats.residual.mean().float())
         self.log(f"{prefix}_not_converged", stats.failed.sum().float())
 
-    def _log_local_jacobian(self, prior: Tensor) -> None:
-        """Estimates at the fixed point of a small problem of its own, cut from the corner of a validation image."""
-        side = JACOBIAN_CROP // self.scale * self.scale
+    def _log_local_jacobian(self, prior: Tensor, observation: Observation, radii: Tensor) -> None:
+        """Estimates at the fixed point of a validation image; of local problems of a small one of its own, cut from the
+        corner.
+        """
+        operator = observation.operator
+        side = JACOBIAN_CROP // self.problem.patch_multiple() * self.problem.patch_multiple()
         with torch.inference_mode(False), torch.no_grad():
-            crop = prior[..., :side, :side].clone()
-            patch = self.model.operator(crop)
-            radii = self.epsilon.radii(patch, self.model.operator)
-            state = self.model.layer(crop, patch, self.model.operator, radii).state
-            fixed_point_map = self.model.layer.map(crop, patch, self.model.operator, radii)
+            crop, patch = prior.clone(), observation.measurement.clone()
+            if self.problem.local and operator.image_shape is None:
+                crop = crop[..., :side, :side]
+                patch = operator(crop)
+                radii = self.epsilon.radii(patch, operator)
+            state = self.model.layer(crop, patch, operator, radii).state
+            fixed_point_map = self.model.layer.map(crop, patch, operator, radii)
             local = local_jacobian(fixed_point_map, state, JACOBIAN_STEPS)
         self.log("val/jacobian_norm", local.norm.mean().float(), batch_size=1)
         self.log("val/spectral_radius", local.spectral_radius.mean().float(), batch_size=1)

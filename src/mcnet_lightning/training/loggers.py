@@ -17,7 +17,7 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mcnet_lightning.config.training import Logger as LoggerConfig
-from mcnet_lightning.files import staged
+from mcnet_lightning.files import staged, write_csv, write_file
 from mcnet_lightning.files.extras import require
 from mcnet_lightning.files.writer import is_first_process
 from mcnet_lightning.training.leaving_out import leaving_out, lost_record, place_wandb, say_left_out
@@ -40,10 +40,7 @@ class _HistoryWriter(ExperimentWriter):
         """In one step: Lightning empties the file first, and a kill would leave it so."""
         with open(self.metrics_file_path, newline="") as file:
             rows = list(csv.DictReader(file))
-        with staged(self.metrics_file_path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames)
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(self.metrics_file_path, fieldnames, rows)
 
 
 class HistoryLogger(CSVLogger):
@@ -215,7 +212,7 @@ def _mlflow(settings: LoggerConfig, folder: Path, name: str, config: dict[str, A
     if run_id is not None and run_id != earlier:
         logger.log_hyperparams(config)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MLFLOW_RUN).write_text(run_id)
+        write_file(folder / MLFLOW_RUN, run_id)
     return logger
 
 

@@ -10,18 +10,18 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor
 
-from mcnet_lightning.backbones import as_luma, load_trunk, untrained_backbone
-from mcnet_lightning.build import backbone_arguments, build_data, build_degradation
+from mcnet_lightning.backbones import load_trunk, untrained_backbone
+from mcnet_lightning.build import backbone_arguments, build_data, build_problem
 from mcnet_lightning.build.components import make
 from mcnet_lightning.config.components import find
 from mcnet_lightning.data import MeasurementDataModule, WholeImages
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.evaluation.metrics import ImageMeans, psnr
+from mcnet_lightning.evaluation.metrics import ImageMeans
 from mcnet_lightning.files.weights import read_weights, write_weights
-from mcnet_lightning.imaging import Degradation
 from mcnet_lightning.model.layer_files import load_denoiser, save_denoiser
-from mcnet_lightning.training.backbone_pretraining import BackbonePretraining
+from mcnet_lightning.problems import described_problem, figure
+from mcnet_lightning.training.backbone_pretraining import BackbonePretraining, restored
 from mcnet_lightning.training.denoiser_pretraining import DenoiserPretraining, denoising_psnr
 from mcnet_lightning.training.fit import fit
 from mcnet_lightning.training.loggers import one_wandb_run
@@ -42,36 +42,38 @@ def pretrain_backbone(config: DictConfig) -> None:
         network.start_from_interpolation()  # type: ignore[operator]
     if config.initial_weights is not None:
         load_trunk(network, read_weights(config.initial_weights))
-    scale, protocol = config.scale, config.protocol.name
-    degradation = build_degradation(config)
-    data = build_data(config, degradation)
+    problem = build_problem(config)
+    data = build_data(config, problem)
     test_images = data.test_images()  # read first: a missing folder must not cost a training
     identity = described(
         kind="backbone",
-        scale=scale,
-        protocol=degradation.protocol_label,
-        operator=degradation.operator.name,
+        scale=problem.scale,
+        protocol=problem.label,
+        operator=problem.operator_name,
         backbone=config.backbone.name,
         network=arguments,
     )
     take_up(config, folder, identity, data)
-    module = BackbonePretraining(network, input_kind, scale, protocol, config.optimiser, config.seed)
-    name = f"{config.backbone.name}_x{scale}"
-    seconds = fit(config, module, data, folder, f"pretrain_{name}", [config.backbone.name, f"x{scale}"], identity)
+    module = BackbonePretraining(network, input_kind, problem, config.optimiser, config.seed)
+    name = f"{config.backbone.name}_{problem.short}"
+    seconds = fit(config, module, data, folder, f"pretrain_{name}", [config.backbone.name, problem.short], identity)
     if not module.trainer.is_global_zero:
         return
     network.eval()
     means = _means_by_dataset(
         test_images,
         lambda image, _: {
-            "before": psnr(image["upsampled"], image["truth"], scale, protocol),
-            "after": psnr(as_luma(network(image[input_kind])), image["truth"], scale, protocol),
+            "before": problem.headline(image["observation"].start, image["observation"].truth),
+            "after": problem.headline(restored(network, image["observation"], input_kind), image["observation"].truth),
         },
     )
-    header = {"kind": "backbone", "name": config.backbone.name, "scale": scale, "protocol": protocol}
+    header = {"kind": "backbone", "name": config.backbone.name} | described_problem(problem)
     write_weights(folder / "weights.safetensors", network.state_dict(), header)
-    table = ["| test set | bicubic, dB | this network, dB |", "|---|---|---|", *_rows(means)]
-    write_model_card(folder, f"{config.backbone.name} x{scale}", config, _start(config), seconds, module.trainer, table)
+    unit = ", dB" if figure(problem.figures[0]).decibel else f", {figure(problem.figures[0]).heading}"
+    table = [f"| test set | {problem.start_name}{unit} | this network{unit} |", "|---|---|---|", *_rows(means)]
+    write_model_card(
+        folder, f"{config.backbone.name} {problem.short}", config, _start(config), seconds, module.trainer, table
+    )
     _report(folder, table)
 
 
@@ -88,8 +90,8 @@ def pretrain_denoiser(config: DictConfig) -> None:
         denoiser = make("denoiser", config.denoiser)
         if not isinstance(denoiser, DnCNN):
             raise ConfigError(f"denoiser={config.denoiser._target_} is trained in a way of its own, not by pretrain")
-    degradation = Degradation("paper", scale=1, quantise=False)  # a denoiser sees HR alone
-    data: MeasurementDataModule = build_data(config, degradation)
+    problem = build_problem(config)
+    data: MeasurementDataModule = build_data(config, problem)
     test_images = data.test_images()
     low, high = config.noise_level
     identity = described(kind="denoiser", denoiser=denoiser.hyperparameters)
@@ -104,7 +106,7 @@ def pretrain_denoiser(config: DictConfig) -> None:
         test_images,
         lambda image, index: {
             {"psnr": "after", "noisy_psnr": "before"}[name]: value
-            for name, value in denoising_psnr(denoiser, image["truth"], level, index).items()
+            for name, value in denoising_psnr(denoiser, image["observation"].truth, level, index).items()
         },
     )
     bounds = denoiser.certificate()["layer_norm_bounds"]

@@ -8,17 +8,11 @@ from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 from torch import Tensor
 
 from mcnet_lightning.evaluation.records import MEAN, Record, finite, gains
+from mcnet_lightning.problems.figures import figure
 from mcnet_lightning.training.leaving_out import leaving_out
 
-TABLE = {"dataset": "dataset", "image": "image", "method": "method"} | {
-    "psnr": "psnr_y",
-    "ssim": "ssim_y",
-    "consistency": "consistency",
-    "evaluations": "evaluations",
-    "residual": "residual",
-    "epsilon": "epsilon",
-    "headroom": "headroom",
-}
+NAMED = ("dataset", "image", "method")
+NUMBERS = ("consistency", "evaluations", "residual", "epsilon", "headroom")
 REPORT = ("MODEL_CARD.md", "history.csv")
 
 
@@ -39,15 +33,20 @@ def record_results(
 ) -> None:
     """Sends what a run found to every logger that can hold it, and can be written."""
     means = summary(records)
-    rows = [[getattr(row, field) for field in TABLE.values()] for row in records if row.image != MEAN]
+    kinds = [figure(name).kind for name in records[0].figures] if records else []
+    table = [[*NAMED, *kinds, *NUMBERS]] + [
+        [*(getattr(row, name) for name in NAMED), *row.figures.values(), *(getattr(row, name) for name in NUMBERS)]
+        for row in records
+        if row.image != MEAN
+    ]
     for logger in loggers:
         with leaving_out(f"the results of {type(logger).__name__}"):
             if isinstance(logger, WandbLogger):
-                _to_wandb(logger, rows, means, certificate, folder, name)
+                _to_wandb(logger, table, means, certificate, folder, name)
             elif isinstance(logger, TensorBoardLogger):
-                _to_tensorboard(logger, rows, means)
+                _to_tensorboard(logger, table, means)
             elif isinstance(logger, MLFlowLogger):
-                _to_mlflow(logger, rows, means, certificate, folder)
+                _to_mlflow(logger, table, means, certificate, folder)
 
 
 def summary(records: Sequence[Record]) -> dict[str, float]:
@@ -57,8 +56,7 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
     for row in means:
         over_backbone, over_projection = gains(row, means)
         of_row: dict[str, float | None] = {
-            "psnr": row.psnr_y,
-            "ssim": row.ssim_y,
+            **{figure(name).kind: value for name, value in row.figures.items()},
             "consistency": row.consistency,
             "evaluations": row.evaluations,
             "residual": row.residual,
@@ -66,7 +64,7 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
             "gain_over_projection": over_projection,
             "headroom": row.headroom,
         }
-        known = {key: figure for key, value in of_row.items() if (figure := finite(value)) is not None}
+        known = {key: number for key, value in of_row.items() if (number := finite(value)) is not None}
         figures |= {f"test/{row.dataset}/{row.method}/{key}": value for key, value in known.items()}
         if row.method == "mcnet" and row.dataset == means[0].dataset:
             figures |= {f"test/{key}": value for key, value in known.items()}
@@ -75,7 +73,7 @@ def summary(records: Sequence[Record]) -> dict[str, float]:
 
 def _to_wandb(
     logger: WandbLogger,
-    rows: list[list[Any]],
+    table: list[list[Any]],
     means: dict[str, float],
     certificate: dict[str, Any],
     folder: Path,
@@ -83,7 +81,7 @@ def _to_wandb(
 ) -> None:
     import wandb
 
-    logger.log_table("test/images", columns=list(TABLE), data=rows)
+    logger.log_table("test/images", columns=table[0], data=table[1:])
     logger.experiment.summary.update(means)
     logger.experiment.summary.update({f"certificate/{key}": value for key, value in certificate.items()})
     artifact = wandb.Artifact(f"{name}-report", type="report")
@@ -93,21 +91,21 @@ def _to_wandb(
     logger.experiment.log_artifact(artifact)
 
 
-def _to_tensorboard(logger: TensorBoardLogger, rows: list[list[Any]], means: dict[str, float]) -> None:
+def _to_tensorboard(logger: TensorBoardLogger, table: list[list[Any]], means: dict[str, float]) -> None:
     """Means beside the settings (the HParams page), and the table of images as text."""
     logger.log_hyperparams(dict(logger.hparams), means)
-    lines = [list(TABLE), ["---"] * len(TABLE), *rows]
+    lines = [table[0], ["---"] * len(table[0]), *table[1:]]
     text = "\n".join(f"| {' | '.join('' if cell is None else str(cell) for cell in line)} |" for line in lines)
     logger.experiment.add_text("test/images", text)
     logger.experiment.flush()
 
 
 def _to_mlflow(
-    logger: MLFlowLogger, rows: list[list[Any]], means: dict[str, float], certificate: dict[str, Any], folder: Path
+    logger: MLFlowLogger, table: list[list[Any]], means: dict[str, float], certificate: dict[str, Any], folder: Path
 ) -> None:
     client, run = logger.experiment, logger.run_id
     logger.log_metrics({key.replace("+", "_plus_"): value for key, value in means.items()})
-    client.log_table(run, dict(zip(TABLE, map(list, zip(*rows, strict=True)), strict=True)), "test_images.json")
+    client.log_table(run, dict(zip(table[0], map(list, zip(*table[1:], strict=True)), strict=True)), "test_images.json")
     client.log_dict(run, certificate, "certificate.json")
     for file in REPORT:
         if (folder / file).is_file():

@@ -21,7 +21,7 @@ LAST = Path("checkpoints") / "last.ckpt"
 # what a training starts with: a checkpoint brings its own
 START = ("layer", "denoiser", "beta", "initial_weights")
 PATCHES = ("seed", "data.train", "data.patch_size", "data.patch_stride", "data.max_patches")
-MEASURING = ("data.test", "method", "pictures", "tvtv", "pnp")  # what is measured afterwards
+MEASURING = ("data.test", "method", "pictures", "tv", "wavelet", "pnp")  # what is measured afterwards
 LABELS = {"backbone_sha256": "SHA-256 of the backbone's weights"}
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mcnet_lightning.imaging import Degradation, Perturbation
+from mcnet_lightning.problems.perturbation import Perturbation
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 LEVEL = 1 / 255
 
@@ -18,8 +19,12 @@ def photograph(seed: int = 0) -> torch.Tensor:
     return torch.round(torch.nn.functional.interpolate(coarse, size=(96, 96), mode="bicubic") * 255) / 255
 
 
-def lr(protocol: str = "paper", **perturbation: object) -> torch.Tensor:
-    return Degradation(protocol, 2, perturbation=Perturbation(**perturbation))(photograph()).lr_rgb  # type: ignore[arg-type]
+def lr(protocol: str = "paper", seed: int = 0, **perturbation: object) -> torch.Tensor:
+    return (
+        SuperResolution(protocol, 2, perturbation=Perturbation(**perturbation))
+        .observe(photograph(), seed)
+        .inputs["lr_rgb"]
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("protocol", ["paper", "standard"])
@@ -58,14 +63,15 @@ def test_blur_takes_away_detail() -> None:
     torch.manual_seed(0)
     hr = torch.round(torch.rand(1, 3, 64, 64) * 255) / 255
     sharp, blurred = (
-        Degradation("paper", 2, perturbation=Perturbation(operator=o))(hr).lr_rgb for o in (None, "blurred")
+        SuperResolution("paper", 2, perturbation=Perturbation(operator=o)).observe(hr).inputs["lr_rgb"]
+        for o in (None, "blurred")
     )
     assert detail(blurred) < 0.9 * detail(sharp)
 
 
 def test_the_protocols_name_says_what_was_perturbed() -> None:
     labels = {
-        Degradation("paper", 2, perturbation=Perturbation(**words)).protocol_label  # type: ignore[arg-type]
+        SuperResolution("paper", 2, perturbation=Perturbation(**words)).label  # type: ignore[arg-type]
         for words in (
             {},
             {"noise": 2.0},
@@ -79,7 +85,7 @@ def test_the_protocols_name_says_what_was_perturbed() -> None:
 
 
 def test_what_is_seen_of_a_perturbed_image_belongs_together() -> None:
-    degradation = Degradation("standard", 2, perturbation=Perturbation(noise=3.0))
-    seen, clean = degradation(photograph()), Degradation("standard", 2)(photograph())
-    assert not torch.equal(seen.upsampled, clean.upsampled)
+    degradation = SuperResolution("standard", 2, perturbation=Perturbation(noise=3.0))
+    seen, clean = degradation.observe(photograph()), SuperResolution("standard", 2).observe(photograph())
+    assert not torch.equal(seen.inputs["upsampled"], clean.inputs["upsampled"])
     assert torch.equal(seen.truth, clean.truth)

@@ -14,11 +14,13 @@ from torch import Tensor
 from mcnet_lightning.data import load_images
 from mcnet_lightning.data.sources import EMBEDDED
 from mcnet_lightning.errors import ConfigError, DataError
-from mcnet_lightning.imaging import Degradation, Perturbation, list_images, read_rgb, rgb_to_luma
+from mcnet_lightning.imaging import list_images, read_rgb, rgb_to_luma
 from mcnet_lightning.imaging.colour import LUMA_WEIGHTS
-from mcnet_lightning.imaging.degradation import floor_8bit, middle_of_floored
 from mcnet_lightning.operators import BlurDownsample
 from mcnet_lightning.operators.blur import gaussian_kernel
+from mcnet_lightning.problems.perturbation import Perturbation
+from mcnet_lightning.problems.rounding import floor_8bit, middle_of_floored
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 scales = pytest.mark.parametrize("scale", [2, 3, 4])
 protocols = pytest.mark.parametrize("protocol", ["paper", "standard"])
@@ -30,7 +32,7 @@ def picture(height: int, width: int) -> Tensor:
 
 
 def differing_pixels(hr: Tensor, published: Path, scale: int, boundary: str) -> int:
-    degradation = Degradation("standard", scale, boundary=boundary)
+    degradation = SuperResolution("standard", scale, boundary=boundary)
     _, lr = degradation.downsample(degradation.fit(hr)[None])
     expected = read_rgb(published)
     assert lr[0].shape == expected.shape
@@ -53,33 +55,33 @@ def test_symmetric_makes_the_published_set14_files_bit_for_bit(shared: Path, sca
 
 def test_standard_fit_crops_the_remainder() -> None:
     hr = picture(13, 11)
-    assert torch.equal(Degradation("standard", 4).fit(hr), hr[:, :12, :8])
+    assert torch.equal(SuperResolution("standard", 4).fit(hr), hr[:, :12, :8])
 
 
 def test_paper_fit_resizes_as_pil_does() -> None:
     hr = picture(13, 11)
     pixels = Image.fromarray((hr * 255).round().byte().permute(1, 2, 0).numpy())
     expected = np.asarray(pixels.resize((8, 12), Image.Resampling.BICUBIC)) / 255
-    np.testing.assert_allclose(Degradation("paper", 4).fit(hr).permute(1, 2, 0).numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(SuperResolution("paper", 4).fit(hr).permute(1, 2, 0).numpy(), expected, atol=1e-6)
 
 
 @protocols
 def test_fit_leaves_a_multiple_alone(protocol: str) -> None:
     hr = picture(12, 9)
-    assert torch.equal(Degradation(protocol, 3).fit(hr), hr)
+    assert torch.equal(SuperResolution(protocol, 3).fit(hr), hr)
 
 
 @protocols
 def test_fit_refuses_what_is_too_small(protocol: str) -> None:
     with pytest.raises(DataError, match="3 x 9 pixels is too small for x4"):
-        Degradation(protocol, 4).fit(picture(3, 9))
+        SuperResolution(protocol, 4).fit(picture(3, 9))
 
 
 @scales
 def test_paper_lr_is_torch_bicubic_floored(scale: int) -> None:
     hr = picture(6 * scale, 5 * scale)[None]
     expected = F.interpolate(hr.double(), scale_factor=1 / scale, mode="bicubic", antialias=True).clamp(0, 1)
-    lr = Degradation("paper", scale)(hr.double()).lr_rgb
+    lr = SuperResolution("paper", scale).observe(hr.double()).inputs["lr_rgb"]
     assert torch.equal((lr * 255).round(), torch.floor(expected * 255 + 1e-6))  # random pixels hit exact levels too
 
 
@@ -90,10 +92,10 @@ def test_flat_images_keep_their_level(protocol: str, scale: int, dtype: torch.dt
     """Every level is exact; rounding must not floor it to the one below."""
     levels = torch.arange(256, dtype=dtype).view(256, 1, 1, 1)
     flat = (levels / 255).expand(256, 3, 4 * scale, 4 * scale)
-    observation = Degradation(protocol, scale)(flat)
-    assert torch.equal((observation.lr_rgb * 255).round(), levels.expand_as(observation.lr_rgb))
+    observation = SuperResolution(protocol, scale).observe(flat)
+    assert torch.equal((observation.inputs["lr_rgb"] * 255).round(), levels.expand_as(observation.inputs["lr_rgb"]))
     torch.testing.assert_close(
-        observation.upsampled, observation.truth, rtol=0, atol=1e-6 if dtype == torch.float32 else 1e-12
+        observation.inputs["upsampled"], observation.truth, rtol=0, atol=1e-6 if dtype == torch.float32 else 1e-12
     )
 
 
@@ -102,39 +104,39 @@ def test_paper_input_of_srcnn_comes_from_the_unrounded_lr() -> None:
     lr = F.interpolate(hr, scale_factor=1 / 2, mode="bicubic", antialias=True)
     enlarged = F.interpolate(lr, scale_factor=2, mode="bicubic", antialias=True)
     expected = rgb_to_luma(torch.floor(enlarged.clamp(0, 1) * 255 + 1e-6) / 255)
-    assert relative_error(Degradation("paper", 2)(hr).upsampled, expected) <= 1e-12
+    assert relative_error(SuperResolution("paper", 2).observe(hr).inputs["upsampled"], expected) <= 1e-12
 
 
 @protocols
 @pytest.mark.parametrize("quantise", [True, False])
 def test_measurement_is_the_luma_of_lr(protocol: str, quantise: bool) -> None:
-    observation = Degradation(protocol, 2, quantise=quantise)(picture(12, 10)[None])
-    assert torch.equal(observation.measurement, rgb_to_luma(observation.lr_rgb))
+    observation = SuperResolution(protocol, 2, quantise=quantise).observe(picture(12, 10)[None])
+    assert torch.equal(observation.measurement, rgb_to_luma(observation.inputs["lr_rgb"]))
 
 
 @protocols
 @scales
 def test_unquantised_measurement_is_the_operator_on_the_truth(protocol: str, scale: int) -> None:
-    degradation = Degradation(protocol, scale, quantise=False)
-    observation = degradation(picture(6 * scale, 5 * scale)[None].double())
+    degradation = SuperResolution(protocol, scale, quantise=False)
+    observation = degradation.observe(picture(6 * scale, 5 * scale)[None].double())
     assert relative_error(observation.measurement, degradation.operator(observation.truth)) <= 1e-14
 
 
 @protocols
 def test_quantised_lr_has_256_levels(protocol: str) -> None:
-    levels = Degradation(protocol, 2)(picture(12, 10)[None].double()).lr_rgb * 255
+    levels = SuperResolution(protocol, 2).observe(picture(12, 10)[None].double()).inputs["lr_rgb"] * 255
     torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-12)
 
 
 @protocols
 def test_batches_are_degraded_image_by_image(protocol: str) -> None:
     images = torch.stack([picture(12, 10) for _ in range(3)])
-    degradation = Degradation(protocol, 2)
-    together = degradation(images)
+    degradation = SuperResolution(protocol, 2)
+    together = degradation.observe(images)
     for index in range(3):
-        alone = degradation(images[[index]])
-        for name, tensor in vars(alone).items():
-            torch.testing.assert_close(getattr(together, name)[[index]], tensor, rtol=0, atol=1e-6)
+        alone = degradation.observe(images[[index]])
+        for seen, tensor in zip(together.select(torch.tensor([index])).tensors(), alone.tensors(), strict=True):
+            torch.testing.assert_close(seen, tensor, rtol=0, atol=1e-6)
 
 
 def test_flooring_to_8_bit() -> None:
@@ -144,32 +146,32 @@ def test_flooring_to_8_bit() -> None:
 
 def test_name_tells_every_chain_apart() -> None:
     chains = [
-        Degradation("paper", 2),
-        Degradation("standard", 2),
-        Degradation("standard", 3),
-        Degradation("standard", 2, boundary="replicate"),
-        Degradation("standard", 2, quantise=False),
+        SuperResolution("paper", 2),
+        SuperResolution("standard", 2),
+        SuperResolution("standard", 3),
+        SuperResolution("standard", 2, boundary="replicate"),
+        SuperResolution("standard", 2, quantise=False),
     ]
-    assert len({chain.name for chain in chains}) == len(chains)
+    assert len({(chain.label, chain.operator_name) for chain in chains}) == len(chains)
 
 
 def test_unknown_protocol_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="use one of paper, standard"):
-        Degradation("matlab", 2)
+        SuperResolution("matlab", 2)
 
 
 def test_a_measured_lr_is_taken_as_it_is() -> None:
-    degradation, hr, lr = Degradation("standard", 2), torch.rand(1, 3, 12, 16), torch.rand(1, 3, 6, 8)
+    degradation, hr, lr = SuperResolution("standard", 2), torch.rand(1, 3, 12, 16), torch.rand(1, 3, 6, 8)
     seen = degradation.measured(hr, lr)
     assert torch.equal(seen.measurement, rgb_to_luma(lr))
-    assert torch.equal(seen.lr_rgb, lr)
+    assert torch.equal(seen.inputs["lr_rgb"], lr)
     assert torch.equal(seen.truth, rgb_to_luma(hr))
-    assert seen.upsampled.shape == seen.truth.shape
+    assert seen.inputs["upsampled"].shape == seen.truth.shape
 
 
 def test_a_measured_lr_of_another_size_is_refused() -> None:
     with pytest.raises(DataError, match="has an LR of 6 x 8 at x2, not 6 x 7"):
-        Degradation("standard", 2).measured(torch.rand(1, 3, 12, 16), torch.rand(1, 3, 6, 7))
+        SuperResolution("standard", 2).measured(torch.rand(1, 3, 12, 16), torch.rand(1, 3, 6, 7))
 
 
 def test_middle_of_a_floored_value_is_half_a_level_up_where_nothing_was_clipped() -> None:
@@ -182,12 +184,12 @@ def test_middle_of_a_floored_value_is_half_a_level_up_where_nothing_was_clipped(
 
 def test_midpoint_moves_b_by_half_a_level_of_every_colour_and_nothing_else() -> None:
     hr = 0.2 + 0.6 * torch.rand(1, 3, 12, 16, dtype=torch.float64)
-    plain, middle = (Degradation("paper", 2, dequantise=word)(hr) for word in ("none", "midpoint"))
+    plain, middle = (SuperResolution("paper", 2, dequantise=word).observe(hr) for word in ("none", "midpoint"))
     moved = (middle.measurement - plain.measurement) * 255
     assert torch.allclose(moved, torch.full_like(moved, 0.5 * sum(LUMA_WEIGHTS)))  # 0.43 levels
-    assert torch.equal(middle.lr_rgb, plain.lr_rgb)
-    assert torch.equal(middle.upsampled, plain.upsampled)
-    measured = Degradation("paper", 2, dequantise="midpoint").measured(hr, plain.lr_rgb)
+    assert torch.equal(middle.inputs["lr_rgb"], plain.inputs["lr_rgb"])
+    assert torch.equal(middle.inputs["upsampled"], plain.inputs["upsampled"])
+    measured = SuperResolution("paper", 2, dequantise="midpoint").measured(hr, plain.inputs["lr_rgb"])
     assert torch.allclose(measured.measurement, middle.measurement)
 
 
@@ -196,20 +198,20 @@ def test_midpoint_of_the_nearest_level_is_that_level(perturbation: Perturbation 
     hr = picture(12, 16)[None]
     protocol = "standard" if perturbation is None else "paper"
     plain, middle = (
-        Degradation(protocol, 2, perturbation=perturbation, dequantise=word)(hr)  # type: ignore[arg-type]
+        SuperResolution(protocol, 2, perturbation=perturbation, dequantise=word).observe(hr)  # type: ignore[arg-type]
         for word in ("none", "midpoint")
     )
     assert torch.equal(middle.measurement, plain.measurement)
 
 
 def test_label_and_cache_name_tell_the_middle_from_the_level() -> None:
-    perturbed = Degradation("paper", 2, perturbation=Perturbation(noise=2.0), dequantise="midpoint")
-    assert perturbed.protocol_label == "paper-midpoint+noise2"
-    assert Degradation("paper", 2, dequantise="midpoint").name != Degradation("paper", 2).name
+    perturbed = SuperResolution("paper", 2, perturbation=Perturbation(noise=2.0), dequantise="midpoint")
+    assert perturbed.label == "paper-midpoint+noise2"
+    assert SuperResolution("paper", 2, dequantise="midpoint").label != SuperResolution("paper", 2).label
     with pytest.raises(ConfigError, match=r"protocol\.quantise=false leaves it unrounded"):
-        Degradation("paper", 2, quantise=False, dequantise="midpoint")
+        SuperResolution("paper", 2, quantise=False, dequantise="midpoint")
     with pytest.raises(ConfigError, match="dequantise='half' is unknown"):
-        Degradation("paper", 2, dequantise="half")  # type: ignore[arg-type]
+        SuperResolution("paper", 2, dequantise="half")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -225,22 +227,22 @@ def test_label_and_cache_name_tell_the_middle_from_the_level() -> None:
     ids=["floored", "middle", "two roundings", "noise", "noise and roundings"],
 )
 def test_noise_model_is_what_is_measured_on_a_photograph(protocol: str, words: dict[str, Any], scale: int) -> None:
-    degradation = Degradation(protocol, scale, **words)  # type: ignore[arg-type]
+    degradation = SuperResolution(protocol, scale, **words)  # type: ignore[arg-type]
     rgb = load_images(EMBEDDED, "test")[2].rgb.double()
-    seen = degradation(degradation.fit(rgb)[None])
+    seen = degradation.observe(degradation.fit(rgb)[None])
     distance = (degradation.operator(seen.truth) - seen.measurement).square().mean().sqrt()
     assert degradation.noise_deviation == pytest.approx(float(distance), rel=0.06)
 
 
 def test_nothing_rounded_and_nothing_added_is_no_noise() -> None:
-    assert Degradation("paper", 2, quantise=False).noise_deviation == 0
+    assert SuperResolution("paper", 2, quantise=False).noise_deviation == 0
 
 
 def test_deep_images_stay_deep_when_they_are_fitted() -> None:
     """Resized by PIL as floats: within what 8 bit would round, and finer than that."""
     deep = torch.rand(3, 15, 17, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
-    fitted = Degradation("paper", 2).fit(deep)
-    rounded = Degradation("paper", 2).fit(torch.round(deep * 255) / 255)
+    fitted = SuperResolution("paper", 2).fit(deep)
+    rounded = SuperResolution("paper", 2).fit(torch.round(deep * 255) / 255)
     assert fitted.shape == rounded.shape == (3, 14, 16)
     assert (fitted - rounded).abs().max() < 1.5 / 255
     assert (fitted * 255 - (fitted * 255).round()).abs().max() > 0.4
@@ -253,15 +255,15 @@ def test_any_operator_of_the_right_size_makes_lr(protocol: str) -> None:
         / 255
     )
     blur = BlurDownsample(gaussian_kernel(1.6), 3)
-    exact = Degradation(protocol, 3, quantise=False, operator=blur)  # type: ignore[arg-type]
-    assert torch.equal(exact(hr).lr_rgb, blur(hr))
-    rounded = Degradation(protocol, 3, operator=blur)  # type: ignore[arg-type]
-    assert rounded.name.endswith(blur.name)
+    exact = SuperResolution(protocol, 3, quantise=False, operator=blur)  # type: ignore[arg-type]
+    assert torch.equal(exact.observe(hr).inputs["lr_rgb"], blur(hr))
+    rounded = SuperResolution(protocol, 3, operator=blur)  # type: ignore[arg-type]
+    assert rounded.operator_name.endswith(blur.name)
     levels = blur(hr).clamp(0, 1) * 255
     expected = torch.floor(levels + 1e-6) if protocol == "paper" else levels.round()
-    torch.testing.assert_close(rounded(hr).lr_rgb * 255, expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(rounded.observe(hr).inputs["lr_rgb"] * 255, expected, rtol=0, atol=1e-9)
 
 
 def test_an_operator_of_another_size_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"measures images \(1, 3, 12, 12\) as \(1, 3, 4, 4\), and super-resolution"):
-        Degradation("paper", 2, operator=BlurDownsample(gaussian_kernel(1.0), 3))(torch.rand(1, 3, 12, 12))
+        SuperResolution("paper", 2, operator=BlurDownsample(gaussian_kernel(1.0), 3)).observe(torch.rand(1, 3, 12, 12))

@@ -1,10 +1,9 @@
-"""From HR to LR by protocol: what a backbone and the layer get to see of a test image or training patch.
+"""Super-resolution: from HR to LR by protocol, and how quality on Y is counted.
 
 `paper` follows the published MCNet experiments, `standard` the super-resolution literature (MATLAB's imresize).
 """
 
 import math
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,66 +11,48 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.imaging.colour import LUMA_GAIN, LUMA_SPREAD, rgb_to_luma
-from mcnet_lightning.imaging.perturbation import Perturbation
-from mcnet_lightning.operators.base import MeasurementOperator
-from mcnet_lightning.operators.resize import BicubicDownsample, Boundary, resize_matrix, upsample_bicubic
+from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.operators.resize import (
+    BicubicDownsample,
+    Boundary,
+    resize_matrix,
+    upsample_bicubic,
+)
+from mcnet_lightning.problems.base import Problem
+from mcnet_lightning.problems.observation import Observation
+from mcnet_lightning.problems.perturbation import Perturbation
+from mcnet_lightning.problems.quality import psnr, ssim
+from mcnet_lightning.problems.rounding import ROUNDING, UNIFORM, floor_8bit, middle_of_floored, two_pass_8bit
 
 ProtocolName = Literal["paper", "standard"]
 Dequantise = Literal["none", "midpoint"]
-ROUNDING = 1e-6  # of a level
-WHOLE = 1e-3  # of a level: as far from whole ones as float32 puts 8-bit values
-UNIFORM = 1 / math.sqrt(12)  # standard deviation of what rounding removes, in levels
 OWN_BOUNDARY: dict[str, Boundary] = {"paper": "truncated", "standard": "symmetric"}
 
 
-@dataclass(frozen=True)
-class Observation:
-    """An HR image (or batch of patches) and all that is measured of it. Every tensor (B, C, ., .), in [0, 1]."""
+class SuperResolution(Problem):
+    """x is Y of HR, RGB in [0, 1], and b is Y of LR, or of the middle of its rounding intervals.
 
-    truth: Tensor  # Y of HR, (B, 1, H, W)
-    truth_rgb: Tensor  # HR, (B, 3, H, W)
-    measurement: Tensor  # b: Y of LR, or of the middle of its rounding intervals, (B, 1, h, w)
-    lr_rgb: Tensor  # (B, 3, h, w), for backbones that take colour
-    upsampled: Tensor  # Y of LR bicubically enlarged, (B, 1, H, W): the bicubic baseline and SRCNN's input
-
-
-def floor_8bit(image: Tensor) -> Tensor:
-    """The level below, of float64 images: an exact level must not fall to the one below by rounding."""
-    return torch.floor((image * 255).clamp(0, 255) + ROUNDING) / 255
-
-
-def middle_of_floored(image: Tensor, peak: int = 255) -> Tensor:
-    """Half a level up: the middle of what values in [0, 1] were before they were floored to `peak` + 1 levels.
-
-    The lowest and the highest level stay: they also stand for everything that was clipped to them, and on Set5 and
-    Set14 what they were is nearer to them than to half a level above. Raises DataError for values between levels.
-    """
-    levels = image.double() * peak
-    whole = levels.round()
-    if bool(((levels - whole).abs() > WHOLE).any()):
-        raise DataError(
-            f"dequantise=midpoint: this image has values between the {peak + 1} levels, so that it was not rounded to "
-            "them; take dequantise=none"
-        )
-    inside = (whole > 0) & (whole < peak)
-    return torch.where(inside, (whole + 0.5) / peak, image.double()).to(image.dtype)
-
-
-class Degradation:
-    """HR RGB in [0, 1] -> Observation, by protocol. Works on batches; one boundary for A, LR and the enlarged LR.
-
-    operator: makes LR in place of bicubic down-sampling; what it makes is rounded once, as the protocol says.
+    operator: makes LR in place of bicubic down-sampling by `scale`; what it makes is rounded once, by the protocol.
     perturbation: what happens to LR on the way and is not in `operator`, the one that the methods are told.
     dequantise: `midpoint` takes b in the middle of the interval that rounding made one level of: half a level above
     the floored LR of `paper`, and LR itself where the nearest level was taken. Networks see LR as it is in any case.
     """
 
+    name = "super_resolution"
+    figures = ("psnr_y", "ssim_y")
+    start_name = "bicubic"
+    ladder = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
+    noisy = False
+    given = ("protocol", "scale", "boundary", "quantise", "perturbation", "dequantise", "operator")
+    scale: int
+
     def __init__(
         self,
-        protocol: ProtocolName,
-        scale: int,
+        protocol: ProtocolName = "paper",
+        scale: int = 2,
         boundary: Boundary | None = None,
         quantise: bool = True,
         perturbation: Perturbation | None = None,
@@ -87,39 +68,51 @@ class Degradation:
                 "protocol.dequantise=midpoint undoes the rounding of LR, and protocol.quantise=false leaves it "
                 "unrounded; take one of them back"
             )
-        self.protocol = protocol
+        self.protocol, self.scale = protocol, scale
         self.quantise = quantise
         self.dequantise = dequantise
         self.perturbation = perturbation or Perturbation()
-        self.scale = scale
-        self.boundary: Boundary = boundary or OWN_BOUNDARY[protocol]
+        own: Boundary = getattr(operator, "boundary", OWN_BOUNDARY[protocol])
+        self.boundary = boundary or own
         self.operator = operator or BicubicDownsample(scale, self.boundary)
 
     @property
-    def name(self) -> str:
-        """Identity of the whole chain, for cache keys and records."""
-        return f"{self.protocol_label}/{self.operator.name}"
+    def operator_name(self) -> str:
+        return self.operator.name
 
     @property
-    def protocol_label(self) -> str:
+    def label(self) -> str:
         """`paper` or `standard`, with `-float` where LR was left unquantised, `-midpoint` where b is the middle of its
         rounding intervals, and with what perturbs it: each of these is a different column in every table.
         """
         rounding = "" if self.quantise else "-float"
-        return (
-            self.protocol + rounding + ("-midpoint" if self.dequantise == "midpoint" else "") + self.perturbation.label
-        )
+        middle = "-midpoint" if self.dequantise == "midpoint" else ""
+        return self.protocol + rounding + middle + self.perturbation.label
+
+    def quality(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """On Y, `scale` pixels of the border left out."""
+        return {
+            "psnr_y": self.headline(estimate, truth),
+            "ssim_y": ssim(estimate, truth, self.scale, self.protocol),
+        }
+
+    def headline(self, estimate: Tensor, truth: Tensor) -> Tensor:
+        return psnr(estimate, truth, self.scale, self.protocol)
+
+    def counted(self, image: Tensor) -> Tensor:
+        return image.clamp(0, 1) if self.protocol == "standard" else image
+
+    def seen(self, observation: Observation) -> Tensor:
+        return observation.measurement
+
+    def radius(self, observation: Observation) -> Tensor:
+        return Epsilon(self.noise_deviation, "noise").radii(observation.measurement, observation.operator)
 
     @property
     def floors(self) -> bool:
         """Whether LR is rounded down; Pillow's own resize and `standard` take the nearest level."""
         by_pillow = self.perturbation.operator == "pillow" and not self.perturbation.noise
         return self.quantise and self.protocol == "paper" and not by_pillow
-
-    @property
-    def two_passes(self) -> bool:
-        """Whether rows are rounded before columns are resized, as MATLAB's imresize does."""
-        return self.protocol == "standard" and isinstance(self.operator, BicubicDownsample)
 
     @property
     def noise_deviation(self) -> float:
@@ -129,44 +122,60 @@ class Degradation:
         independent = self.perturbation.noise**2
         if self.quantise:
             independent += UNIFORM**2
-            if self.two_passes and self.perturbation.operator != "pillow":
+            if self._in_two_passes and self.perturbation.operator != "pillow":
                 independent += UNIFORM**2 * self._row_energy()  # the first of two passes, seen through the second
             if self.protocol == "standard" and self.perturbation.noise:
                 independent += UNIFORM**2  # rounded once before the noise, and once after it
         shared = 0.5 if self.floors and self.dequantise == "none" else 0.0
         return math.hypot(math.sqrt(independent) * LUMA_SPREAD, shared * LUMA_GAIN) / 255
 
+    @property
+    def _in_two_passes(self) -> bool:
+        """Whether rows are rounded before columns are resized, as imresize does it."""
+        return self.protocol == "standard" and isinstance(self.operator, BicubicDownsample)
+
     def _row_energy(self) -> float:
         """Sum of the squared weights of one axis, away from the border."""
         rows = resize_matrix(24 * self.scale, 24, float(self.scale), self.boundary)
         return float(rows[12].square().sum())
 
-    def fit(self, hr: Tensor) -> Tensor:
+    def check(self, image: Tensor, name: str) -> None:
+        """Of a small image PSNR's border leaves nothing."""
+        height, width = image.shape[-2:]
+        if min(side - side % self.scale for side in (height, width)) <= 2 * self.scale:
+            raise DataError(
+                f"{name} is too small for x{self.scale}: of {height} x {width} pixels nothing is left within the "
+                "border that PSNR leaves out; take it out of the set"
+            )
+
+    def fit(self, image: Tensor) -> Tensor:
         """(3, H, W) brought to a multiple of the scale: resized by PIL (`paper`) or cropped (`standard`)."""
-        height, width = (size - size % self.scale for size in hr.shape[-2:])
+        height, width = (size - size % self.scale for size in image.shape[-2:])
         if min(height, width) < self.scale:
-            raise DataError(f"an image of {hr.shape[-2]} x {hr.shape[-1]} pixels is too small for x{self.scale}")
-        if (height, width) == tuple(hr.shape[-2:]):
-            return hr
+            raise DataError(f"an image of {image.shape[-2]} x {image.shape[-1]} pixels is too small for x{self.scale}")
+        if (height, width) == tuple(image.shape[-2:]):
+            return image
         if self.protocol == "standard":
-            return hr[..., :height, :width]
-        levels = torch.round(hr * 255).clamp(0, 255)
-        if not torch.allclose(levels / 255, hr, rtol=0, atol=ROUNDING):  # deeper than 8 bit, which a resize would cut
-            channels = [Image.fromarray(channel.float().numpy()) for channel in hr]
+            return image[..., :height, :width]
+        levels = torch.round(image * 255).clamp(0, 255)
+        if not torch.allclose(
+            levels / 255, image, rtol=0, atol=ROUNDING
+        ):  # deeper than 8 bit, which a resize would cut
+            channels = [Image.fromarray(channel.float().numpy()) for channel in image]
             resized = [np.array(channel.resize((width, height), Image.Resampling.BICUBIC)) for channel in channels]
-            return torch.from_numpy(np.stack(resized)).to(hr.dtype)
+            return torch.from_numpy(np.stack(resized)).to(image.dtype)
         pixels = Image.fromarray(levels.byte().permute(1, 2, 0).numpy())
         whole = pixels.resize((width, height), Image.Resampling.BICUBIC)
-        return torch.from_numpy(np.array(whole)).permute(2, 0, 1).to(hr.dtype) / 255
+        return torch.from_numpy(np.array(whole)).permute(2, 0, 1).to(image.dtype) / 255
 
-    def __call__(self, hr: Tensor) -> Observation:
+    def observe(self, images: Tensor, seed: int = 0) -> Observation:
         """(B, 3, H, W), H and W multiples of the scale."""
-        lr_float, lr = self.downsample(hr)
+        lr_float, lr = self.downsample(images, seed)
         if not (self.protocol == "paper" and self.quantise):
-            return self.measured(hr, lr)
+            return self.measured(images, lr)
         # the published SRCNN sees the float LR enlarged, then floored
-        upsampled = rgb_to_luma(floor_8bit(upsample_bicubic(lr_float, self.scale, self.boundary)).to(hr.dtype))
-        return Observation(rgb_to_luma(hr), hr, self._stated(lr), lr, upsampled)
+        enlarged = floor_8bit(upsample_bicubic(lr_float, self.scale, self.boundary))
+        return self._observation(images, lr, rgb_to_luma(enlarged.to(images.dtype)))
 
     def measured(self, hr: Tensor, lr: Tensor) -> Observation:
         """The same where LR, (B, 3, H/s, W/s), was measured, and rounded as the protocol rounds, but not made here.
@@ -179,14 +188,16 @@ class Degradation:
                 f"an HR image of {hr.shape[-2]} x {hr.shape[-1]} pixels has an LR of {expected[0]} x {expected[1]} at "
                 f"x{self.scale}, not {lr.shape[-2]} x {lr.shape[-1]}; check scale and the pairs"
             )
-        upsampled = upsample_bicubic(rgb_to_luma(lr), self.scale, self.boundary)
-        return Observation(rgb_to_luma(hr), hr, self._stated(lr), lr, upsampled)
+        return self._observation(hr, lr, upsample_bicubic(rgb_to_luma(lr), self.scale, self.boundary))
 
-    def _stated(self, lr: Tensor) -> Tensor:
-        """b, of LR as a file holds it."""
-        return rgb_to_luma(middle_of_floored(lr) if self.dequantise == "midpoint" and self.floors else lr)
+    def _observation(self, hr: Tensor, lr: Tensor, upsampled: Tensor) -> Observation:
+        """upsampled: Y of LR bicubically enlarged, the bicubic baseline and SRCNN's input."""
+        y = rgb_to_luma(lr)
+        b = rgb_to_luma(middle_of_floored(lr)) if self.dequantise == "midpoint" and self.floors else y
+        inputs = {"start": upsampled, "upsampled": upsampled, "lr_rgb": lr, "measurement": y}
+        return Observation(rgb_to_luma(hr), b, self.operator, inputs, colour=hr)
 
-    def downsample(self, hr: Tensor) -> tuple[Tensor, Tensor]:
+    def downsample(self, hr: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
         """LR before and after the protocol's rounding; `standard` knows only the latter."""
         exact, rounded = self.perturbation.resample(hr, self.operator, self.scale, self._downsample)
         expected = (*hr.shape[:-2], hr.shape[-2] // self.scale, hr.shape[-1] // self.scale)
@@ -195,15 +206,14 @@ class Degradation:
                 f"{self.operator.name} measures images {tuple(hr.shape)} as {tuple(exact.shape)}, and super-resolution "
                 f"at scale={self.scale} needs {expected}; choose another operator or scale"
             )
-        exact, rounded = self.perturbation.corrupt(hr, exact, rounded, self._round_off)
+        exact, rounded = self.perturbation.corrupt(hr, exact, rounded, self._round_off, seed)
         return exact, rounded.to(hr.dtype)
 
     def _downsample(self, hr: Tensor, operator: MeasurementOperator) -> tuple[Tensor, Tensor]:
         if not self.quantise:
             return (lr := operator(hr)), lr
-        if self.protocol == "standard" and isinstance(operator, BicubicDownsample):
-            lr = (_two_pass_8bit(hr, operator) / 255).to(hr.dtype)
-            return lr, lr
+        if isinstance(operator, BicubicDownsample) and self.protocol == "standard":
+            return (lr := (two_pass_8bit(hr, operator) / 255).to(hr.dtype)), lr
         # float64: in flat regions float32 would put several per cent of the pixels one level too low
         lr = operator(torch.round(hr.double() * 255) / 255)
         return (lr, floor_8bit(lr)) if self.protocol == "paper" else (rounded := self._round_off(lr), rounded)
@@ -212,16 +222,3 @@ class Degradation:
         if not self.quantise:
             return lr
         return floor_8bit(lr) if self.protocol == "paper" else torch.round(lr.clamp(0, 1) * 255) / 255
-
-
-def _two_pass_8bit(image: Tensor, operator: BicubicDownsample) -> Tensor:
-    """imresize of an 8-bit image: rows, rounding, columns, rounding; levels 0..255 in float64, where ties are ties."""
-    height, width = image.shape[-2:]
-    new_height, new_width = operator.measurement_size((height, width))
-    ratio, boundary = float(operator.scale), operator.boundary
-    vertical = resize_matrix(height, new_height, ratio, boundary).to(image.device)
-    horizontal = resize_matrix(width, new_width, ratio, boundary).to(image.device)
-    levels = torch.round(image.double() * 255)
-    for resized in (lambda x: vertical @ x, lambda x: x @ horizontal.T):
-        levels = torch.floor(resized(levels).clamp(0, 255) + 0.5)
-    return levels

@@ -1,7 +1,6 @@
 """Perturbed measurements: LR that is not quite what the methods assume, to see how gracefully they take it."""
 
 import io
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mcnet_lightning.operators.base import MeasurementOperator
-from mcnet_lightning.operators.resize import BicubicDownsample
+from mcnet_lightning.operators import BicubicDownsample, MeasurementOperator
+from mcnet_lightning.problems.base import noise
 
 BLUR = 0.25  # standard deviation of `blurred`, in LR pixels
 BLUR_SUPPORT = 4  # the kernel reaches this many standard deviations
@@ -22,7 +21,7 @@ Resample = Callable[[Tensor, MeasurementOperator], tuple[Tensor, Tensor]]
 class Perturbation:
     """What happens to LR between the camera and us; the methods know nothing of it.
 
-    noise:    standard deviation of Gaussian noise on every colour of LR, in grey levels of 255. The same `seed` and HR
+    noise:    standard deviation of Gaussian noise on every colour of LR, in grey levels of 255. The same seed and HR
               give the same noise, of any strength.
     jpeg:     quality of a JPEG file that LR goes through.
     operator: who makes LR in place of the operator that is assumed: another boundary, `pillow` (its own resize, to
@@ -32,7 +31,6 @@ class Perturbation:
     noise: float = 0.0
     jpeg: int | None = None
     operator: str | None = None
-    seed: int = 0
 
     @property
     def label(self) -> str:
@@ -57,19 +55,15 @@ class Perturbation:
         return make(hr, BicubicDownsample(scale, self.operator))  # type: ignore[arg-type]
 
     def corrupt(
-        self, hr: Tensor, exact: Tensor, rounded: Tensor, round_off: Callable[[Tensor], Tensor]
+        self, hr: Tensor, exact: Tensor, rounded: Tensor, round_off: Callable[[Tensor], Tensor], seed: int
     ) -> tuple[Tensor, Tensor]:
         """The same pair with noise, rounded by `round_off` again, and after JPEG."""
         if self.noise:
-            exact = exact + (self.noise / 255 * self._standard_normal(hr, exact.shape)).to(exact)
+            exact = exact + (self.noise / 255 * noise(seed, hr, exact.double())).to(exact)
             rounded = round_off(exact)
         if self.jpeg is not None:
             exact = rounded = _through_jpeg(rounded, self.jpeg)
         return exact, rounded
-
-    def _standard_normal(self, hr: Tensor, shape: torch.Size) -> Tensor:
-        content = zlib.crc32(np.ascontiguousarray(hr.detach().cpu().numpy()).tobytes())
-        return torch.from_numpy(np.random.default_rng([self.seed, content]).standard_normal(tuple(shape)))
 
 
 def _levels(images: Tensor) -> list[np.ndarray]:

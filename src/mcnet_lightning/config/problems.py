@@ -1,0 +1,43 @@
+"""What a problem's class says of the command line: which keys it answers, and what it usually goes with."""
+
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from mcnet_lightning.config.components import find
+from mcnet_lightning.config.composition import conf_dir, group_choices, without_hydra
+from mcnet_lightning.config.outline import is_own, shell
+from mcnet_lightning.errors import ConfigError
+
+FIRST = "super_resolution"  # the problem that every command has if none is named
+
+
+def usual(problem: str, group: str, otherwise: str) -> str:
+    """The option of `group` that goes with a problem of this package, by its class's attribute `usual`."""
+    file = conf_dir() / "problem" / f"{problem}.yaml"
+    if problem == FIRST or not file.is_file():
+        return otherwise
+    said: dict[str, str] = getattr(_class(yaml.safe_load(file.read_text())["_target_"]), "usual", {})
+    return said.get(group, otherwise)
+
+
+def check_answered(overrides: list[Override], tree: DictConfig) -> None:
+    """Raises ConfigError for a key of problems, such as scale, that the chosen one does not have."""
+    chosen = group_choices(tree).get("problem")
+    if chosen in (None, FIRST):
+        return
+    given = getattr(_class(tree.problem._target_), "given", ())
+    fields = getattr(OmegaConf.get_type(without_hydra(tree)), "__dataclass_fields__", {})
+    for override in overrides:
+        key = override.key_or_group.split(".")[0]
+        if key in fields and fields[key].metadata.get("of_problem") and key not in given:
+            raise ConfigError(
+                f"{override.input_line}: problem={chosen} has no '{key}'; leave it out"
+                + (f", or choose problem={FIRST}" if key != "operator" else "")
+            )
+
+
+def _class(target: str) -> Any:
+    return shell(target) if is_own(target) else find(target)
