@@ -63,7 +63,7 @@ def test_missing_folder_is_named(tmp_path: Path, part: str) -> None:
 
 
 def test_unknown_set_without_a_root_says_which_there_are() -> None:
-    message = r"'set5' is neither embedded \(photographs\) nor downloadable \(T91, Set5, Set14\); .* set data\.root"
+    message = r"'set5' is unknown; known are photographs, T91, Set5, Set14, cardiac20.*; .* set data\.root"
     with pytest.raises(DataError, match=message):
         load_images("set5", "test")
 

@@ -189,3 +189,18 @@ def test_hyperparameters_build_the_same_network_again(options: dict[str, object]
 def test_impossible_settings_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DnCNN(**options)  # type: ignore[arg-type]
+
+
+def test_a_network_of_real_images_takes_complex_ones_channel_by_channel() -> None:
+    R, v = denoiser(), uniform(3, 2, 7, 9)
+    separate = torch.cat([R(v[:, :1]), R(v[:, 1:])], dim=1)
+    torch.testing.assert_close(R(v), separate)
+    linearised = R.bind().linearise(v, torch.float64)
+    u, rows = uniform(3, 2, 7, 9) - 0.5, torch.tensor([2, 0])
+    torch.testing.assert_close(linearised.value, separate)
+    _, expected = torch.func.jvp(R, (v,), (u,))
+    torch.testing.assert_close(linearised.jvp(u), expected)
+    torch.testing.assert_close(linearised.jvp.select(rows)(u[rows]), expected[rows])
+    torch.testing.assert_close((linearised.vjp(u) * u).sum(), (expected * u).sum())
+    with pytest.raises(ConfigError, match="denoiser of 2 channels cannot take images of 3"):
+        denoiser(image_channels=2)(uniform(1, 3, 7, 9))

@@ -22,7 +22,7 @@ from mcnet_lightning.problems.base import ImageKind
 
 Array = NDArray[Any]
 Part = str
-SMALL = 2  # side of the blocks that the embedded scans are averaged over, as complex images
+SMALL = 2  # side of the blocks that the embedded scans are averaged over, but as pictures
 PHASE_DEGREE = 3
 
 
@@ -113,13 +113,13 @@ def _cardiac(folder: Path | None, positions: Sequence[int]) -> Iterator[Scan]:
 
 
 def _cardiac20(folder: Path | None, positions: Sequence[int]) -> Iterator[Scan]:
-    """Twenty of them inside the package; as complex images 128 x 128, so that a training takes minutes."""
+    """Twenty of them inside the package; as scans 128 x 128, so that a training takes minutes."""
     with np.load(CHECKSUMS / "cardiac20.npz") as archive:
         values, numbers = archive["data"], archive["number"]
     for position in positions:
 
         def make(kind: ImageKind, magnitude: Array = values[position] / 255, n: int = numbers[position]) -> Tensor:
-            return _heart(_means(magnitude, SMALL) if kind == "complex" else magnitude, int(n), kind)
+            return _heart(magnitude if kind == "picture" else _means(magnitude, SMALL), int(n), kind)
 
         yield Scan(f"heart{numbers[position]:03d}", "", make)
 

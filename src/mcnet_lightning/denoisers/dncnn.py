@@ -180,14 +180,12 @@ class _BoundDnCNN:
             return None
         chain, combine, own = self.half_chain(dtype), self.denoiser.combine, self._own(image)
         network, masks = chain(own - self.denoiser.offset)
-        jvp, vjp = (
-            MaskedChain(chain.forwards, masks, combine),
-            MaskedChain(chain.backwards, masks[::-1], combine),
-        )
+        planes = image.shape[1] // own.shape[1]
+        jvp = MaskedChain(chain.forwards, masks, combine, planes)
         return Linearisation(
             combine(own, network).reshape(image.shape),
-            lambda v: jvp(self._own(v)).reshape(v.shape),
-            lambda u: vjp(self._own(u)).reshape(u.shape),
+            jvp,
+            lambda u: MaskedChain(chain.backwards, masks[::-1], combine, planes)(u),
         )
 
     def _network(self, image: Tensor) -> Tensor:

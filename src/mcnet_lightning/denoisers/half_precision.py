@@ -86,22 +86,30 @@ class _HalfBackward(torch.autograd.Function):
 
 class MaskedChain:
     """u -> combine(u, C u) for C = N'(v) or N'(v)^T, without tape: convolutions in the weights' precision, with masks
-    in place of ReLU. Off by a share of the result.
+    in place of ReLU. Off by a share of the result. A sample is `planes` images of the network's channels.
     """
 
-    def __init__(self, weights: list[Tensor], masks: list[Tensor], combine: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self.weights, self.masks, self.combine = weights, masks, combine
+    def __init__(
+        self,
+        weights: list[Tensor],
+        masks: list[Tensor],
+        combine: Callable[[Tensor, Tensor], Tensor],
+        planes: int = 1,
+    ) -> None:
+        self.weights, self.masks, self.combine, self.planes = weights, masks, combine, planes
 
     @torch.no_grad()
     def __call__(self, direction: Tensor) -> Tensor:
-        features = channels_last(direction.to(self.weights[0].dtype))
+        own = direction.reshape(-1, direction.shape[1] // self.planes, *direction.shape[-2:])
+        features = channels_last(own.to(self.weights[0].dtype))
         for weight, mask in zip(self.weights[:-1], self.masks, strict=True):
             features = convolve_where(features, weight, mask)
-        return self.combine(direction, convolve(features, self.weights[-1]).to(direction.dtype))
+        return self.combine(own, convolve(features, self.weights[-1]).to(direction.dtype)).reshape(direction.shape)
 
     def select(self, index: Tensor) -> "MaskedChain":
         """For some samples."""
-        return MaskedChain(self.weights, [mask[index] for mask in self.masks], self.combine)
+        rows = (index[:, None] * self.planes + torch.arange(self.planes, device=index.device)).flatten()
+        return MaskedChain(self.weights, [mask[rows] for mask in self.masks], self.combine, self.planes)
 
 
 def laid_out(weights: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
