@@ -37,6 +37,7 @@ class CT(Problem):
     images = "hounsfield"
     local = False
     start_name = "back-projection"
+    ladder = ("start", "start+projection", "backbone", "backbone+projection", "mcnet")  # tv takes minutes
     usual = {"backbone": "unet", "data": "cardiac20"}  # noqa: RUF012
 
     def __init__(
