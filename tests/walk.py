@@ -36,7 +36,7 @@ def open_files(frame: FrameType | None) -> Iterator[str]:
 def note(frame: FrameType, event: str, _: object) -> None:
     code, caller = frame.f_code, frame.f_back
     key = (caller.f_code if caller else None, code)
-    if key in seen or (file := place(code)) is None:
+    if key in seen or code is RUN.__code__ or (file := place(code)) is None:
         return
     seen.add(key)
     entered.add(file)

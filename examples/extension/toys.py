@@ -1,10 +1,11 @@
-"""A network, an operator, a denoiser and a solver of one's own: what the house needs to know stands on each class."""
+"""A network, an operator, a denoiser, a solver and a method of one's own; each class says what must be known of it."""
 
 from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
 from mcnet_lightning.equilibrium import AndersonSolver, SolveStats
+from mcnet_lightning.methods import Given, Made, Method
 from mcnet_lightning.operators import MeasurementOperator
 
 
@@ -82,3 +83,21 @@ class Patient(AndersonSolver):
 
     def solve(self, fixed_point_map, start: Tensor) -> tuple[Tensor, SolveStats]:  # type: ignore[no-untyped-def]
         return super().solve(fixed_point_map, start)
+
+
+class Halfway(Method):
+    """Part of the way from the backbone's image to the nearest one that agrees with the measurement.
+
+    share: how far; 1 is all the way
+    """
+
+    name = "halfway"
+    label = "{0}, halfway"  # {0}: the backbone
+    consistent = False  # it promises no ||b - A x|| <= epsilon
+
+    def __init__(self, share: Annotated[float, {"minimum": 0.0, "maximum": 1.0}] = 0.5) -> None:
+        self.share = share
+
+    def run(self, given: Given) -> Made:
+        nearest, stats = given.projected(given.w)
+        return given.w.lerp(nearest, self.share), stats

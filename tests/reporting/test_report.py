@@ -14,6 +14,7 @@ from mcnet_lightning.reporting import report
 from mcnet_lightning.reporting.crops import crop_strip, pictured
 from mcnet_lightning.reporting.report import write_report
 from mcnet_lightning.reporting.runs import read_runs
+from mcnet_lightning.reporting.tables import Table
 
 
 def make_runs(folder: Path) -> Path:
@@ -67,6 +68,12 @@ def test_page_has_every_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert f'id="{section}"' in page
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"table2_quality.md", "table2_quality.tex", "table2_quality.csv", "gains.md", "crop_00.png"} <= names
+
+
+def test_the_best_of_each_column_and_scale() -> None:
+    rows = [["x2", "a", "31.5", "2e-3"], ["x2", "b", "32.5", "1e-5"], ["x4", "a", "27", ""], ["x4", "b", "27", "1"]]
+    table = Table("t", "T.", ["scale", "method", "PSNR", "consistency"], rows)
+    assert table.best() == {(1, 2), (1, 3), (2, 2), (3, 2)}
 
 
 def test_missing_plotting_packages_leave_tables_and_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,8 +136,11 @@ def test_page_works_in_a_browser_without_network(tmp_path: Path) -> None:
         assert "80%" in page.locator("#before-picture").evaluate("e => e.style.clipPath")
         page.select_option("#before", "bicubic")
         assert page.locator("#before-caption").inner_text().startswith("bicubic")
+        page.locator("#scatter .scatterlayer").wait_for(state="attached")
         assert page.locator("#parallel .parcoords").count() > 0
         assert page.locator("#scatter .scatterlayer").count() > 0
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
         browser.close()
     assert not errors
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)

@@ -14,14 +14,14 @@ from mcnet_lightning.backbones.frozen import BackboneSpec, FrozenBackbone
 from mcnet_lightning.backbones.official import official_weights
 from mcnet_lightning.errors import ConfigError, WeightsError
 from mcnet_lightning.files.sources import source_digest
-from mcnet_lightning.files.weights import BUNDLED, OFFICIAL, WeightFile, bundled_path, read_weights
+from mcnet_lightning.files.weights import BUNDLED, OFFICIAL, WeightFile, bundled_path, read_weights, variant
 
 NONE = "none"
 
 
 def load_backbone(
     name: str | Kind,
-    scale: int,
+    scale: int | str,
     weights: str | None = None,
     hyperparameters: Mapping[str, Any] | None = None,
     precision: str = "float32",
@@ -29,6 +29,7 @@ def load_backbone(
 ) -> FrozenBackbone:
     """A frozen backbone by name, or of a class of your own, or of what a function makes.
 
+    scale: or the name of a problem that has none, such as "mri".
     weights: "bundled" (ours), "official" (the authors', downloaded once), the path of a file for exactly this scale, or
     "none": as it is built; by default what the class says. `spandrel` takes a path, `precomputed` its folder.
     hyperparameters: arguments of its constructor. Where the file tells them they must agree with it.
@@ -73,7 +74,7 @@ def load_backbone(
     return FrozenBackbone(network, _spec(facts, scale, weights, file.sha256, found, precision, source))
 
 
-def build_network(kind: Kind, scale: int, arguments: Mapping[str, Any]) -> nn.Module:
+def build_network(kind: Kind, scale: int | str, arguments: Mapping[str, Any]) -> nn.Module:
     """The bare network. Raises ConfigError if it is none."""
     given = {"scale": scale} if "scale" in inspect.signature(kind).parameters else {}
     network = kind(**given, **arguments)
@@ -92,7 +93,7 @@ def source_of(kind: Kind) -> str:
 
 
 def untrained_backbone(
-    name: str | Kind, scale: int, hyperparameters: Mapping[str, Any] | None = None
+    name: str | Kind, scale: int | str, hyperparameters: Mapping[str, Any] | None = None
 ) -> tuple[nn.Module, str]:
     """The bare network (compact unless told otherwise) and what it eats, for pretraining."""
     kind = network_named(name)
@@ -116,18 +117,21 @@ def load_trunk(network: nn.Module, file: WeightFile) -> None:
     file.load_into(network, tensors)
 
 
-def _weight_path(facts: Facts, scale: int, weights: str) -> Path:
+def _weight_path(facts: Facts, scale: int | str, weights: str) -> Path:
     if weights == BUNDLED:
-        return bundled_path("backbone", f"{facts.name}_x{scale}")
-    return official_weights(facts.name, facts.official, scale) if weights == OFFICIAL else Path(weights)
+        return bundled_path("backbone", f"{facts.name}_{variant(scale)}")
+    if weights == OFFICIAL and isinstance(scale, str):
+        raise WeightsError(f"there is no official file of {facts.name} for {scale}; give backbone.weights a path")
+    return official_weights(facts.name, facts.official, int(scale)) if weights == OFFICIAL else Path(weights)
 
 
 def _spec(
-    facts: Facts, scale: int, weights: str, sha256: str, arguments: Mapping[str, Any], precision: str, source: str
+    facts: Facts, scale: int | str, weights: str, sha256: str, arguments: Mapping[str, Any], precision: str, source: str
 ) -> BackboneSpec:
     kind, title = facts.input_kind, facts.label
+    enlarges = 1 if isinstance(scale, str) else scale
     return BackboneSpec(
-        facts.name, scale, kind, weights, sha256, arguments, precision=precision, title=title, source=source
+        facts.name, enlarges, kind, weights, sha256, arguments, precision=precision, title=title, source=source
     )
 
 
@@ -139,7 +143,7 @@ def _digest(kind: Kind, arguments: Mapping[str, Any], network: nn.Module | None 
     return digest.hexdigest()
 
 
-def _hyperparameters(kind: Any, file: WeightFile, name: str, scale: int) -> dict[str, Any]:
+def _hyperparameters(kind: Any, file: WeightFile, name: str, scale: int | str) -> dict[str, Any]:
     """What the file's tensors say of the network, checked against the scale."""
     try:
         found: dict[str, Any] = kind.hyperparameters(file.tensors)

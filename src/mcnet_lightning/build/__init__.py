@@ -11,6 +11,7 @@ from mcnet_lightning.build.objects import (
     build_operator,
     build_solver,
     choose_device,
+    scale_or_problem,
 )
 from mcnet_lightning.build.problem import build_epsilon, build_methods, build_problem
 
@@ -28,5 +29,6 @@ __all__ = [
     "build_solver",
     "choose_device",
     "make",
+    "scale_or_problem",
     "takes",
 ]

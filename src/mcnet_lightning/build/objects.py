@@ -25,26 +25,35 @@ if TYPE_CHECKING:
 PROBE = 48  # side of the image on which a foreign operator is tried
 
 
-def build_backbone(config: DictConfig) -> FrozenBackbone:
+def build_backbone(config: DictConfig, problem: Problem | None = None) -> FrozenBackbone:
     backbone = config.backbone
     said = {"name": backbone.name, "input_kind": backbone.get("input_kind"), "label": backbone.get("label")}
     weights, precision = backbone.get("weights"), backbone.get("precision", "float32")
-    kind, arguments = find(backbone._target_), backbone_arguments(config)
+    kind, arguments = find(backbone._target_), backbone_arguments(config, problem)
     arguments.pop("precision", None)
     if "weights" in arguments:  # its constructor reads the file
         weights = arguments.pop("weights") if is_own(backbone._target_) else None
     made: FrozenBackbone = guarded(
-        "backbone", backbone, lambda: load_backbone(kind, config.scale, weights, arguments, precision, said)
+        "backbone",
+        backbone,
+        lambda: load_backbone(kind, scale_or_problem(config, problem), weights, arguments, precision, said),
     )
     return made
 
 
-def backbone_arguments(config: DictConfig) -> dict[str, Any]:
-    """What the config says of the network; the rest is null there."""
-    return {name: value for name, value in arguments_of(config.backbone).items() if value is not None}
+def backbone_arguments(config: DictConfig, problem: Problem | None = None) -> dict[str, Any]:
+    """What the config says of the network; the rest is null there. `channels` are the images', where it asks."""
+    said = {name: value for name, value in arguments_of(config.backbone).items() if value is not None}
+    asked = "channels" in getattr(find(config.backbone._target_), "given", ())
+    return said | ({"channels": problem.channels} if asked and problem is not None else {})
 
 
-def build_layer(config: DictConfig) -> EquilibriumLayer:
+def scale_or_problem(config: DictConfig, problem: Problem | None = None) -> int | str:
+    """What files of weights are named by: the scale, or the name of a problem that has none."""
+    return config.scale if problem is None or problem.scale is not None else problem.name
+
+
+def build_layer(config: DictConfig, problem: Problem | None = None) -> EquilibriumLayer:
     """The layer of `config.layer.weights`, or a fresh one on the denoiser of `config.denoiser`."""
     if config.layer.weights == "none":
         start = facts_of(find(config.backbone._target_)).start_of_beta
@@ -59,7 +68,12 @@ def build_layer(config: DictConfig) -> EquilibriumLayer:
                 f"layer.prior_weight={config.layer.prior_weight:g} is where a fresh layer's beta starts, and "
                 f"layer.weights={config.layer.weights} brings its own; give beta={config.layer.prior_weight:g} instead"
             )
-        layer = load_layer(config.layer.weights, config.backbone.name, config.scale, classes=allowed_classes(config))
+        layer = load_layer(
+            config.layer.weights,
+            config.backbone.name,
+            scale_or_problem(config, problem),
+            classes=allowed_classes(config),
+        )
     if config.get("beta") is not None:
         layer.set_prior_weight(config.beta, config.layer.prior_weight_floor)
     layer.solver = build_solver(config)

@@ -42,7 +42,15 @@ def build_problem(config: DictConfig) -> Problem:
 def build_methods(config: DictConfig, problem: Problem) -> list[Method]:
     """The rows of the ladder, in the order of `method=[...]`, or else those of the problem."""
     chosen = config.method or {name: _method(name, config) for name in problem.ladder}
-    return [require("method", settings, make("method", settings), Method) for settings in chosen.values()]
+    return [_made(str(name), settings) for name, settings in chosen.items()]
+
+
+def _made(name: str, settings: DictConfig) -> Method:
+    """Its rows are called as the configuration calls it: a class may have several, with other settings."""
+    made: Method = require("method", settings, make("method", settings), Method)
+    if made.name != name:
+        object.__setattr__(made, "name", name)  # also of a frozen dataclass
+    return made
 
 
 def _method(name: str, config: DictConfig) -> Any:

@@ -69,7 +69,7 @@ def release_claims() -> None:
 
 
 def remove_traces(output_dir: Path) -> None:
-    """Deletes the folder of a run that failed before it wrote anything of its own."""
+    """Deletes the folder of a run that failed before it wrote anything of its own, and empty ones above it."""
     entries = {path.name for path in output_dir.iterdir()} if output_dir.is_dir() else set()
     own = {name for name in entries if name in (".hydra", LOCK) or name.startswith(FAILURE)}
     if ".hydra" not in entries or entries != own or output_dir.resolve() == Path.cwd():
@@ -78,15 +78,18 @@ def remove_traces(output_dir: Path) -> None:
         for path in [*(output_dir / ".hydra").iterdir(), *(output_dir / name for name in own - {".hydra"})]:
             path.unlink()
         (output_dir / ".hydra").rmdir()
-        output_dir.rmdir()
+        for folder in [output_dir, *output_dir.parents]:
+            if folder == Path.cwd() or not folder.is_relative_to(Path.cwd()):
+                break
+            folder.rmdir()  # ends at the first that holds something
 
 
 def _new(folder: Path) -> Path:
     """The folder itself or the first of FOLDER_2, FOLDER_3, ... that nobody else has made."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     for number in count(1):
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         try:
+            candidate.parent.mkdir(parents=True, exist_ok=True)  # a run that was refused may just have removed it
             candidate.mkdir()
         except FileExistsError:
             continue

@@ -182,18 +182,28 @@ class RestoreConfig:
     scale: int = key(2, "factor between result and measurement", choices=SCALES)
     epsilon: int | float | str | None = key(
         None,
-        "largest ||b - A x||_2 of each channel, for values in [0, 1]; noise: what the rounding of b amounts to; null: "
-        "0, unless another unit says more",
+        "largest ||b - A x||_2 of each channel, for values in [0, 1]; noise: what the rounding and JPEG compression of "
+        "b amount to; null: 0, for a JPEG noise, unless another unit says more",
         minimum=0.0,
         words=(NOISE,),
     )
     epsilon_rms: float | None = key(None, EPSILON_RMS, minimum=0.0)
     epsilon_levels: float | None = key(None, EPSILON_LEVELS, minimum=0.0)
     dequantise: str = key("none", DEQUANTISE_FILE, choices=DEQUANTISE)
-    format: str = key("png8", "png8, png16, or tiff: float32, unclipped", choices=("png8", "png16", "tiff"))
+    noise: float | None = key(
+        None,
+        "standard deviation of the pictures' noise in grey levels of 255, where it is known; implies epsilon=noise",
+        minimum=0.0,
+    )
+    format: str = key(
+        "png8",
+        "png8, png16, tiff (float32, unclipped), webp (lossless), jpeg (quality 95), or same: as each picture's own",
+        choices=("png8", "png16", "tiff", "webp", "jpeg", "same"),
+    )
+    suffix: str = key("", "added to the names of the results, such as _x2")
     rounding: str = key(
         "consistent",
-        "of PNG: consistent chooses the levels whose down-sampling is closest to b, nearest rounds every pixel alone",
+        "of PNG and WebP: consistent chooses the levels whose down-sampling is closest to b, nearest rounds each alone",
         choices=("consistent", "nearest"),
     )
     overwrite: bool = key(False, "replace files in output that were made otherwise")
@@ -208,7 +218,18 @@ class RestoreConfig:
     layer: RestorationLayer = field(default_factory=RestorationLayer)
     denoiser: Any = key(None, "allows the file of layer.weights to name this denoiser from outside the package")
     solver: Any = None
-    check = staticmethod(one_epsilon)
+
+    @staticmethod
+    def check(cfg: DictConfig) -> None:
+        one_epsilon(cfg)
+        other = next((name for name in EPSILON if cfg[name] not in (None, NOISE)), None)
+        if cfg.noise is not None and other:
+            raise ConfigError(
+                f"noise={cfg.noise:g} and {other}={shown_value(cfg[other])} are two answers to one question; take "
+                f"one of them back (noise=null or {other}=null)"
+            )
+        if any(sign in cfg.suffix for sign in "/\\\0\n"):
+            raise ConfigError(f"suffix={cfg.suffix!r} is part of a file's name; take one without slashes, such as _x2")
 
 
 @dataclass

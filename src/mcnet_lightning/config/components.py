@@ -24,6 +24,16 @@ from mcnet_lightning.config.signatures import schema_of
 from mcnet_lightning.config.validation import closest, refusal
 from mcnet_lightning.errors import ConfigError
 
+MODULE = "torch.nn.modules.module.Module"
+ROLES: dict[str, tuple[str, str]] = {  # the class that one of a group extends, and what it is called; imported by none
+    "backbone": (MODULE, "a torch.nn.Module"),
+    "denoiser": (MODULE, "a torch.nn.Module"),
+    "operator": ("mcnet_lightning.operators.base.MeasurementOperator", "a MeasurementOperator"),
+    "method": ("mcnet_lightning.methods.base.Method", "a Method of mcnet_lightning.methods"),
+    "problem": ("mcnet_lightning.problems.base.Problem", "a Problem of mcnet_lightning.problems"),
+}
+PARTS = {"solver": ("solve",), "backward": ("solve_adjoint", "unroll")}  # or it has one of these methods
+SEVERAL = "method"  # the group of which several options are chosen, each under its own name
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ENTRY_POINTS = "mcnet_lightning.components"  # name = "backbone.toy", value = "package.module:Toy"
 
@@ -52,6 +62,19 @@ def find(target: str) -> Any:
         what = "is neither a class nor a function" if hasattr(module, name) else f"does not exist in {module_name}"
         raise ConfigError(f"_target_={target}: '{name}' {what}{closest(name, there)}")
     return found
+
+
+def check_role(group: str, target: str, kind: Any) -> None:
+    """Raises ConfigError where a class is none of its group's. What a function makes shows when it is called."""
+    if not isinstance(kind, type):
+        return
+    base, wanted = ROLES.get(group, ("", ""))
+    if base and base not in {f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__}:
+        raise ConfigError(f"{group}={target}: {kind.__name__} is no {group}, which is {wanted}")
+    parts = PARTS.get(group, ())
+    if parts and not any(hasattr(kind, part) for part in parts):
+        needed = " or ".join(f"`{part}`" for part in parts)
+        raise ConfigError(f"{group}={target}: {kind.__name__} is no {group}, which has a method {needed}")
 
 
 def place_of(error: BaseException) -> str:
@@ -109,6 +132,8 @@ def adopt(group: str, option: str, node: Any) -> bool:
     if not isinstance(node, DictConfig) or OmegaConf.get_type(node) is not dict or "_target_" not in node:
         return False
     target = str(node._target_)
+    if not is_own(target):
+        check_role(group, target, find(target))
     schema = _schema(group, option, target)
     keys = {each.name: each for each in fields(schema)}
     for name in map(str, node):
@@ -125,9 +150,14 @@ def adopt(group: str, option: str, node: Any) -> bool:
 
 
 def choose(group: str, target: str) -> None:
-    """Makes a dotted path an option of its group. Raises ConfigError if nothing is there."""
-    find(target)
-    _store(group, target, target)
+    """Makes a dotted path an option of its group. Raises ConfigError if nothing is there, or nothing of that group."""
+    found = find(target)
+    check_role(group, target, found)
+    if group == SEVERAL:
+        name = getattr(found, "name", "") or str(found.__name__).lower()
+        _store(group, target, _schema(group, name, target), name)
+    else:
+        _store(group, target, target)
 
 
 def options_of(group: str) -> list[str]:
@@ -138,6 +168,7 @@ def options_of(group: str) -> list[str]:
     return [name for name in names if "." not in name]
 
 
-def _store(group: str, option: str, node: type | str) -> None:
-    store = ConfigStore.instance()
-    store.store(group=group, name=option, node={"_target_": node} if isinstance(node, str) else node)
+def _store(group: str, option: str, node: type | str, name: str | None = None) -> None:
+    content = {"_target_": node} if isinstance(node, str) else node
+    place = f"{group}.{name or option}" if group == SEVERAL else None
+    ConfigStore.instance().store(group=group, name=option, node=content, package=place)

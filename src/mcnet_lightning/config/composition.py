@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -14,7 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mcnet_lightning.config import register_schemas
-from mcnet_lightning.config.components import adopt, foresee, options_of, registered
+from mcnet_lightning.config.components import SEVERAL, adopt, foresee, options_of, registered
+from mcnet_lightning.config.outline import is_own
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files.settings import fault_of, yaml_sentence
 
@@ -59,12 +61,25 @@ def composed(config_name: str, overrides: list[str]) -> DictConfig:
     foresee(conf_dir(config_name), config_name, overrides)
     try:
         cfg = compose(config_name, overrides, return_hydra_config=True)
-        new = [adopt(group, str(option), cfg.get(group)) for group, option in group_choices(cfg).items()]
+        new = [adopt(*component) for component in _components(cfg)]
         if any(new):
             cfg = compose(config_name, overrides, return_hydra_config=True)
         return cfg
     except REFUSALS as error:
         raise ConfigError(sentence(error)) from error
+
+
+def _components(cfg: DictConfig) -> Iterator[tuple[str, str, Any]]:
+    """Group, option and node of every component that was chosen; this package's own methods have no keys of theirs."""
+    for group, option in group_choices(cfg).items():
+        if group != SEVERAL:
+            yield group, str(option), cfg.get(group)
+    for name, node in (cfg.get(SEVERAL) or {}).items():
+        if name == "_target_":
+            raise ConfigError(f"{SEVERAL}: the file that names {node} must begin with '# @package {SEVERAL}.NAME'")
+        target = node.get("_target_", "") if isinstance(node, DictConfig) else ""
+        if not (is_own(target) and (conf_dir() / SEVERAL / f"{name}.yaml").is_file()):
+            yield SEVERAL, name, node
 
 
 def check_files(folder: Path, config_name: str) -> None:

@@ -10,7 +10,7 @@ import gradio as gr
 from mcnet_lightning.config.problem import SCALES
 from mcnet_lightning.demonstration.restoring import Choice, Demonstrator, Shown
 from mcnet_lightning.demonstration.views import ErrorMap
-from mcnet_lightning.errors import MCNetError
+from mcnet_lightning.errors import MCNetError, printable
 
 BACKBONES = [("SRCNN (fastest)", "srcnn"), ("RCAN, compact", "rcan"), ("RDN, compact", "rdn"), ("bicubic", "bicubic")]
 BOUNDARIES = [("torch, Pillow", "truncated"), ("MATLAB", "symmetric"), ("older MATLAB", "replicate")]
@@ -63,7 +63,7 @@ def build_page(demonstrator: Demonstrator, limits: str, examples: list[Path]) ->
 
 
 def _inputs(limits: str, examples: list[Path]) -> list[gr.components.Component]:
-    """Upload, backbone, scale, boundary, epsilon and its unit, in the order that `_answers` takes them."""
+    """Upload, backbone, scale, boundary, epsilon and its unit, shrinking, in the order that `_answers` takes them."""
     upload = gr.File(label=f"Picture ({limits})", height=140, elem_id="upload")
     gr.Examples([[str(path)] for path in examples], [upload], label="Examples (scikit-image's photographs, shrunk)")
     return [
@@ -71,8 +71,14 @@ def _inputs(limits: str, examples: list[Path]) -> list[gr.components.Component]:
         gr.Dropdown(BACKBONES, value="srcnn", label="Backbone", elem_id="backbone"),
         gr.Radio(list(SCALES), value=SCALES[0], label="Scale", elem_id="scale"),
         gr.Dropdown(BOUNDARIES, value="truncated", label="The picture was shrunk by the bicubic filter of"),
-        gr.Number(0, label="epsilon", info="how far A x may be from b in each channel", minimum=0),
+        gr.Number(
+            None,
+            label="epsilon",
+            info="how far A x may be from b in each channel; empty: 0, or for a JPEG what compression took",
+            minimum=0,
+        ),
         gr.Dropdown(UNITS, value="l2", label="epsilon is", elem_id="unit"),
+        gr.Checkbox(True, label="shrink large pictures", info="phone photos are larger than this page enlarges"),
     ]
 
 
@@ -104,11 +110,13 @@ def _picture(label: str) -> gr.Image:
 def _answers(demonstrator: Demonstrator, values: tuple[Any, ...], outputs: int) -> Iterator[list[Any]]:
     """What the components show: the results, or one sentence alone. Files are copied before the folder goes."""
     upload, *chosen = values
+    hidden = gr.update(visible=False)
+    if upload:
+        yield [f"Restoring {printable(Path(upload).name)} ...", hidden, hidden, *[gr.skip()] * outputs]
     with tempfile.TemporaryDirectory(prefix="mcnet-demo-") as folder:
         try:
             shown = demonstrator(Path(upload) if upload else None, Choice(*chosen), Path(folder))
         except MCNetError as error:
-            hidden = gr.update(visible=False)
             yield [f"**Not restored:** {error}", hidden, hidden, *[gr.skip()] * outputs]
         else:
             visible = gr.update(visible=True)

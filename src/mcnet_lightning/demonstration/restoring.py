@@ -2,10 +2,11 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from mcnet_lightning.backbones.tiling import plain_memory_errors
 from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.demonstration.guard import used
 from mcnet_lightning.demonstration.views import LEVELS, ErrorMap, displayed, error_map, magnified
-from mcnet_lightning.errors import ConfigError, MCNetError, printable
+from mcnet_lightning.errors import ConfigError, DataError, MCNetError, printable
 from mcnet_lightning.files.naming import shortened
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration import agreement, read_picture, save_certified
@@ -21,10 +22,12 @@ from mcnet_lightning.restoration.batch import describe_measurement, restore_meas
 from mcnet_lightning.restoration.building import build_restorer, describe_restorer
 from mcnet_lightning.restoration.certificate import certificate_path, worst_channel
 from mcnet_lightning.restoration.failures import describe_reached, raise_if_unmet
-from mcnet_lightning.restoration.writing import SUFFIX, Format
+from mcnet_lightning.restoration.progress import picture_size
+from mcnet_lightning.restoration.writing import SUFFIX, Format, encode
 
 FORMATS: tuple[Format, ...] = ("png8", "tiff")  # the last one is what the page shows
 LONGEST_STEM = 100
+MAX_UPLOAD = 64.0  # million pixels that are read to be shrunk: above what phones make by default
 EPSILON_WORDS = {  # by unit
     "l2": "epsilon={}",
     "rms": "epsilon_rms={}",
@@ -42,6 +45,7 @@ class Choice:
     boundary: str
     epsilon: float | None
     unit: str = "l2"
+    shrink: bool = False  # pictures beyond the limit, in place of refusing them
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,20 @@ class Demonstrator:
             raise MCNetError("there is not enough memory for this picture; cut or shrink it") from None
 
     def _shown(self, upload: Path, choice: Choice, folder: Path) -> Shown:
+        files: list[Path] = []
         config = compose_config("restore", [*self.words, *_words(choice)])
         restorer = build_restorer(config)
-        measurement = read_picture(upload, config.max_megapixels / config.scale**2)
+        limit = config.max_megapixels / config.scale**2
+        size = picture_size(upload)
+        if size is not None and size[0] * size[1] > limit * 1e6:
+            if not choice.shrink:
+                raise DataError(
+                    f"{upload.name} has {size[0]} x {size[1]} pixels, more than the {limit:g} million that this page "
+                    f"enlarges by {config.scale}; tick *shrink large pictures*, or cut it"
+                )
+            upload = _shrunk(upload, limit, folder)
+            files.append(upload)
+        measurement = read_picture(upload, limit)
         restored, about = restore_measurement(measurement, restorer, describe_restorer(config, restorer))
         found = agreement(restored.picture, restored.target, restorer.operator)
         reached = describe_reached(found, restored.epsilon)
@@ -97,7 +112,6 @@ class Demonstrator:
         record = {**describe_measurement(upload, measurement), **about, "reached": reached}
         stem = f"{shortened(printable(upload.stem), LONGEST_STEM)}_x{config.scale}"
         certificates: dict[str, dict[str, Any]] = {}
-        files: list[Path] = []
         for format in FORMATS:
             path = folder / f"{stem}{SUFFIX[format]}"
             certificates[format] = save_certified(
@@ -121,12 +135,29 @@ class Demonstrator:
 
 def _words(choice: Choice) -> list[str]:
     """The same choice on the command line of `restore`."""
+    epsilon = "epsilon=null" if choice.epsilon is None else EPSILON_WORDS[choice.unit].format(choice.epsilon)
     return [
         f"backbone={choice.backbone}",
         f"scale={choice.scale}",
         f"operator.boundary={choice.boundary}",
-        EPSILON_WORDS[choice.unit].format(choice.epsilon),
+        epsilon,
     ]
+
+
+def _shrunk(upload: Path, limit: float, folder: Path) -> Path:
+    """The same picture with fewer pixels than `limit` million, beside the results: they have to agree with it."""
+    picture = read_picture(upload, MAX_UPLOAD)
+    height, width = picture.size
+    share = math.sqrt(limit * 1e6 / (height * width))
+    size = [max(1, int(side * share)) for side in (height, width)]
+
+    def smaller(image: Tensor) -> Tensor:
+        return F.interpolate(image[None].float(), size, mode="bicubic", antialias=True)[0].clamp(0, 1).double()
+
+    alpha = None if picture.alpha is None else smaller(picture.alpha)
+    path = folder / f"{shortened(printable(upload.stem), LONGEST_STEM)}_shrunk.png"
+    path.write_bytes(encode(replace(picture, colour=smaller(picture.colour), alpha=alpha), "png8"))
+    return path
 
 
 def _views(made: Tensor, prior: Tensor, given: Tensor, operator: MeasurementOperator) -> dict[str, Any]:

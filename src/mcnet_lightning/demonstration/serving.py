@@ -31,7 +31,7 @@ def serve(host: str, port: int, max_megabytes: float, max_megapixels: float, dev
     logging.getLogger("httpx").setLevel(logging.WARNING)  # which tells of every request of gradio's own
     with tempfile.TemporaryDirectory(prefix="mcnet-demo-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
-        limits = f"up to {max_megabytes:g} MB, results up to {max_megapixels:g} megapixels"
+        limits = f"up to {max_megabytes:g} MB; results up to {max_megapixels:g} megapixels, larger ones are shrunk"
         store = Path(folder)
         demonstrator = Demonstrator(max_megapixels, device, store, MAX_STORE)
         page = build_page(demonstrator, limits, example_pictures(store))

@@ -36,9 +36,9 @@ def evaluate(config: DictConfig) -> None:
     solve gave NaN.
     """
     problem = build_problem(config)
-    layer = None if config.layer.weights == "none" else build_layer(config).fold()
+    layer = None if config.layer.weights == "none" else build_layer(config, problem).fold()
     images = build_data(config, problem).test_images()
-    ladder = build_ladder(config, build_backbone(config), layer, problem, config.device)
+    ladder = build_ladder(config, build_backbone(config, problem), layer, problem, config.device)
     folder = Path(HydraConfig.get().runtime.output_dir)
     records, failures = evaluate_ladder(
         ladder,
@@ -66,7 +66,7 @@ def build_ladder(
 def search(config: DictConfig) -> None:
     """Prints the table, writes search_beta.csv into the run's folder, and names the command to go on with."""
     problem = build_problem(config)
-    backbone, layer = build_backbone(config), build_layer(config).fold()
+    backbone, layer = build_backbone(config), build_layer(config, problem).fold()
     images = build_data(config, problem, backbone).held_out_images()
     betas = sorted(set(config.betas))
     rows = search_beta(layer, backbone, images, betas, build_epsilon(config), choose_device(config.device))

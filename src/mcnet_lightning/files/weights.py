@@ -34,10 +34,12 @@ class WeightFile:
     tensors: dict[str, Tensor]
     metadata: dict[str, Any]  # what the file says of itself; empty for foreign files
 
-    def require_scale(self, scale: int, found: int | None = None) -> None:
+    def require_scale(self, scale: int | str, found: int | None = None) -> None:
         """Raises WeightsError if the file is for another scale: as `found` in its tensors (SRCNN's look alike at all),
-        else as it says, else as it is named.
+        else as it says, else as it is named. For a problem without scales, given by its name, any will do.
         """
+        if isinstance(scale, str):
+            return
         said = self.metadata.get("scale") if found is None else found
         if said is None and (match := SCALE_IN_NAME.search(self.path.stem)):
             said = match.group(1)
@@ -99,9 +101,18 @@ class WeightFile:
         return given
 
 
+def variant(scale: int | str) -> str:
+    """What the names of bundled files end in: `x2`, or the name of a problem that has no scale."""
+    return scale if isinstance(scale, str) else f"x{scale}"
+
+
 def is_bundled(weights: str | Path) -> bool:
     """Whether the words "bundled" or "bundled:NAME" were given, and not a path."""
     return str(weights) == BUNDLED or str(weights).startswith(f"{BUNDLED}:")
+
+
+def is_bundled_file(kind: str, name: str) -> bool:
+    return (ASSETS / f"{kind}s" / f"{name}.safetensors").is_file()
 
 
 def bundled_path(kind: str, name: str, remedy: str = "train one") -> Path:

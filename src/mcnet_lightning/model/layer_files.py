@@ -12,7 +12,16 @@ from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.equilibrium.denoiser import PlainDenoiser, copied
 from mcnet_lightning.errors import ConfigError, WeightsError
-from mcnet_lightning.files.weights import BUNDLED, WeightFile, bundled_path, is_bundled, read_weights, write_weights
+from mcnet_lightning.files.weights import (
+    BUNDLED,
+    WeightFile,
+    bundled_path,
+    is_bundled,
+    is_bundled_file,
+    read_weights,
+    variant,
+    write_weights,
+)
 
 # backbones of the bundled layers that are not named like theirs
 TRAINED_ON = {
@@ -29,12 +38,13 @@ CHECKPOINT_PREFIX = "model.layer."  # the LightningModule's name of the layer; i
 def load_layer(
     weights: str | Path = BUNDLED,
     backbone: str = "srcnn",
-    scale: int = 2,
+    scale: int | str = 2,
     denoiser: nn.Module | type[nn.Module] | None = None,
     classes: Sequence[type[nn.Module]] = (),
 ) -> EquilibriumLayer:
     """A trained layer, ready to run.
 
+    scale: or the name of a problem that has none, such as "mri", where layers for other problems may be tried, too.
     weights: "bundled" (for `backbone` and `scale`), "bundled:NAME" (assets/layers/NAME_xSCALE), or a path to our
     safetensors, a training checkpoint, or the published format. Solver settings are those of the library;
     `layer.solver.tolerance` is writable.
@@ -183,16 +193,20 @@ def _network(file: WeightFile, settings: dict[str, Any]) -> DnCNN:
         raise WeightsError(f"{file.path}: what it says of its network cannot be right ({reason}); train anew") from None
 
 
-def layer_path(weights: str, backbone: str, scale: int) -> Path:
+def layer_path(weights: str, backbone: str, scale: int | str) -> Path:
     """The file that `load_layer` reads. Raises WeightsError that lists what is bundled."""
     if weights != BUNDLED and not weights.startswith(f"{BUNDLED}:"):
         return Path(weights)
     name = weights.removeprefix(BUNDLED).removeprefix(":") or backbone
-    return bundled_path("layer", f"{name}_x{scale}", _training_command(name, backbone, scale))
+    if isinstance(scale, str) and name != backbone and is_bundled_file("layer", name):  # as in bundled:paper_x2
+        return bundled_path("layer", name)
+    return bundled_path("layer", f"{name}_{variant(scale)}", _training_command(name, backbone, scale))
 
 
-def _training_command(name: str, backbone: str, scale: int) -> str:
+def _training_command(name: str, backbone: str, scale: int | str) -> str:
     """What makes the layer `name` of this scale, for those who look for it in vain."""
+    if isinstance(scale, str):
+        return f"train one with python -m mcnet_lightning.train problem={scale} backbone={backbone}"
     if name in TRAINED_ON:
         return f"train it with python -m mcnet_lightning.train {TRAINED_ON[name].format(scale=scale)} data=t91"
     return f"train one with python -m mcnet_lightning.train backbone={backbone} scale={scale} data=t91"

@@ -61,21 +61,21 @@ def crop_strip(item: Pictured) -> Image.Image | None:
     if not {"hr", "backbone", "mcnet"} <= set(item.pictures):
         return None
     pixels = {kind: _read(path) for kind, path in item.pictures.items()}
-    top, left = _most_improved(pixels["hr"], pixels["backbone"], pixels["mcnet"])
+    top, left = _most_improved(*(pixels[kind].mean(axis=2) for kind in ("hr", "backbone", "mcnet")))
     panels = [(item.caption(kind), _square(pixels[kind], pixels["hr"].shape, top, left)) for kind in pixels]
     width = SIDE * ZOOM + MARGIN
-    strip = Image.new("L", (width * len(panels) + MARGIN, SIDE * ZOOM + CAPTION + 2 * MARGIN), 255)
+    strip = Image.new("RGB", (width * len(panels) + MARGIN, SIDE * ZOOM + CAPTION + 2 * MARGIN), "white")
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(size=11)
     for number, (caption, panel) in enumerate(panels):
         strip.paste(panel, (MARGIN + number * width, CAPTION + MARGIN))
-        draw.text((MARGIN + number * width, MARGIN - 2), caption, fill=0, font=font)
+        draw.text((MARGIN + number * width, MARGIN - 2), caption, fill="black", font=font)
     return strip
 
 
 def _read(path: Path) -> np.ndarray:
     try:
         with Image.open(path, formats=["PNG"]) as picture:
-            return np.asarray(picture.convert("L"), dtype=float)
+            return np.asarray(picture.convert("RGB"), dtype=float)
     except OSError as error:
         raise DataError(f"{path} cannot be read as a picture ({error}); remove the run's pictures/") from None
 

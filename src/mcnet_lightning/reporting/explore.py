@@ -1,6 +1,8 @@
 """The interactive plots of the page, by plotly: parallel coordinates and a scatter plot of every run."""
 
+import base64
 import math
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,12 +37,19 @@ def run_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def explore_html(rows: Sequence[dict[str, Any]]) -> str:
-    """Both plots with plotly's own script, as a fragment that needs nothing else."""
+    """Both plots with plotly's own script, deflated to two fifths, as a fragment that needs nothing else."""
     from plotly.offline import get_plotlyjs
 
-    script = get_plotlyjs().replace("</script", "<\\/script")
-    parts = [f"<script>{script}</script>", _fragment(_parallel(rows), "parallel"), _fragment(_scatter(rows), "scatter")]
-    return "\n".join(parts)
+    script = base64.b85encode(zlib.compress(get_plotlyjs().encode(), 9)).decode().replace("<", "'")
+    figures = {"parallel": _parallel(rows), "scatter": _scatter(rows)}
+    places = [f'<div class="wide"><div id="{name}"></div></div>' for name in figures]
+    content = ", ".join(f'"{name}": {figure.to_json()}' for name, figure in figures.items())
+    return "\n".join([*places, _inert("plots", f"{{{content}}}".replace("<", "\\u003c")), _inert("plotly", script)])
+
+
+def _inert(name: str, content: str) -> str:
+    """A part of the page that its script reads."""
+    return f'<script id="{name}" type="text/plain">{content}</script>'
 
 
 def _row(run: Run, method: str, record: Record, over: tuple[float | None, float | None]) -> dict[str, Any]:
@@ -90,7 +99,7 @@ def _parallel(rows: Sequence[dict[str, Any]]) -> Any:
     line = {"color": [row.get("PSNR") for row in rows], "colorscale": "Viridis", "showscale": True}
     figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line, labelangle=-12))
     left = 7 * max((len(text) for text in dimensions[0].get("ticktext", [])), default=0)
-    return figure.update_layout(height=480, margin={"l": max(60, left), "r": 60, "t": 90, "b": 30})
+    return figure.update_layout(height=480, template="none", margin={"l": max(60, left), "r": 60, "t": 90, "b": 30})
 
 
 def _ticks(key: str, values: list[float]) -> dict[str, Any]:
@@ -120,7 +129,7 @@ def _scatter(rows: Sequence[dict[str, Any]]) -> Any:
         x, y = ([row.get(key) for row in group] for key in ("log10 consistency", "PSNR"))
         figure.add_scatter(x=x, y=y, mode="markers", name=method, text=hover, marker={"size": 9})
     menus = [_axis_menu(groups, axis, place) for axis, place in (("x", 0.0), ("y", 0.35))]
-    figure.update_layout(height=520, updatemenus=menus, margin={"t": 70}, template="plotly_white")
+    figure.update_layout(height=520, updatemenus=menus, margin={"t": 70}, template="none")
     return figure.update_xaxes(title="log10 consistency").update_yaxes(title="PSNR")
 
 
@@ -139,7 +148,3 @@ def _axis_menu(groups: dict[str, list[dict[str, Any]]], axis: str, place: float)
         for key in SCATTER_AXES
     ]
     return {"buttons": buttons, "active": SCATTER_AXES.index(first), "x": place, "y": 1.16, "xanchor": "left"}
-
-
-def _fragment(figure: Any, name: str) -> str:
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config={"displaylogo": False}))

@@ -1,4 +1,4 @@
-"""What a method's class says of it, by its name in a run; of this package's own it is read without loading torch."""
+"""What the classes of a run's components say of them; of this package's own it is read without loading torch."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,12 @@ def _class(target: str, method: str) -> Any:
     file = conf_dir() / "method" / f"{method}.yaml"
     if not target and file.is_file():
         target = yaml.safe_load(file.read_text())["_target_"]
+    return class_at(target)
+
+
+@cache
+def class_at(target: str) -> Any:
+    """The class of a dotted path; None where it is not here."""
     try:
         return shell(target) if is_own(target) else find(target)
     except (ConfigError, KeyError, FileNotFoundError):

@@ -15,7 +15,8 @@ from mcnet_lightning.reporting.crops import Pictured
 from mcnet_lightning.reporting.tables import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_PICTURES = 12  # images with a slider on one page; each costs a few hundred kB
+WEBP_QUALITY = 88
+MOST_PICTURES = 12  # images with a slider on one page; each costs a hundred kB
 RUN_COLUMNS = {
     "run": "",
     "dataset": "",
@@ -113,13 +114,11 @@ def _slider(item: Pictured) -> dict[str, Any]:
 
 
 def _file_uri(path: Path) -> str:
-    return _uri(path.read_bytes())
+    with Image.open(path, formats=["PNG"]) as picture:
+        return _picture_uri(picture)
 
 
 def _picture_uri(picture: Image.Image) -> str:
-    picture.save(file := io.BytesIO(), format="PNG", optimize=True)
-    return _uri(file.getvalue())
-
-
-def _uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    """As WebP that the eye takes for the picture, at a tenth of its size as PNG."""
+    picture.convert("RGB").save(file := io.BytesIO(), format="WEBP", quality=WEBP_QUALITY)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.records import Record
-from mcnet_lightning.reporting.methods import facts
+from mcnet_lightning.reporting.methods import class_at, facts
 from mcnet_lightning.reporting.runs import Run
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ def identity(run: Run, method: str, without: Sequence[str] = ()) -> Identity:
         for key, value in settings.items()
         if key.split(".")[0] in groups and key not in (*NEVER, *without)
     }
+    own = f"method.{method}."  # arguments of its own; those of this package stand in groups of theirs
+    chosen |= {key: value for key, value in settings.items() if key.startswith(own) and "${" not in str(value)}
+    chosen.pop(f"{own}_target_", None)
     return tuple(sorted(chosen.items()))
 
 
@@ -81,12 +84,14 @@ def backbone_label(settings: dict[str, Any]) -> str:
     """Whose network: "SRCNN (ours)", "RCAN (compact, ours)", "RDN (official)", "spandrel (dctlsa)"."""
     name = str(settings.get("backbone.name", "backbone"))
     weights = str(settings.get("backbone.root" if name == "precomputed" else "backbone.weights", ""))
-    shown = next((n for n in NETWORKS if n.lower() == name), NAMES.get(name, name))
+    kind = class_at(str(settings.get("backbone._target_", "")))
+    said = settings.get("backbone.label") or getattr(kind, "label", name)
+    shown = next((n for n in NETWORKS if n.lower() == name), NAMES.get(name, str(said)))
     if name == "precomputed":
         return f"{_network(settings) or Path(weights).name} (pictures)"
     if weights == "bundled":
         return f"{shown} ({'compact, ' if name in ('rcan', 'rdn') else ''}ours)"
-    return f"{shown} ({_stem(weights)})" if weights else shown
+    return f"{shown} ({_stem(weights)})" if weights not in ("", "none") else shown
 
 
 def row_label(run: Run, method: str) -> str:

@@ -1,10 +1,12 @@
 """A table of text, and its three forms: Markdown, LaTeX, CSV."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+BETTER = {"PSNR": 1, "SSIM": 1, "gain": 1, "largest": -1, "consistency": -1}  # by words of headings
 LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$"}
 
 
@@ -21,6 +23,21 @@ class Table:
         kept = [place for place in range(len(self.headings)) if any(row[place] for row in self.rows)]
         rows = [[row[place] for place in kept] for row in self.rows]
         return Table(self.name, self.caption, [self.headings[place] for place in kept], rows)
+
+    def best(self) -> set[tuple[int, int]]:
+        """(row, column) of the best value of its column among rows of one dataset and scale; ties all count."""
+        found = set()
+        for place, heading in enumerate(self.headings):
+            sign = next((sign for word, sign in BETTER.items() if word in heading), 0)
+            groups: dict[tuple[str, ...], dict[int, float]] = {}
+            for index, row in enumerate(self.rows):
+                group = tuple(row[i] for i, name in enumerate(self.headings) if name in ("dataset", "scale"))
+                with contextlib.suppress(ValueError):
+                    groups.setdefault(group, {})[index] = sign * float(row[place].split(" ")[0])
+            for values in groups.values():
+                if sign and len(values) > 1:
+                    found |= {(index, place) for index, value in values.items() if value == max(values.values())}
+        return found
 
     def markdown(self) -> str:
         lines = ["| " + " | ".join(self.headings) + " |", "|" + "|".join(["---"] * len(self.headings)) + "|"]

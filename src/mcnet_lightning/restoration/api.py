@@ -34,7 +34,7 @@ def load_restorer(
     backbone_weights: str = "bundled",
     layer: str | Path = AUTO,
     operator: MeasurementOperator | None = None,
-    epsilon: float | Epsilon = 0.0,
+    epsilon: float | Epsilon | None = None,
     tiling: Tiling | None = None,
     device: torch.device | str = "cpu",
     dequantise: str = "none",
@@ -43,7 +43,8 @@ def load_restorer(
 
     layer: "auto" (the bundled one, or none where none is bundled), "bundled", "none", or a path.
     operator: what made the LR; torch's and PIL's bicubic by default.
-    epsilon: the l2 radius of each channel, or an `Epsilon` in another unit.
+    epsilon: the l2 radius of each channel, or an `Epsilon` in another unit; None: 0, and for a JPEG that Pillow has
+        just opened what its quantisation tables say.
     dequantise: "midpoint" for images whose values were rounded down: they are then agreed with half a level above.
     Raises ConfigError or WeightsError, in one sentence, for what does not exist or does not fit.
     """

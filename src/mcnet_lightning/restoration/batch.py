@@ -4,7 +4,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from mcnet_lightning.restoration.failures import describe_reached, failure_of
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
 from mcnet_lightning.restoration.progress import Lines
 from mcnet_lightning.restoration.restorer import Restored, Restorer, make_consistent
-from mcnet_lightning.restoration.runs import Job, Report, pictures_of, prepare_output, run_jobs, targets_of
-from mcnet_lightning.restoration.target import radius_of, stated_target
-from mcnet_lightning.restoration.writing import SUFFIX, Format
+from mcnet_lightning.restoration.runs import Job, Report, pictures_of, prepared_output, run_jobs, targets_of
+from mcnet_lightning.restoration.target import radius_of, stated_target, trusted_share
+from mcnet_lightning.restoration.wording import compression_note, describe_noise
+from mcnet_lightning.restoration.writing import SUFFIX, format_for
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Saving:
     """Where results go, and as what."""
 
     output: Path
-    format: Format = "png8"
+    format: str = "png8"  # or `same` as each source
+    suffix: str = ""
     rounding: str = "consistent"
     overwrite: bool = False
     max_megapixels: float = MAX_MEGAPIXELS
@@ -42,12 +44,17 @@ class Saving:
     def settings(self) -> dict[str, Any]:
         return {"format": self.format, "rounding": self.rounding}
 
+    def jobs(self, sources: list[Path]) -> list[Job]:
+        """What becomes of each source."""
+        suffixes = [f"{self.suffix}{SUFFIX[format_for(source, self.format)]}" for source in sources]
+        return [Job(*pair) for pair in zip(sources, targets_of(sources, self.output, suffixes), strict=True)]
+
 
 def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: Mapping[str, Any]) -> Report:
     """Restores a picture or every picture of a folder. `record` says which backbone and layer; it is certified, too."""
     sources = pictures_of(source)
-    jobs = [Job(*pair) for pair in zip(sources, _targets(sources, saving), strict=True)]
-    settings = {"mode": "restore", "operator": restorer.operator.name, "epsilon": restorer.epsilon.stated, **record}
+    jobs = saving.jobs(sources)
+    settings = {"mode": "restore", "operator": restorer.operator.name, **_stated(restorer.epsilon), **record}
     settings |= _stated_rounding(restorer.dequantise)
     if restorer.layer is not None:
         settings["solver"] = repr(restorer.layer.solver)  # every setting of it
@@ -55,6 +62,9 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
     def make(job: Job, key: str, lines: Lines) -> dict[str, Any]:
         restorer.on_tile = lines.tile
         measurement = read_picture(job.source, saving.max_megapixels / restorer.backbone.spec.scale**2)
+        if (epsilon := restorer.epsilon) is None or epsilon.unit == "noise":
+            share = trusted_share(measurement) if epsilon is None else 1.0
+            lines.note(job.source, compression_note(measurement, share))
         restored, about = restore_measurement(measurement, restorer, record, saving.force)
         _print_warning(job, about["warning"])
         _print_warning(job, unsettled(restored.stats))
@@ -79,6 +89,7 @@ def restore_measurement(
         warning = operator_warning(restored.prior, measurement, restorer.operator, restored.epsilon)
     return restored, {
         **record,
+        **describe_noise(restorer.epsilon, measurement, restored.share),
         **_stated_rounding(restorer.dequantise),
         "solver": describe_stats(restored.stats),
         "warning": warning,
@@ -89,23 +100,23 @@ def fix_pictures(
     source: Path,
     lr: Path,
     operator: MeasurementOperator,
-    epsilon: float | Epsilon,
+    epsilon: float | Epsilon | None,
     saving: Saving,
     dequantise: str = "none",
 ) -> Report:
     """The nearest consistent picture to each of `source`, with the LR of the same name in `lr` (or `lr` itself)."""
-    epsilon = Epsilon.of(epsilon)
+    epsilon = None if epsilon is None else Epsilon.of(epsilon)
     sources, measured = pictures_of(source), pictures_of(lr)
     scale = getattr(operator, "scale", 1)
     jobs, unpaired = [], []
     names = picture_names(sources)
-    for picture, name, target in zip(sources, names, _targets(sources, saving), strict=True):
+    for job, name in zip(saving.jobs(sources), names, strict=True):
         try:
             alone = len(sources) == len(measured) == 1
-            jobs.append(Job(picture, target, measured[0] if alone else find_picture(measured, name, scale)))
+            jobs.append(replace(job, measurement=measured[0] if alone else find_picture(measured, name, scale)))
         except MCNetError as error:
-            unpaired.append((picture, str(error)))
-            print(printable(f"not done: {picture.name}: {error}"), file=sys.stderr)
+            unpaired.append((job.source, str(error)))
+            print(printable(f"not done: {job.source.name}: {error}"), file=sys.stderr)
 
     def make(job: Job, key: str, lines: Lines) -> dict[str, Any]:
         assert job.measurement is not None
@@ -118,10 +129,10 @@ def fix_pictures(
         warning = operator_warning(picture, measurement, operator, radius)
         _print_warning(job, warning)
         about = {"method": "projection", "picture": _file(job.source), "warning": warning}
-        about |= _stated_rounding(dequantise)
+        about |= _stated_rounding(dequantise) | describe_noise(epsilon, measurement)
         return _save(job, key, consistent, target, operator, radius, saving, about)
 
-    settings = {"mode": "fix", "operator": operator.name, "epsilon": epsilon.stated, **_stated_rounding(dequantise)}
+    settings = {"mode": "fix", "operator": operator.name, **_stated(epsilon), **_stated_rounding(dequantise)}
     report = _run(jobs, settings, make, saving, "projecting")
     report.failed += unpaired
     return report
@@ -167,17 +178,13 @@ def _run(
     for job in jobs:
         if os.path.realpath(job.target) in inputs:
             raise ConfigError(f"{job.target} would replace one of the pictures it is made from; choose another output")
-    prepare_output(saving.output)
-    return run_jobs(jobs, {**settings, **saving.settings}, make, saving.overwrite, title, factor)
+    with prepared_output(saving.output):
+        return run_jobs(jobs, {**settings, **saving.settings}, make, saving.overwrite, title, factor)
 
 
 def _print_warning(job: Job, warning: str | None) -> None:
     if warning:
         print(printable(f"warning: {job.source.name}: {warning}"), file=sys.stderr)
-
-
-def _targets(sources: list[Path], saving: Saving) -> list[Path]:
-    return list(targets_of(sources, saving.output, SUFFIX[saving.format]))
 
 
 def _save(
@@ -196,7 +203,7 @@ def _save(
         picture,
         measurement,
         operator,
-        format=saving.format,
+        format=format_for(job.source, saving.format),
         consistent_rounding=saving.rounding == "consistent",
         epsilon=epsilon,
         replace_others=saving.overwrite,
@@ -210,6 +217,16 @@ def _save(
     if sentence := failure_of(certificate):
         print(printable(f"failed: {job.source.name}: {sentence}"), file=sys.stderr)
     return certificate
+
+
+def _stated(epsilon: Epsilon | None) -> dict[str, Any]:
+    """What was asked of epsilon. The noise is named where there is some, so that earlier results stay what they are."""
+    if epsilon is None:
+        return {"epsilon": None}
+    return {
+        "epsilon": epsilon.stated,
+        **({"noise": epsilon.value} if epsilon.unit == "noise" and epsilon.value else {}),
+    }
 
 
 def _stated_rounding(dequantise: str) -> dict[str, Any]:

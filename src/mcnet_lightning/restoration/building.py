@@ -13,7 +13,9 @@ from mcnet_lightning.build import (
     build_solver,
     choose_device,
 )
+from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.equilibrium.epsilon import LEVELS, Epsilon
 from mcnet_lightning.files import file_digest
 from mcnet_lightning.model.layer_files import layer_path
 from mcnet_lightning.restoration.api import load_restoration_layer
@@ -26,7 +28,15 @@ def build_restorer(config: DictConfig) -> Restorer:
     operator = build_operator(config.operator, config.scale)
     tiling = Tiling(config.tile, config.overlap)
     device = choose_device(config.device)
-    return Restorer(build_backbone(config), layer, operator, build_epsilon(config), tiling, device, config.dequantise)
+    epsilon = asked_epsilon(config)
+    return Restorer(build_backbone(config), layer, operator, epsilon, tiling, device, config.dequantise)
+
+
+def asked_epsilon(config: DictConfig) -> Epsilon | None:
+    """Of the keys of epsilon and `noise`; None where nothing is said, which leaves it to each file."""
+    if all(config[name] is None for name in (*EPSILON, "noise")):
+        return None
+    return build_epsilon(config) if config.noise is None else Epsilon(config.noise / LEVELS, "noise")
 
 
 def build_restoration_layer(config: DictConfig) -> EquilibriumLayer | None:

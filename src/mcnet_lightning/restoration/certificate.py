@@ -18,7 +18,7 @@ from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import BESIDE_COLOUR, Agreement, agreement, operator_digest
 from mcnet_lightning.restoration.pictures import Picture, read_picture
 from mcnet_lightning.restoration.rounding import keeps_measurement, round_consistently, rounding_goal
-from mcnet_lightning.restoration.writing import DEPTH, Format, encode
+from mcnet_lightning.restoration.writing import DEPTH, LOSSY, Format, encode
 
 SEAL = "certificate_sha256"  # tells an edited certificate from one as it was written
 REMEDY = "free space or choose another output"
@@ -55,7 +55,7 @@ def save_certified(
     command has written there meanwhile stays. Raises DataError then, and if the disk refuses.
     """
     beyond, rounding = _beyond(picture), "none" if format == "tiff" else "nearest"
-    if format != "tiff" and consistent_rounding and keeps_measurement(operator):
+    if format not in ("tiff", *LOSSY) and consistent_rounding and keeps_measurement(operator):
         picture, rounding = _rounded(picture, measurement, operator, epsilon, 2 ** DEPTH[format] - 1), "consistent"
     content = encode(picture, format)
     with ExitStack() as lock, staged(path, REMEDY) as temporary:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mcnet_lightning.build import build_epsilon, build_operator
+from mcnet_lightning.build import build_operator
 from mcnet_lightning.config.validation import check_modes
 from mcnet_lightning.restoration.batch import Saving, fix_pictures, restore_pictures
-from mcnet_lightning.restoration.building import build_restorer, describe_restorer
+from mcnet_lightning.restoration.building import asked_epsilon, build_restorer, describe_restorer
 from mcnet_lightning.restoration.certificate import read_certificate
 from mcnet_lightning.restoration.failures import failure_of, raise_if_unmet
 from mcnet_lightning.restoration.runs import Report
@@ -24,6 +24,7 @@ def restore(config: DictConfig) -> None:
     saving = Saving(
         Path(config.output).expanduser(),
         config.format,
+        config.suffix,
         config.rounding,
         config.overwrite,
         config.max_megapixels,
@@ -32,7 +33,7 @@ def restore(config: DictConfig) -> None:
     if config.mode == "fix":
         operator = build_operator(config.operator, config.scale)
         sr, lr = (Path(path).expanduser() for path in (config.sr, config.lr))
-        report = fix_pictures(sr, lr, operator, build_epsilon(config), saving, config.dequantise)
+        report = fix_pictures(sr, lr, operator, asked_epsilon(config), saving, config.dequantise)
     else:
         restorer = build_restorer(config)
         record = describe_restorer(config, restorer)

@@ -58,6 +58,11 @@ class Lines:
             large += f" to {width * self.factor} x {height * self.factor}"
         self._say(f"{self.title} {index + 1} of {len(self.names)}, {self.names[index]}{large}{self._left(index)}")
 
+    def note(self, path: Path, sentence: str | None) -> None:
+        """Says what there is to know of a picture, if there is anything."""
+        if sentence:
+            self._say(printable(f"  {path.name}: {sentence}"))
+
     def finish(self, made: bool) -> None:
         """Counts the picture; after the first one that was made, says what the others will take."""
         if not made:

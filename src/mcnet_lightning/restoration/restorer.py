@@ -20,14 +20,21 @@ from mcnet_lightning.errors import ConfigError, ConvergenceError, DataError
 from mcnet_lightning.imaging.colour import LUMA_GAIN, LUMA_OFFSET, rgb_to_luma
 from mcnet_lightning.imaging.picture import MAX_SIDE, Picture, profile_for
 from mcnet_lightning.operators import KernelDownsample, MeasurementOperator, upsample_bicubic
-from mcnet_lightning.restoration.target import check_dequantise, luma_radius_of, radius_of, stated_target
+from mcnet_lightning.restoration.target import (
+    check_dequantise,
+    luma_radius_of,
+    radius_of,
+    stated_target,
+    trusted_share,
+)
 
 
 @dataclass(frozen=True)
 class Restored:
     """The consistent picture, what the backbone alone had made (not consistent), and the stats of the layer if any.
 
-    target: b, what it has to agree with. epsilon: the l2 radius of each channel.
+    target: b, what it has to agree with. epsilon: the l2 radius of each channel. share: of the backbone in the prior
+    picture, the rest is bicubic.
     """
 
     picture: Picture
@@ -35,6 +42,7 @@ class Restored:
     target: Picture
     epsilon: float
     stats: SolveStats | None = None
+    share: float = 1.0
 
 
 class Restorer:
@@ -45,7 +53,7 @@ class Restorer:
         backbone: FrozenBackbone,
         layer: EquilibriumLayer | None,
         operator: MeasurementOperator,
-        epsilon: float | Epsilon = 0.0,
+        epsilon: float | Epsilon | None = None,
         tiling: Tiling | None = None,
         device: torch.device | str = "cpu",
         dequantise: str = "none",
@@ -61,7 +69,8 @@ class Restorer:
         self.device = torch.device(device)
         self.backbone = backbone.to(self.device)
         self.layer = None if layer is None else layer.to(self.device).eval()
-        self.operator, self.epsilon, self.tiling = operator, Epsilon.of(epsilon), tiling or Tiling()
+        self.operator, self.tiling = operator, tiling or Tiling()
+        self.epsilon = None if epsilon is None else Epsilon.of(epsilon)
         check_dequantise(dequantise)
         self.dequantise = dequantise
         self.on_tile: Callable[[int, int], None] | None = None  # called before each tile of the backbone
@@ -77,7 +86,9 @@ class Restorer:
         if max(height, width) > MAX_SIDE:
             raise DataError(f"the result would have {width} x {height} pixels; no side can be above {MAX_SIDE}")
         target = stated_target(measurement, self.dequantise)
-        prior = self._prior(measurement)
+        prior, share = self._prior(measurement), 1.0
+        if self.epsilon is None and (share := trusted_share(measurement)) < 1:
+            prior = torch.lerp(enlarged(measurement.colour, self.operator), prior, share)
         if self.layer is None:
             estimate, stats = prior, None
         else:
@@ -94,7 +105,7 @@ class Restorer:
         prior_picture = replace(measurement, colour=prior, alpha=alpha)
         radius = radius_of(self.epsilon, measurement, self.operator)
         picture = make_consistent(replace(prior_picture, colour=estimate), target, self.operator, radius)
-        return Restored(picture, prior_picture, target, radius, stats)
+        return Restored(picture, prior_picture, target, radius, stats, share)
 
     def _prior(self, measurement: Picture) -> Tensor:
         """The backbone's picture with as many channels as the measurement, (C, H, W) float64."""

@@ -1,5 +1,6 @@
 """One file after another: what is done already is left alone, what cannot be done is named, the rest goes on."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,8 +15,11 @@ from mcnet_lightning.backbones.tiling import plain_memory_errors
 from mcnet_lightning.errors import ConfigError, DataError, MCNetError, printable
 from mcnet_lightning.files import file_digest
 from mcnet_lightning.files.naming import EXTENSIONS, folder_pictures, picture_names, shortened
+from mcnet_lightning.imaging.compression import is_jpeg
 from mcnet_lightning.restoration.certificate import is_certified
 from mcnet_lightning.restoration.progress import Lines
+
+NOISE = "epsilon=noise"
 
 
 @dataclass(frozen=True)
@@ -62,20 +66,31 @@ def pictures_of(source: Path) -> list[Path]:
     return [source]
 
 
-def targets_of(sources: Sequence[Path], output: Path, suffix: str) -> Iterator[Path]:
-    """Where each source goes: its stem with `suffix`, and its old suffix in between where two would collide."""
-    for name in picture_names(sources):
+def targets_of(sources: Sequence[Path], output: Path, suffixes: Sequence[str]) -> Iterator[Path]:
+    """Where each source goes: its stem with a suffix, and its old suffix in between where two would collide."""
+    for name, suffix in zip(picture_names(sources), suffixes, strict=True):
         yield output / f"{shortened(name)}{suffix}"
 
 
-def prepare_output(output: Path) -> None:
-    """Makes the folder and tries to write into it. Raises ConfigError if that fails."""
+@contextlib.contextmanager
+def prepared_output(output: Path) -> Iterator[None]:
+    """Makes the folder and tries to write into it; one that is empty at the end goes with the parents made for it.
+
+    Raises ConfigError if it cannot be written.
+    """
+    made = [path for path in (output, *output.parents) if not path.exists()]
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output):
             pass
     except OSError as error:
         raise ConfigError(f"output={output}: cannot write there ({error.strerror}); choose another folder") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # not empty
+            for path in made:
+                path.rmdir()
 
 
 def run_jobs(
@@ -130,6 +145,14 @@ def _run_job(
 
 
 def _request(job: Job, settings: dict[str, Any]) -> str:
-    """SHA-256 of the settings and of the files' contents; a file that cannot be opened counts as empty."""
+    """SHA-256 of the settings and of the files' contents; a file that cannot be opened counts as empty.
+
+    An epsilon of None is 0, but for a JPEG, whose tables tell it: results of before they counted are others.
+    """
     contents = [file_digest(path) if path.is_file() else "" for path in job.files]
+    epsilon = settings.get("epsilon")
+    if epsilon in (None, NOISE) and is_jpeg(job.files[-1]):
+        settings = {**settings, "epsilon": [epsilon, "and what JPEG took"]}
+    elif epsilon is None:
+        settings = {**settings, "epsilon": 0.0}
     return hashlib.sha256(json.dumps([settings, contents], sort_keys=True).encode()).hexdigest()

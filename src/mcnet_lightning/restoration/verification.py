@@ -21,6 +21,7 @@ from mcnet_lightning.restoration.target import DEQUANTISE, radius_of, stated_tar
 
 CLOSE = 1e-9  # relative: two computations of one figure on different machines
 TIFF_STARTS = (b"II", b"MM")
+JPEG_START = b"\xff\xd8"
 
 
 def certify(
@@ -35,12 +36,11 @@ def certify(
     picture, measured = read_picture(image, max_megapixels), read_picture(measurement, max_megapixels)
     found = agreement(picture, stated_target(measured, dequantise), operator)
     radius = radius_of(Epsilon.of(epsilon), measured, operator)
-    tiff = image.read_bytes()[:2] in TIFF_STARTS
     return {
         "file": printable(image.name),
         "sha256": file_digest(image),
         "size": [picture.size[1], picture.size[0]],
-        "format": "tiff" if tiff else f"png{picture.depth}",
+        "format": _format(image.read_bytes()[:12], picture.depth),
         "bit_depth": picture.depth,
         **describe(found, operator, radius),
         "measurement": {"sha256": file_digest(measurement), "bit_depth": measured.depth},
@@ -134,6 +134,15 @@ def _weight_file(kind: str, stated: Mapping[str, Any], scale: int) -> Path | Non
     if weights == OFFICIAL:
         return cached_weights(name, facts_of(networks()[name]).official, scale)
     return bundled_path(kind, f"{name}_x{scale}") if weights == BUNDLED else Path(weights)
+
+
+def _format(head: bytes, depth: int) -> str:
+    """Of a file, by its first bytes."""
+    if head[:2] in TIFF_STARTS:
+        return "tiff"
+    if head.startswith(JPEG_START):
+        return "jpeg"
+    return "webp" if head[8:] == b"WEBP" else f"png{depth}"
 
 
 def _agree(stated: Any, found: Any) -> bool:

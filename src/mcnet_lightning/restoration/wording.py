@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mcnet_lightning.equilibrium.epsilon import LEVELS, Epsilon
+from mcnet_lightning.imaging import Picture
 from mcnet_lightning.restoration.certificate import worst_channel
 
 ROUNDING = 1 / math.sqrt(12)  # levels, root mean square: what rounding to the nearest level leaves, 59 dB at 8 bit
@@ -22,6 +24,8 @@ def reached(certificate: Mapping[str, Any]) -> str:
         return words + (f", within epsilon={epsilon:g}" if epsilon else "")
     if certificate["format"] == "tiff":
         return f"{words}, beyond epsilon={epsilon:g}; raise epsilon"
+    if certificate["format"] == "jpeg":
+        return f"{words}, which is what JPEG keeps of it; format=png8 is nearer"
     depth = certificate["bit_depth"]
     excess = 10 ** (-decibel / 20) * (1 - epsilon / worst) * (2**depth - 1)
     beside = f" beside epsilon={epsilon:g}" if epsilon else ""
@@ -34,3 +38,24 @@ def reached(certificate: Mapping[str, Any]) -> str:
             "format=tiff keeps them"
         )
     return f"{words}, more than {depth}-bit rounding leaves{beside}: format=tiff is finer, epsilon=noise asks for less"
+
+
+def compression_note(measurement: Picture, share: float) -> str | None:
+    """One line on a JPEG whose tables say how far it may be from what was seen; None for other files."""
+    if not measurement.compression.noise:
+        return None
+    levels = f"{measurement.compression.noise * LEVELS:.2g}"
+    words = f"its JPEG tables tell of errors of {levels} grey levels, which epsilon allows for"
+    return words if share == 1 else f"{words}; of the backbone's detail {100 * share:.0f} % are taken"
+
+
+def describe_noise(epsilon: Epsilon | None, measurement: Picture, share: float = 1.0) -> dict[str, Any]:
+    """What epsilon was made from, for the certificate: nothing where it was given as a number."""
+    found = {}
+    if epsilon is not None and epsilon.unit == "noise" and epsilon.value:
+        found["noise_levels"] = round(epsilon.value * LEVELS, 6)
+    if measurement.compression.noise and (epsilon is None or epsilon.unit == "noise"):
+        found["jpeg_levels"] = round(measurement.compression.noise * LEVELS, 6)
+    if share < 1:
+        found["backbone_share"] = share
+    return {"noise": found} if found else {}

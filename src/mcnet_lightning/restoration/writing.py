@@ -1,9 +1,11 @@
 """Pictures as the bytes of a file."""
 
+import contextlib
 import io
 import struct
 import zlib
-from typing import Literal
+from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import tifffile
@@ -11,18 +13,40 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from mcnet_lightning.errors import DataError
 from mcnet_lightning.imaging.picture import Picture, profile_for
 from mcnet_lightning.imaging.png import SIGNATURE, chunk
 from mcnet_lightning.restoration.rounding import round_plainly
 
-Format = Literal["png8", "png16", "tiff"]
-SUFFIX: dict[str, str] = {"png8": ".png", "png16": ".png", "tiff": ".tiff"}
-DEPTH: dict[str, int] = {"png8": 8, "png16": 16, "tiff": 32}
+Format = Literal["png8", "png16", "tiff", "jpeg", "webp"]
+SUFFIX: dict[str, str] = {"png8": ".png", "png16": ".png", "tiff": ".tiff", "jpeg": ".jpg", "webp": ".webp"}
+DEPTH: dict[str, int] = {"png8": 8, "png16": 16, "tiff": 32, "jpeg": 8, "webp": 8}
+LOSSY = ("jpeg",)  # whose levels are not kept as they were chosen
+JPEG_QUALITY = 95
+WEBP_SIDE = 16383  # pixels, as the format has it
+SAME: dict[str, Format] = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jfif"), "jpeg"),
+    ".webp": "webp",
+    **dict.fromkeys((".tif", ".tiff"), "tiff"),
+}
+DEPTH_OF_PNG = 24  # the byte that tells it
 PNG_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
 
 
+def format_for(source: Path, format: str) -> Format:
+    """The format itself; for `same` the one that the source's name and depth say, PNG where it is none of ours."""
+    if format != "same":
+        return cast(Format, format)
+    with contextlib.suppress(OSError), source.open("rb") as file:
+        head = file.read(DEPTH_OF_PNG + 1)
+        if head.startswith(SIGNATURE) and head[DEPTH_OF_PNG:] == b"\x10":
+            return "png16"
+    return SAME.get(source.suffix.lower(), "png8")
+
+
 def encode(picture: Picture, format: Format) -> bytes:
-    """The picture as a file: PNG clipped to [0, 1] and rounded to the nearest level, TIFF as float32, unclipped.
+    """The picture as a file: clipped to [0, 1] and rounded to the nearest level, but for TIFF, which is float32 and
+    unclipped. WebP is lossless. Raises DataError for what the format cannot hold.
 
     What says how its values look stays: an ICC profile that is one of as many channels, and in PNG gAMA, cHRM, sRGB.
     """
@@ -35,9 +59,19 @@ def encode(picture: Picture, format: Format) -> bytes:
     if format == "png16":
         return _png16(levels.astype(np.uint16), said, icc)
     samples, chunks, target = levels.astype(np.uint8), PngInfo(), io.BytesIO()
+    image = Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
+    if format == "jpeg":
+        if picture.alpha is not None:
+            raise DataError("the picture has transparency, which JPEG cannot hold; take format=png8 or webp")
+        image.save(target, "JPEG", quality=JPEG_QUALITY, subsampling=0, icc_profile=icc)
+        return target.getvalue()
+    if format == "webp":
+        if max(image.size) > WEBP_SIDE:
+            raise DataError(f"a side of {max(image.size)} pixels is more than WebP holds; take format=png8")
+        image.save(target, "WEBP", lossless=True, exact=True, icc_profile=icc)
+        return target.getvalue()
     for kind, content in said:
         chunks.add(kind, content)
-    image = Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
     image.save(target, "PNG", icc_profile=icc, pnginfo=chunks)
     return target.getvalue()
 

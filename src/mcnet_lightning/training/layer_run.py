@@ -15,6 +15,7 @@ from mcnet_lightning.build import (
     build_epsilon,
     build_layer,
     build_problem,
+    scale_or_problem,
 )
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.evaluation.command import build_ladder
@@ -55,8 +56,8 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     """The rows of metrics.csv and what failed; None in all but the first of several processes."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
     problem = build_problem(config)
-    backbone = build_backbone(config)
-    layer = build_layer(config)
+    backbone = build_backbone(config, problem)
+    layer = build_layer(config, problem)
     if config.denoiser.get("spectral_norm", True):
         layer.denoiser.normalise()
     model = MCNet(backbone, layer, None)
@@ -83,7 +84,9 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
         return None
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
-        trained = load_layer(best, backbone.spec.name, config.scale, classes=allowed_classes(config))
+        trained = load_layer(
+            best, backbone.spec.name, scale_or_problem(config, problem), classes=allowed_classes(config)
+        )
         model.layer.load_state_dict(trained.state_dict())
     model.eval()
     certificate = module.certificate()

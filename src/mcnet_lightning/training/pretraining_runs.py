@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from mcnet_lightning.backbones import load_trunk, untrained_backbone
-from mcnet_lightning.build import backbone_arguments, build_data, build_problem
+from mcnet_lightning.build import backbone_arguments, build_data, build_problem, scale_or_problem
 from mcnet_lightning.build.components import make
 from mcnet_lightning.config.components import find
 from mcnet_lightning.data import MeasurementDataModule, WholeImages
@@ -36,13 +36,13 @@ def pretrain_backbone(config: DictConfig) -> None:
     """Trains `config.backbone` for one scale and protocol."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    kind, arguments = find(config.backbone._target_), backbone_arguments(config)
-    network, input_kind = untrained_backbone(kind, config.scale, arguments)
+    problem = build_problem(config)
+    kind, arguments = find(config.backbone._target_), backbone_arguments(config, problem)
+    network, input_kind = untrained_backbone(kind, scale_or_problem(config, problem), arguments)
     if hasattr(network, "start_from_interpolation"):
         network.start_from_interpolation()  # type: ignore[operator]
     if config.initial_weights is not None:
         load_trunk(network, read_weights(config.initial_weights))
-    problem = build_problem(config)
     data = build_data(config, problem)
     test_images = data.test_images()  # read first: a missing folder must not cost a training
     identity = described(
