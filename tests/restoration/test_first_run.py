@@ -111,7 +111,7 @@ def test_an_operator_that_makes_a_pattern_is_refused_unless_forced(
     said = capsys.readouterr().err
     assert re.search(r"blur.* does not fit: to agree with it, the picture would change by \d+ grey levels", said)
     assert "force=true" in said
-    assert not list(out.iterdir())
+    assert not out.exists()
     restore.run(compose_config("restore", [*words, "force=true"]))
     assert (out / "photo.png").is_file()
     restore.run(compose_config("restore", [*words[:1], f"output={out}_2", "backbone=bicubic", "layer.weights=none"]))

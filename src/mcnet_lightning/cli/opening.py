@@ -20,6 +20,8 @@ DOING = {
     "demo": "starting the page",
 }
 
+FIRST = "SuperResolution"  # the problem that has a scale
+
 
 def say_what_begins(config_name: str, config: DictConfig) -> None:
     """Prints the line on stderr, once in a process and in one process of a run alone."""
@@ -34,7 +36,10 @@ def say_what_begins(config_name: str, config: DictConfig) -> None:
     words = []
     if OmegaConf.select(config, "backbone.name"):
         words.append(f"backbone {config.backbone.name}")
-    if OmegaConf.select(config, "scale"):
+    problem = str(OmegaConf.select(config, "problem._target_") or FIRST).rpartition(".")[2]
+    if problem != FIRST:
+        words.append(problem)
+    elif OmegaConf.select(config, "scale"):
         words.append(f"x{config.scale}")
     print(printable(f"{', '.join([begins, *words])}; loading PyTorch"), file=sys.stderr, flush=True)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mcnet_lightning.evaluation.records import gains
+from mcnet_lightning.evaluation.records import gains, shown
 from mcnet_lightning.reporting.rows import column_of, identity, row_label, scale_label
 from mcnet_lightning.reporting.runs import Run
 from mcnet_lightning.reporting.tables import Table
@@ -70,7 +70,7 @@ def curve_table(axis: str, found: list[Curve]) -> Table:
         for point in curve.points:
             evaluations = "" if point.evaluations is None else f"{point.evaluations:.1f}"
             over = _decibels(point.gain, point.gain_over_projection, point.headroom)
-            figures = [f"{point.psnr:.3f}", *over, f"{point.consistency:.2e}", evaluations]
+            figures = [shown(point.psnr, ".3f"), *over, f"{point.consistency:.2e}", evaluations]
             table.rows.append([curve.label, f"{point.value:g}", *figures])
     return table
 
@@ -92,7 +92,7 @@ def robustness_table(runs: Iterable[Run]) -> Table:
                     scale_label(column_of(mcnet)),
                     mcnet.protocol,
                     row_label(run, "backbone"),
-                    *("" if record is None else f"{record.headline:.3f}" for record in found.values()),
+                    *("" if record is None else shown(record.headline, ".3f") for record in found.values()),
                     *_decibels(*gains(mcnet, list(means.values())), mcnet.headroom),
                     f"{mcnet.consistency:.1e}",
                 ]
@@ -102,8 +102,8 @@ def robustness_table(runs: Iterable[Run]) -> Table:
 
 def _decibels(gain: float | None, over_projection: float | None, headroom: float | None) -> list[str]:
     """The columns GAINS; empty where the records do not say."""
-    signed = ["" if value is None else f"{value:+.3f}" for value in (gain, over_projection)]
-    return [*signed, "" if headroom is None else f"{headroom:.3f}"]
+    signed = [shown(value, "+.3f") for value in (gain, over_projection)]
+    return [*signed, shown(headroom, ".3f")]
 
 
 def _otherwise_perturbed(run: Run) -> bool:
