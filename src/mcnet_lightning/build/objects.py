@@ -132,6 +132,8 @@ def build_data(config: DictConfig, problem: Problem, backbone: FrozenBackbone | 
     from mcnet_lightning.data import MeasurementDataModule  # with Lightning, which restoring does without
 
     data = config.data
+    if data.lr is not None and problem.scale is None:
+        raise ConfigError(f"data.lr={data.lr} holds low-resolution pictures, and problem={problem.name} takes none")
     if backbone is not None and backbone.spec.input_kind == "picture":
         raise ConfigError(
             f"backbone={backbone.spec.name} has pictures of whole test images only; train on the network that made them"

@@ -55,11 +55,13 @@ class Data:
         path="folder",
         content=False,
     )
-    patch_size: int = key(48, "side of a training patch in HR pixels; a multiple of the scale", minimum=12)
-    patch_stride: int = key(48, "distance between patches in HR pixels", minimum=4)
+    patch_size: int = key(48, "side of a training patch in HR pixels; a multiple of the scale", minimum=12, local=True)
+    patch_stride: int = key(48, "distance between patches in HR pixels", minimum=4, local=True)
     max_patches: int | None = key(None, "use at most this many patches, drawn with the seed; null: all", minimum=1)
     batch_size: int = key(16, "patches per step, shared out among the processes", minimum=1)
-    validation_size: int = key(192, "side of the central crop of a held-out image, in HR pixels", minimum=48)
+    validation_size: int = key(
+        192, "side of the central crop of a held-out image, in HR pixels", minimum=48, local=True
+    )
     validation_images: int = key(4, "held-out images used at each validation", minimum=1)
     num_workers: int = key(0, "loader processes; patches are in memory, so 0 is fastest", minimum=0, content=False)
     cache_dir: str | None = key(

@@ -1,5 +1,6 @@
 """What a problem's class says of the command line: which keys it answers, and what it usually goes with."""
 
+import dataclasses
 from typing import Any
 
 import yaml
@@ -9,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from mcnet_lightning.config.components import find
 from mcnet_lightning.config.composition import conf_dir, group_choices, without_hydra
 from mcnet_lightning.config.outline import is_own, shell
+from mcnet_lightning.config.problem import Data
 from mcnet_lightning.errors import ConfigError
 
 FIRST = "super_resolution"  # the problem that every command has if none is named
@@ -24,13 +26,19 @@ def usual(problem: str, group: str, otherwise: str) -> str:
 
 
 def check_answered(overrides: list[Override], tree: DictConfig) -> None:
-    """Raises ConfigError for a key of problems, such as scale, that the chosen one does not have."""
+    """Raises ConfigError for a key of problems, such as scale, or of patches, that the chosen one does not have."""
     chosen = group_choices(tree).get("problem")
     if chosen in (None, FIRST):
         return
-    given = getattr(_class(tree.problem._target_), "given", ())
+    kind = _class(tree.problem._target_)
+    given, local = getattr(kind, "given", ()), getattr(kind, "local", True)
     fields = getattr(OmegaConf.get_type(without_hydra(tree)), "__dataclass_fields__", {})
+    of_patches = {f"data.{each.name}" for each in dataclasses.fields(Data) if each.metadata.get("local")}
     for override in overrides:
+        if override.key_or_group in of_patches and not local:
+            raise ConfigError(
+                f"{override.input_line}: problem={chosen} trains on whole images; leave {override.key_or_group} out"
+            )
         key = override.key_or_group.split(".")[0]
         if key in fields and fields[key].metadata.get("of_problem") and key not in given:
             raise ConfigError(

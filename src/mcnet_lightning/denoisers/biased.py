@@ -20,8 +20,9 @@ NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 
 class BiasedDnCNN(Denoiser):
-    """R(v) = v - N(v) for gray images (B, 1, H, W) in [0, 1], N a chain of 3x3 convolutions with biases and ReLU
-    between them (Zhang et al., TIP 2017). For inference; nothing bounds its Lipschitz constant.
+    """R(v) = v - N(v) for images (B, C, H, W), every channel as a gray image in [0, 1] by itself, N a chain of 3x3
+    convolutions with biases and ReLU between them (Zhang et al., TIP 2017). For inference; nothing bounds its Lipschitz
+    constant.
     """
 
     def __init__(self, weights: list[Tensor], biases: list[Tensor]) -> None:
@@ -32,18 +33,28 @@ class BiasedDnCNN(Denoiser):
         self.requires_grad_(False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """R(v), (B, 1, H, W) -> (B, 1, H, W)."""
+        """R(v), (B, C, H, W) -> (B, C, H, W)."""
         return self.rounded(image.dtype)(image)
 
     def rounded(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         """R with all convolutions but the first in `dtype`."""
+        layers, reach = self.layers(dtype)
+        network = partial(chain, layers=layers, dtype=dtype)
+
+        def denoise(image: Tensor) -> Tensor:
+            own = image.reshape(-1, 1, *image.shape[-2:])
+            return (own - in_tiles(network, own, reach)).reshape(image.shape)
+
+        return denoise
+
+    def layers(self, dtype: torch.dtype) -> tuple[list[tuple[Tensor, Tensor]], int]:
+        """Weights and biases, all but the first in `dtype`, and how far a value reaches."""
         rest = [(weight.to(dtype), bias.to(dtype)) for weight, bias in zip(self.weights, self.biases, strict=True)]
-        layers = [(self.weights[0], self.biases[0]), *rest[1:]]
         reach = sum(weight.shape[-1] // 2 for weight in self.weights)
-        return lambda image: image - in_tiles(partial(_chain, layers=layers, dtype=dtype), image, reach)
+        return [(self.weights[0], self.biases[0]), *rest[1:]], reach
 
 
-def _chain(image: Tensor, layers: list[tuple[Tensor, Tensor]], dtype: torch.dtype) -> Tensor:
+def chain(image: Tensor, layers: list[tuple[Tensor, Tensor]], dtype: torch.dtype) -> Tensor:
     """N."""
     features = channels_last(image)
     for number, (weight, bias) in enumerate(layers):
@@ -59,14 +70,19 @@ def is_published_dncnn(file: WeightFile) -> bool:
 
 
 def read_published_dncnn(file: WeightFile) -> BiasedDnCNN:
-    """The denoiser of a file with tensors PREFIX N.weight, PREFIX N.bias, and those of batch norms.
-
-    Raises WeightsError, in one sentence, for tensors that are missing, unexpected, or of shapes that make no chain
-    from one channel to one.
-    """
+    """The denoiser of a file of one of these formats. Raises WeightsError as `read_chain` does."""
     prefix = _prefix(file)
     if prefix is None:
         raise WeightsError(f"{file.path} is no published DnCNN (no {PREFIXES[0]}0.weight or {PREFIXES[-1]}0.weight)")
+    return BiasedDnCNN(*read_chain(file, prefix))
+
+
+def read_chain(file: WeightFile, prefix: str, into: int = 1, out: int = 1) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights and biases of a file with tensors PREFIX N.weight, PREFIX N.bias, and those of batch norms, folded.
+
+    Raises WeightsError, in one sentence, for tensors that are missing, unexpected, or of shapes that make no chain
+    from `into` channels to `out`.
+    """
     layers: dict[int, dict[str, Tensor]] = {}
     for name, tensor in file.tensors.items():
         number, _, kind = name.removeprefix(prefix).partition(".")
@@ -83,8 +99,8 @@ def read_published_dncnn(file: WeightFile) -> BiasedDnCNN:
         else:
             _require(file, where, layer, NORM_TENSORS, ("num_batches_tracked",))
             weights[-1:], biases[-1:] = _folded(file, where, weights, biases, layer)
-    _require_chain(file, weights, biases)
-    return BiasedDnCNN(weights, biases)
+    _require_chain(file, weights, biases, into, out)
+    return weights, biases
 
 
 def _prefix(file: WeightFile) -> str | None:
@@ -124,9 +140,9 @@ def _folded(
     return [weight.float()], [bias.float()]
 
 
-def _require_chain(file: WeightFile, weights: list[Tensor], biases: list[Tensor]) -> None:
-    """Convolutions of odd kernels, each taking what the one before it makes, from one channel to one."""
-    channels = 1
+def _require_chain(file: WeightFile, weights: list[Tensor], biases: list[Tensor], first: int, last: int) -> None:
+    """Convolutions of odd kernels, each taking what the one before it makes, from `first` channels to `last`."""
+    channels = first
     for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         out, into, *kernel = weight.shape
         if into != channels or kernel[0] != kernel[1] or kernel[0] % 2 == 0 or bias.shape != (out,):
@@ -135,7 +151,7 @@ def _require_chain(file: WeightFile, weights: list[Tensor], biases: list[Tensor]
                 f"{tuple(weight.shape)} and {len(bias)} biases where {channels} channels come in"
             )
         channels = out
-    if len(weights) < 2 or channels != 1:
+    if len(weights) < 2 or channels != last:
         raise WeightsError(
             f"{file.path} does not fit a DnCNN for gray images: {len(weights)} convolutions end in {channels} channels"
         )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.denoisers import is_published_dncnn, read_published_dncnn
+from mcnet_lightning.denoisers.ffdnet import is_ffdnet, read_ffdnet
 from mcnet_lightning.equilibrium import Denoiser, DouglasRachfordMap, MeasurementBall, PicardSolver, SolveStats
 from mcnet_lightning.equilibrium.denoiser import as_denoiser, copied
 from mcnet_lightning.equilibrium.precision import full_precision, half_pays
@@ -44,6 +45,7 @@ class PnP(Method):
     mixing:         y <- y + mixing (T(y) - y); smaller ones damp a denoiser that does not settle.
     half_iterations: the denoiser's convolutions in bfloat16 at first, while the residual is large; whether a sample is
                     within tolerance is decided in float32 all the same. None: where it is faster.
+    noise_level:    of the noise that a denoiser for any level, an FFDNet, is to take away, in units of 1.
     """
 
     denoiser: nn.Module | str | Path = BUNDLED
@@ -51,6 +53,7 @@ class PnP(Method):
     max_iterations: int = 100
     mixing: float = 1.0
     half_iterations: bool | None = None
+    noise_level: float = 0.06
     name: ClassVar[str] = "pnp"
     label: ClassVar[str] = "PnP"
     settings: ClassVar[tuple[str, ...]] = ("epsilon", "pnp")
@@ -66,7 +69,11 @@ class PnP(Method):
                 f"tolerance={self.tolerance} (> 0), max_iterations={self.max_iterations} (>= 1) or "
                 f"mixing={self.mixing} in (0, 1] is off"
             )
-        found = self.denoiser if isinstance(self.denoiser, nn.Module) else load_pnp_denoiser(self.denoiser)
+        found = (
+            self.denoiser
+            if isinstance(self.denoiser, nn.Module)
+            else load_pnp_denoiser(self.denoiser, self.noise_level)
+        )
         own = as_denoiser(copied(found).eval())
         own.fold()
         self.denoiser = own
@@ -102,10 +109,11 @@ class PnP(Method):
         return PicardSolver(tolerance or self.tolerance, most, mixing=self.mixing).solve(step, start)
 
 
-def load_pnp_denoiser(weights: str | Path = BUNDLED) -> Denoiser:
+def load_pnp_denoiser(weights: str | Path = BUNDLED, noise_level: float = 0.06) -> Denoiser:
     """The denoiser of "bundled", "bundled:NAME", "official" (KAIR's for noise of 25/255, downloaded once) or a path:
     ours (also any layer's), the published 6-layer format, or 17-layer networks as published by Ryu et al. (batch norm
-    folded) and KAIR (biases), for gray images in [0, 1].
+    folded) and KAIR (biases), or FFDNet as published by Tassano et al. or KAIR, for `noise_level`; all for gray images
+    in [0, 1].
 
     Raises WeightsError, in one sentence, for any other file, and DataError if the official one cannot be had.
     """
@@ -113,6 +121,8 @@ def load_pnp_denoiser(weights: str | Path = BUNDLED) -> Denoiser:
         weights = fetch(OFFICIAL_DENOISER, cache_folder() / "weights" / "dncnn_25.pth")
     if not is_bundled(weights):
         file = read_weights(weights)
+        if is_ffdnet(file):
+            return read_ffdnet(file, noise_level)
         if is_published_dncnn(file):
             return read_published_dncnn(file)
     return load_denoiser(weights, BUNDLED_DENOISER)
