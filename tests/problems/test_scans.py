@@ -27,6 +27,11 @@ KINDS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCNET_CACHE", str(tmp_path / "cache"))
+
+
 def complex_images(count: int = 2) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(count, 2, SIZE, SIZE, generator=generator, dtype=torch.float64)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mcnet_lightning import restore
@@ -12,7 +13,10 @@ from mcnet_lightning.certify import run as certify
 from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.imaging import read_picture
-from mcnet_lightning.restoration.target import trusted_share
+from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.restoration import load_restorer
+from mcnet_lightning.restoration.noise import denoised
+from mcnet_lightning.restoration.restorer import enlarged
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def test_the_tables_of_a_jpeg_are_its_epsilon(
     assert stated["epsilon"] == pytest.approx(np.hypot(noise, rounding) * np.sqrt(48 * 40), rel=1e-6)
     assert stated["epsilon_met"]
     assert stated["noise"]["jpeg_levels"] == pytest.approx(noise * 255, abs=1e-6)  # type: ignore[index]
-    assert stated["noise"]["backbone_share"] == trusted_share(read_picture(source)) < 0.5  # type: ignore[index]
+    assert stated["noise"]["denoised"]  # type: ignore[index]
     said = capsys.readouterr()
     assert said.err.count("its JPEG tables tell of errors of") == 1
     certify(compose_config("certify", [f"image={made}", f"measurement={source}"]))
@@ -61,10 +65,34 @@ def test_noise_that_is_known_is_an_epsilon(photograph: Image.Image, tmp_path: Pa
     _, stated = restored(source, tmp_path / "out", "noise=5")
     rms = float(stated["epsilon"]) / np.sqrt(48 * 40) * 255  # type: ignore[arg-type]
     assert rms == pytest.approx(np.hypot(5, 1 / np.sqrt(12)), rel=1e-6)
-    assert stated["noise"] == {"noise_levels": 5.0}
+    assert stated["noise"] == {"noise_levels": 5.0, "denoised": True}
     with pytest.raises(ConfigError, match="two answers to one question"):
         restored(source, tmp_path / "no", "noise=5", "epsilon_levels=1")
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("quality", [90, 60, 30])
+def test_a_jpeg_is_enlarged_better_than_by_interpolation(tmp_path: Path, quality: int) -> None:
+    skimage = pytest.importorskip("skimage")
+    operator = BicubicDownsample(2)
+    truth = torch.from_numpy(skimage.data.astronaut()[:192, 160:352].copy()).permute(2, 0, 1) / 255
+    lr = (operator(truth[None].double())[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(lr).save(tmp_path / "a.jpg", quality=quality)
+    measured = read_picture(tmp_path / "a.jpg")
+    made = load_restorer("srcnn", 2)(measured)
+    plain = enlarged(measured.colour, operator).clamp(0, 1)
+    errors = [(picture - truth).square().mean() for picture in (plain, made.picture.colour.clamp(0, 1))]
+    assert float(10 * torch.log10(errors[0] / errors[1])) > 0.2
+    assert made.stats is None  # the layer was trained on clean LR
+    assert load_restorer("srcnn", 2, epsilon=0.0)(measured).stats is not None
+
+
+def test_denoising_in_bands_is_denoising() -> None:
+    y = torch.rand(1, 600, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    denoiser = load_restorer("srcnn", 2)._denoiser
+    with torch.no_grad():
+        whole = denoiser(y[None].float())[0].double()
+    assert float((denoised(y, denoiser) - whole).abs().max()) < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ class UNet(nn.Module):
     add a correction to the image, nothing at first, and say so by a tensor called `residual`. Either sees the image
     normalised, so that its levels do not matter; any size of at least 2^pools pixels.
 
-    channels: of the images
+    channels: of the images; null: as many as those of the problem, else two
     chans: features of the finest level
     pools: how often the resolution is halved
     residual: whether it makes a correction to the image, not the image itself
@@ -33,8 +33,9 @@ class UNet(nn.Module):
     given = ("channels",)
     citation = "Ronneberger et al., MICCAI 2015"
 
-    def __init__(self, channels: int = 2, chans: int = 16, pools: int = 3, residual: bool = True) -> None:
+    def __init__(self, channels: int | None = None, chans: int = 16, pools: int = 3, residual: bool = True) -> None:
         super().__init__()
+        channels = 2 if channels is None else channels
         if min(channels, chans, pools) < 1:
             raise ConfigError(
                 f"a U-Net of channels={channels}, chans={chans}, pools={pools} is none; all are at least 1"

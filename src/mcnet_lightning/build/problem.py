@@ -33,6 +33,9 @@ def build_problem(config: DictConfig) -> Problem:
         config.scale = None
     if problem.noisy and "epsilon" in config and all(config[key] is None for key in EPSILON):
         config.epsilon = NOISE
+    backbone = config.get("backbone")
+    if backbone is not None and "channels" in backbone and backbone.channels is None:
+        backbone.channels = problem.channels
     return problem
 
 

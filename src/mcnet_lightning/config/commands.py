@@ -9,7 +9,7 @@ from mcnet_lightning.config.keys import key
 from mcnet_lightning.config.model import CLASSES, Layer
 from mcnet_lightning.config.problem import DEQUANTISE, SCALES, Data, Perturbation, Protocol
 from mcnet_lightning.config.solving import TV, TVTV, PnP, Wavelet
-from mcnet_lightning.config.training import Logger, Optimiser, Trainer
+from mcnet_lightning.config.training import Damage, Logger, Optimiser, Trainer
 from mcnet_lightning.config.validation import shown_value
 from mcnet_lightning.errors import ConfigError
 
@@ -129,6 +129,7 @@ class SearchBetaConfig(Layered):
 
 @dataclass
 class PretrainBackboneConfig(Training, Problem):
+    damage: Damage = field(default_factory=Damage)
     initial_weights: str | None = key(None, "start from this file instead of random weights", path="file")
 
 

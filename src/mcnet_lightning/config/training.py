@@ -79,3 +79,15 @@ class Logger:
     tags: list[str] = key([], "W&B tags beside backbone, scale and protocol", content=False)
     tensorboard: bool = key(False, "record to TensorBoard, in the run's folder", content=False)
     mlflow: str | None = key(None, "record to MLflow: folder of its database, or a server's URL", content=False)
+
+
+@dataclass
+class Damage:
+    """What the LR that a network is trained on has been through; nothing by default."""
+
+    jpeg: list[int] | None = key(
+        None, "range of JPEG qualities, one drawn for each patch and visit; null: no JPEG", minimum=1, maximum=100
+    )
+    noise: list[float] | None = key(
+        None, "range of the noise's standard deviation in grey levels of 255, drawn likewise; null: none", minimum=0.0
+    )

@@ -19,12 +19,9 @@ CENTRE = 128  # grey level that JPEG counts from
 
 @dataclass(frozen=True)
 class Compression:
-    """noise: standard deviation of the error of luma, for values in [0, 1]. coarseness: what it would be if every
-    coefficient were large, which tells how strong the compression is, whatever is in the picture.
-    """
+    """noise: standard deviation of the error of luma, for values in [0, 1]."""
 
     noise: float = 0.0
-    coarseness: float = 0.0
 
 
 NO_COMPRESSION = Compression()
@@ -39,8 +36,7 @@ def compression_of(picture: Image.Image) -> Compression:
     step = np.asarray(table, dtype=np.float64)  # row by row: Pillow undoes the zigzag
     coefficients = _coefficients(np.asarray(picture.convert("L"), dtype=np.float64) - CENTRE)
     zeros = (np.abs(coefficients) < step / 2).mean(axis=0)
-    errors = _error(step, zeros, len(coefficients)), step**2 / 12
-    return Compression(*(float(np.sqrt(error.mean())) / 255 for error in errors))
+    return Compression(float(np.sqrt(_error(step, zeros, len(coefficients)).mean())) / 255)
 
 
 def is_jpeg(path: Path) -> bool:

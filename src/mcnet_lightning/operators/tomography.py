@@ -89,7 +89,7 @@ class _Product(torch.autograd.Function):
         shape = (len(begins) - 1, vectors.shape[-1])
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-            matrix = torch.sparse_csr_tensor(begins, columns, values, shape)
+            matrix = torch.sparse_csr_tensor(begins, columns, values, shape, check_invariants=False)
         lead = vectors.shape[:-1]
         return (matrix @ vectors.reshape(-1, shape[1]).T).T.reshape(*lead, shape[0])
 

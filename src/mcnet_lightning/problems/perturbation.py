@@ -62,7 +62,7 @@ class Perturbation:
             exact = exact + (self.noise / 255 * noise(seed, hr, exact.double())).to(exact)
             rounded = round_off(exact)
         if self.jpeg is not None:
-            exact = rounded = _through_jpeg(rounded, self.jpeg)
+            exact = rounded = through_jpeg(rounded, self.jpeg)
         return exact, rounded
 
 
@@ -80,7 +80,8 @@ def _pillow(hr: Tensor, scale: int) -> Tensor:
     return _images([np.array(Image.fromarray(p).resize(size, Image.Resampling.BICUBIC)) for p in _levels(hr)], hr)
 
 
-def _through_jpeg(lr: Tensor, quality: int) -> Tensor:
+def through_jpeg(lr: Tensor, quality: int) -> Tensor:
+    """(B, 3, H, W) in [0, 1] as a JPEG of that quality shows it."""
     decoded = []
     for pixels in _levels(lr):
         Image.fromarray(pixels).save(file := io.BytesIO(), format="JPEG", quality=quality)

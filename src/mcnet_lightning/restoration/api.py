@@ -50,7 +50,8 @@ def load_restorer(
     """
     network = load_backbone(backbone, scale, backbone_weights)
     chosen = load_restoration_layer(layer, backbone, scale)
-    return Restorer(network, chosen, operator or BicubicDownsample(scale), epsilon, tiling, device, dequantise)
+    operator = operator or BicubicDownsample(scale)
+    return Restorer(network, chosen, operator, epsilon, tiling, device, dequantise, always_layer=layer != AUTO)
 
 
 def load_restoration_layer(

@@ -19,11 +19,12 @@ from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.certificate import save_certified
 from mcnet_lightning.restoration.diagnosis import operator_warning, refuse_pattern
 from mcnet_lightning.restoration.failures import describe_reached, failure_of
+from mcnet_lightning.restoration.noise import is_noisy
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
 from mcnet_lightning.restoration.progress import Lines
 from mcnet_lightning.restoration.restorer import Restored, Restorer, make_consistent
 from mcnet_lightning.restoration.runs import Job, Report, pictures_of, prepared_output, run_jobs, targets_of
-from mcnet_lightning.restoration.target import radius_of, stated_target, trusted_share
+from mcnet_lightning.restoration.target import network_noise, radius_of, stated_target
 from mcnet_lightning.restoration.wording import compression_note, describe_noise
 from mcnet_lightning.restoration.writing import SUFFIX, format_for
 
@@ -63,8 +64,7 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
         restorer.on_tile = lines.tile
         measurement = read_picture(job.source, saving.max_megapixels / restorer.backbone.spec.scale**2)
         if (epsilon := restorer.epsilon) is None or epsilon.unit == "noise":
-            share = trusted_share(measurement) if epsilon is None else 1.0
-            lines.note(job.source, compression_note(measurement, share))
+            lines.note(job.source, compression_note(measurement, is_noisy(network_noise(epsilon, measurement))))
         restored, about = restore_measurement(measurement, restorer, record, saving.force)
         _print_warning(job, about["warning"])
         _print_warning(job, unsettled(restored.stats))
@@ -87,9 +87,11 @@ def restore_measurement(
     warning = None
     if restorer.backbone.spec.name != "bicubic":  # interpolation is no yardstick
         warning = operator_warning(restored.prior, measurement, restorer.operator, restored.epsilon)
+    if restorer.layer is not None and restored.stats is None:
+        record = {**record, "method": "backbone+projection", "layer": None}
     return restored, {
         **record,
-        **describe_noise(restorer.epsilon, measurement, restored.share),
+        **describe_noise(restorer.epsilon, measurement, restored.denoised),
         **_stated_rounding(restorer.dequantise),
         "solver": describe_stats(restored.stats),
         "warning": warning,

@@ -29,7 +29,8 @@ def build_restorer(config: DictConfig) -> Restorer:
     tiling = Tiling(config.tile, config.overlap)
     device = choose_device(config.device)
     epsilon = asked_epsilon(config)
-    return Restorer(build_backbone(config), layer, operator, epsilon, tiling, device, config.dequantise)
+    always = config.layer.weights != "auto"
+    return Restorer(build_backbone(config), layer, operator, epsilon, tiling, device, config.dequantise, always)
 
 
 def asked_epsilon(config: DictConfig) -> Epsilon | None:

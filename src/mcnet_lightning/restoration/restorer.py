@@ -8,9 +8,10 @@ and the projection is linear. A backbone of Y alone (SRCNN) takes its chroma fro
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.backbones.tiling import Tiling, tiled_picture
@@ -19,13 +20,15 @@ from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError, ConvergenceError, DataError
 from mcnet_lightning.imaging.colour import LUMA_GAIN, LUMA_OFFSET, rgb_to_luma
 from mcnet_lightning.imaging.picture import MAX_SIDE, Picture, profile_for
+from mcnet_lightning.model.layer_files import load_denoiser
 from mcnet_lightning.operators import KernelDownsample, MeasurementOperator, upsample_bicubic
+from mcnet_lightning.restoration.noise import is_noisy, robust_luma
 from mcnet_lightning.restoration.target import (
     check_dequantise,
     luma_radius_of,
+    network_noise,
     radius_of,
     stated_target,
-    trusted_share,
 )
 
 
@@ -33,8 +36,8 @@ from mcnet_lightning.restoration.target import (
 class Restored:
     """The consistent picture, what the backbone alone had made (not consistent), and the stats of the layer if any.
 
-    target: b, what it has to agree with. epsilon: the l2 radius of each channel. share: of the backbone in the prior
-    picture, the rest is bicubic.
+    target: b, what it has to agree with. epsilon: the l2 radius of each channel. denoised: whether the backbone saw b
+    without its noise, see `noise`.
     """
 
     picture: Picture
@@ -42,7 +45,7 @@ class Restored:
     target: Picture
     epsilon: float
     stats: SolveStats | None = None
-    share: float = 1.0
+    denoised: bool = False
 
 
 class Restorer:
@@ -57,7 +60,9 @@ class Restorer:
         tiling: Tiling | None = None,
         device: torch.device | str = "cpu",
         dequantise: str = "none",
+        always_layer: bool = False,
     ) -> None:
+        """always_layer: also for noisy measurements, for which the bundled layers were not trained."""
         scale = getattr(operator, "scale", 1)
         if scale != backbone.spec.scale:
             raise ConfigError(
@@ -72,7 +77,7 @@ class Restorer:
         self.operator, self.tiling = operator, tiling or Tiling()
         self.epsilon = None if epsilon is None else Epsilon.of(epsilon)
         check_dequantise(dequantise)
-        self.dequantise = dequantise
+        self.dequantise, self.always_layer = dequantise, always_layer
         self.on_tile: Callable[[int, int], None] | None = None  # called before each tile of the backbone
 
     @torch.no_grad()
@@ -86,10 +91,9 @@ class Restorer:
         if max(height, width) > MAX_SIDE:
             raise DataError(f"the result would have {width} x {height} pixels; no side can be above {MAX_SIDE}")
         target = stated_target(measurement, self.dequantise)
-        prior, share = self._prior(measurement), 1.0
-        if self.epsilon is None and (share := trusted_share(measurement)) < 1:
-            prior = torch.lerp(enlarged(measurement.colour, self.operator), prior, share)
-        if self.layer is None:
+        noise = network_noise(self.epsilon, measurement)
+        prior = self._prior(measurement, noise)
+        if self.layer is None or (is_noisy(noise) and not self.always_layer):
             estimate, stats = prior, None
         else:
             y = luma(prior)
@@ -105,11 +109,24 @@ class Restorer:
         prior_picture = replace(measurement, colour=prior, alpha=alpha)
         radius = radius_of(self.epsilon, measurement, self.operator)
         picture = make_consistent(replace(prior_picture, colour=estimate), target, self.operator, radius)
-        return Restored(picture, prior_picture, target, radius, stats, share)
+        return Restored(picture, prior_picture, target, radius, stats, is_noisy(noise))
 
-    def _prior(self, measurement: Picture) -> Tensor:
-        """The backbone's picture with as many channels as the measurement, (C, H, W) float64."""
-        lr, kind = measurement.colour, self.backbone.spec.input_kind
+    def _prior(self, measurement: Picture, noise: float) -> Tensor:
+        """The picture that the backbone makes or, of a noisy measurement, what becomes of its Y."""
+        lr = measurement.colour
+        if not is_noisy(noise) or self.backbone.spec.name == "bicubic":
+            return self._made(lr)
+        plain = enlarged(lr, self.operator)
+        made = robust_luma(luma(lr), noise, lambda y: luma(self._made(with_luma(lr, y))), self._denoiser, luma(plain))
+        return with_luma(plain, made)
+
+    @cached_property
+    def _denoiser(self) -> nn.Module:
+        return load_denoiser("bundled").to(self.device).eval()
+
+    def _made(self, lr: Tensor) -> Tensor:
+        """The backbone's picture (C, H, W) of colours (C, h, w), float64."""
+        kind = self.backbone.spec.input_kind
         if kind == "lr_rgb":
             given = lr.expand(3, -1, -1)
         else:

@@ -11,7 +11,6 @@ from mcnet_lightning.problems.rounding import UNIFORM, middle_of_floored
 from mcnet_lightning.restoration.pictures import Picture
 
 FLOAT_DEPTH = 32
-DISTRUSTED = 17 / 255  # coarseness of JPEG, about quality 55
 DEQUANTISE = ("none", "midpoint")
 
 
@@ -69,11 +68,10 @@ def _rounding(measurement: Picture) -> float:
     return 0.0 if measurement.depth == FLOAT_DEPTH else UNIFORM / (2**measurement.depth - 1)
 
 
-def trusted_share(measurement: Picture) -> float:
-    """How much of the backbone's detail a JPEG deserves, 1 for other files, 0 from DISTRUSTED on.
-
-    Trained on clean pictures, backbones take the errors of compression for detail and sharpen them. Over eight
-    photographs (SRCNN and RCAN, x2) three quarters of it are best at quality 90, half at 75, and a quarter at 60, which
-    is still too much for the worst of them.
+def network_noise(epsilon: Epsilon | None, measurement: Picture) -> float:
+    """Standard deviation of what a network should not take for detail: of JPEG and of stated noise, for values in
+    [0, 1]; 0 where epsilon was given as a number, which is for measurements that are to be taken as they are.
     """
-    return max(0.0, 1.0 - measurement.compression.coarseness / DISTRUSTED)
+    if epsilon is not None and epsilon.unit != "noise":
+        return 0.0
+    return math.hypot(measurement.compression.noise, 0.0 if epsilon is None else epsilon.value)

@@ -40,22 +40,22 @@ def reached(certificate: Mapping[str, Any]) -> str:
     return f"{words}, more than {depth}-bit rounding leaves{beside}: format=tiff is finer, epsilon=noise asks for less"
 
 
-def compression_note(measurement: Picture, share: float) -> str | None:
+def compression_note(measurement: Picture, denoised: bool) -> str | None:
     """One line on a JPEG whose tables say how far it may be from what was seen; None for other files."""
     if not measurement.compression.noise:
         return None
     levels = f"{measurement.compression.noise * LEVELS:.2g}"
     words = f"its JPEG tables tell of errors of {levels} grey levels, which epsilon allows for"
-    return words if share == 1 else f"{words}; of the backbone's detail {100 * share:.0f} % are taken"
+    return f"{words}; the backbone sees it denoised" if denoised else words
 
 
-def describe_noise(epsilon: Epsilon | None, measurement: Picture, share: float = 1.0) -> dict[str, Any]:
+def describe_noise(epsilon: Epsilon | None, measurement: Picture, denoised: bool = False) -> dict[str, Any]:
     """What epsilon was made from, for the certificate: nothing where it was given as a number."""
     found = {}
     if epsilon is not None and epsilon.unit == "noise" and epsilon.value:
         found["noise_levels"] = round(epsilon.value * LEVELS, 6)
     if measurement.compression.noise and (epsilon is None or epsilon.unit == "noise"):
         found["jpeg_levels"] = round(measurement.compression.noise * LEVELS, 6)
-    if share < 1:
-        found["backbone_share"] = share
+    if denoised:
+        found["denoised"] = True
     return {"noise": found} if found else {}

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from mcnet_lightning.backbones import as_luma
 from mcnet_lightning.backbones.frozen import input_of
-from mcnet_lightning.config.training import Optimiser
+from mcnet_lightning.config.training import Damage, Optimiser
 from mcnet_lightning.data import orient
 from mcnet_lightning.evaluation.metrics import ImageMeans
 from mcnet_lightning.problems import Observation, Problem, figure
+from mcnet_lightning.training.damage import check_damage, damaged
 from mcnet_lightning.training.draws import generator_for
 from mcnet_lightning.training.optimisation import adam_with_warmup, finite, training_loss
 
@@ -28,11 +29,13 @@ class BackbonePretraining(pl.LightningModule):
         problem: Problem,
         optimiser: Optimiser,
         seed: int = 0,
+        damage: Damage | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.input_kind, self.problem = input_kind, problem
-        self.settings, self.seed = optimiser, seed
+        self.settings, self.seed, self.damage = optimiser, seed, damage or Damage()
+        check_damage(self.damage, input_kind)
         self.headline = figure(problem.figures[0])
         self.means = ImageMeans((self.headline.kind, "start"))
 
@@ -48,6 +51,7 @@ class BackbonePretraining(pl.LightningModule):
             turn = turn if images.shape[-1] == images.shape[-2] else turn // 4 * 4  # sizes stay
             drawn = int(torch.randint(2**31, (), generator=draws))
             seen = self.problem.observe(orient(images, turn), drawn).to(self.device)
+        seen = damaged(seen, self.damage, draws)
         estimate, truth = self.network(input_of(seen, self.input_kind)), seen.truth
         target = seen.colour if seen.colour is not None and estimate.shape[1] == 3 else truth
         loss = training_loss(estimate, target, seen.start, truth, self.settings)

@@ -54,7 +54,7 @@ def pretrain_backbone(config: DictConfig) -> None:
         network=arguments,
     )
     take_up(config, folder, identity, data)
-    module = BackbonePretraining(network, input_kind, problem, config.optimiser, config.seed)
+    module = BackbonePretraining(network, input_kind, problem, config.optimiser, config.seed, config.damage)
     name = f"{config.backbone.name}_{problem.short}"
     seconds = fit(config, module, data, folder, f"pretrain_{name}", [config.backbone.name, problem.short], identity)
     if not module.trainer.is_global_zero:
