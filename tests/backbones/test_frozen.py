@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from mcnet_lightning.backbones import BackboneSpec, FrozenBackbone, InputKind
 from mcnet_lightning.errors import DataError, WeightsError
+from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.problems import Observation
 
 
 class Greedy(nn.Module):
@@ -104,7 +106,9 @@ class Overflowing(nn.Module):
 )
 def test_no_nan_leaves_by_this_door(precision: str, remedy: str | None) -> None:
     backbone = FrozenBackbone(Overflowing(), BackboneSpec("loud", 2, "upsampled", precision=precision))
-    image = {"name": "baby", "upsampled": torch.full((1, 1, 4, 4), 0.8)}
+    upsampled = torch.full((1, 1, 4, 4), 0.8)
+    observed = Observation(upsampled, torch.zeros(1, 1, 2, 2), BicubicDownsample(2), {"upsampled": upsampled})
+    image = {"name": "baby", "observation": observed}
     if remedy is None:
         assert backbone.prior_image(image).isfinite().all()
         return

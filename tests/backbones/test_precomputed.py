@@ -10,10 +10,17 @@ from references import relative_error
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.imaging import rgb_to_luma, write_png
+from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.problems import Observation
 
 
 def degraded(name: str, dataset: str = "Set5", height: int = 8, width: int = 6) -> dict[str, Any]:
-    return {"name": name, "dataset": dataset, "measurement": torch.zeros(1, 1, height, width)}
+    truth, b = torch.zeros(1, 1, 2 * height, 2 * width), torch.zeros(1, 1, height, width)
+    return {
+        "name": name,
+        "dataset": dataset,
+        "observation": Observation(truth, b, BicubicDownsample(2), {"start": truth}),
+    }
 
 
 def picture(path: Path, height: int = 16, width: int = 12) -> torch.Tensor:

@@ -29,7 +29,7 @@ def build_backbone(config: DictConfig, problem: Problem | None = None) -> Frozen
     backbone = config.backbone
     said = {"name": backbone.name, "input_kind": backbone.get("input_kind"), "label": backbone.get("label")}
     weights, precision = backbone.get("weights"), backbone.get("precision", "float32")
-    kind, arguments = find(backbone._target_), backbone_arguments(config, problem)
+    kind, arguments = find(backbone._target_), backbone_arguments(config)
     arguments.pop("precision", None)
     if "weights" in arguments:  # its constructor reads the file
         weights = arguments.pop("weights") if is_own(backbone._target_) else None
@@ -41,11 +41,9 @@ def build_backbone(config: DictConfig, problem: Problem | None = None) -> Frozen
     return made
 
 
-def backbone_arguments(config: DictConfig, problem: Problem | None = None) -> dict[str, Any]:
-    """What the config says of the network; the rest is null there. `channels` are the images', where it asks."""
-    said = {name: value for name, value in arguments_of(config.backbone).items() if value is not None}
-    asked = "channels" in getattr(find(config.backbone._target_), "given", ())
-    return said | ({"channels": problem.channels} if asked and problem is not None else {})
+def backbone_arguments(config: DictConfig) -> dict[str, Any]:
+    """What the config says of the network; the rest is null there."""
+    return {name: value for name, value in arguments_of(config.backbone).items() if value is not None}
 
 
 def scale_or_problem(config: DictConfig, problem: Problem | None = None) -> int | str:

@@ -11,12 +11,12 @@ from mcnet_lightning.config.composition import conf_dir, group_choices, group_op
 from mcnet_lightning.config.validation import Key, describe, keys_of, shown_value
 
 COLUMN, SHORT = 34, 2  # signs, lines
-MEASURED = ("scale", "data.root", "data.test", "layer.weights", "epsilon", "seed")
+MEASURED = ("scale", "data.root", "data.test", "layer.weights", "epsilon", "beta", "seed")
 TRAINED = ("optimiser.learning_rate", "trainer.max_epochs", "data.batch_size", "resume")
 USUAL: dict[str, tuple[str, ...]] = {  # of commands with more keys than a screen has lines
-    "train": (*MEASURED, "beta", "data.train", *TRAINED),
-    "evaluate": (*MEASURED, "beta", "pictures", "device"),
-    "search_beta": (*MEASURED, "betas", "data.train", "device"),
+    "train": (*MEASURED, "data.train", *TRAINED),
+    "evaluate": (*MEASURED, "pictures", "device"),
+    "search_beta": (*(key for key in MEASURED if key != "beta"), "betas", "data.train", "device"),
     "pretrain_backbone": ("scale", "data.root", "data.train", "data.test", "seed", "initial_weights", *TRAINED),
     "pretrain_denoiser": ("noise_level", "data.root", "data.train", "seed", "initial_weights", *TRAINED),
     "restore": (
@@ -24,7 +24,10 @@ USUAL: dict[str, tuple[str, ...]] = {  # of commands with more keys than a scree
         *("layer.weights", "dequantise", "overwrite", "force", "device"),
     ),
 }
-CHOICES = ("problem", "backbone", "method", "operator", "protocol", "data", "experiment", "sweep")  # the usual groups
+CHOICES = (  # the usual groups
+    *("problem", "backbone", "operator", "protocol", "method", "data"),
+    *("trainer", "experiment"),
+)
 UNUSED = {  # keys that a command shares with others and takes no notice of
     "evaluate": ("data.train", "data.patch_size", "data.patch_stride", "data.max_patches", "data.batch_size"),
     "pretrain_denoiser": ("data.hr", "data.lr", "data.test"),

@@ -25,6 +25,12 @@ def usual(problem: str, group: str, otherwise: str) -> str:
     return said.get(group, otherwise)
 
 
+def images_of(config: DictConfig) -> str:
+    """What the configured problem takes of a dataset; pictures, where there is none."""
+    target = OmegaConf.select(config, "problem._target_")
+    return "picture" if target is None else getattr(_class(target), "images", "picture")
+
+
 def check_answered(overrides: list[Override], tree: DictConfig) -> None:
     """Raises ConfigError for a key of problems, such as scale, or of patches, that the chosen one does not have."""
     chosen = group_choices(tree).get("problem")

@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mcnet_lightning.config.outline import is_own
+from mcnet_lightning.config.problems import images_of
 from mcnet_lightning.config.validation import keys_of
 from mcnet_lightning.files import file_digest, files_digest
 from mcnet_lightning.files.sources import source_digest
@@ -61,18 +62,25 @@ def _data(config: DictConfig) -> dict[str, str]:
     data = config.get("data")
     if data is None:
         return {}
-    sets = {f"train {name}": _pictures(name, "train", data.root) for name in data.train}
-    sets |= {f"validation {name}": _pictures(name, "validation", data.root) for name in data.train}
+    kind = images_of(config)
+    parts = ("train", "validation")
+    sets = {f"{part} {name}": _images(name, part, data.root, kind) for part in parts for name in data.train}
     if data.hr is not None:
-        return sets | {kind: _folder(data[kind]) for kind in ("hr", "lr") if data[kind] is not None}
-    return sets | {f"test {name}": _pictures(name, "test", data.root) for name in data.test}
+        return sets | {folder: _folder(data[folder]) for folder in ("hr", "lr") if data[folder] is not None}
+    return sets | {f"test {name}": _images(name, "test", data.root, kind) for name in data.test}
 
 
 @cache
-def _pictures(dataset: str, part: Any, root: str | None) -> str:
-    from mcnet_lightning.data.sources import image_paths
+def _images(dataset: str, part: Any, root: str | None, kind: Any) -> str:
+    """Of the files of a set, or of the numbers of one of those that have no file for every image."""
+    from mcnet_lightning.data.sources import SCANS, image_paths, load_images
 
-    return files_digest(image_paths(dataset, part, root))
+    if dataset not in SCANS:
+        return files_digest(image_paths(dataset, part, root, kind))
+    digest = hashlib.sha256()
+    for image in load_images(dataset, part, root, kind):
+        digest.update(image.name.encode() + image.rgb.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @cache

@@ -37,7 +37,7 @@ def pretrain_backbone(config: DictConfig) -> None:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     folder = Path(HydraConfig.get().runtime.output_dir)
     problem = build_problem(config)
-    kind, arguments = find(config.backbone._target_), backbone_arguments(config, problem)
+    kind, arguments = find(config.backbone._target_), backbone_arguments(config)
     network, input_kind = untrained_backbone(kind, scale_or_problem(config, problem), arguments)
     if hasattr(network, "start_from_interpolation"):
         network.start_from_interpolation()  # type: ignore[operator]
