@@ -18,4 +18,5 @@ class Running(NamedTuple):
         return shlex.join(["python", "-m", self.module, *self.chosen, *words])
 
 
-running: ContextVar[Running] = ContextVar("running")  # cli/ sets it around every task
+# cli/ sets it around every task; a training that Python code starts has the default
+running: ContextVar[Running] = ContextVar("running", default=Running("mcnet_lightning.train"))  # noqa: B039

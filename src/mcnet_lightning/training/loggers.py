@@ -156,6 +156,8 @@ def _wandb(settings: LoggerConfig, folder: Path, name: str, config: dict[str, An
     import wandb
 
     os.environ.setdefault("WANDB_SILENT", "true")
+    if not os.environ.get("WANDB_MODE", "offline"):  # set to nothing, which W&B refuses
+        del os.environ["WANDB_MODE"]
     place_wandb(folder)
     run = None
     if is_first_process():
