@@ -113,8 +113,10 @@ def test_a_sample_keeps_its_psnr_in_any_batch_in_single_precision() -> None:
     model.layer.solver.tolerance = 1e-6
     images = [image.rgb for image in load_images("photographs", "test")]
     patches = cut_patches(images, SuperResolution("paper", 2), size=48, stride=96, seed=0, limit=6)
-    together = model(patches.measurement, backbone_input=patches.upsampled)
+    observed = patches.observation
+    upsampled = observed.inputs["upsampled"]
+    together = model(observed.measurement, backbone_input=upsampled)
     for i in range(len(patches)):
-        alone = model(patches.measurement[i : i + 1], backbone_input=patches.upsampled[i : i + 1])
-        truth = patches.truth[i : i + 1]
+        alone = model(observed.measurement[i : i + 1], backbone_input=upsampled[i : i + 1])
+        truth = observed.truth[i : i + 1]
         assert abs(psnr(alone.estimate, truth, 2) - psnr(together.estimate[i : i + 1], truth, 2)) <= 1e-3
