@@ -62,11 +62,11 @@ def test_what_is_no_radius_is_refused(value: float, unit: str) -> None:
         (["epsilon=1"], Epsilon(1.0), "epsilon=1"),
         (["epsilon_rms=0.002"], Epsilon(0.002, "rms"), "epsilon_rms=0.002"),
         (["epsilon_levels=0.5"], Epsilon(0.5, "levels"), "epsilon_levels=0.5"),
-        (["epsilon=noise"], Epsilon(0.25, "noise"), "epsilon=noise"),
+        (["epsilon=noise"], Epsilon(0.0, "noise"), "epsilon=noise"),  # how much that is, the problem says
     ],
 )
 def test_every_command_takes_every_unit(command: str, words: list[str], expected: Epsilon, label: str) -> None:
-    epsilon = build_epsilon(compose_config(command, [*NEEDED.get(command, []), *words]), noise=0.25)
+    epsilon = build_epsilon(compose_config(command, [*NEEDED.get(command, []), *words]))
     assert (epsilon, epsilon.label) == (expected, label)
 
 
