@@ -11,6 +11,8 @@ from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.files import arrays
 from mcnet_lightning.files.arrays import read_array
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"  # Pillow would start Ghostscript
+
 VALUES = np.arange(12.0).reshape(3, 4)
 COMPLEX = (VALUES + 1j * VALUES[::-1]).astype(np.complex64)
 
@@ -73,7 +75,12 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
-    [("a.npy", b"no numpy", "cannot be read"), ("a.npz", b"PK", "cannot be read"), ("a.xyz", b"", "of no kind")],
+    [
+        ("a.npy", b"no numpy", "cannot be read"),
+        ("a.npz", b"PK", "cannot be read"),
+        ("a.xyz", b"", "of no kind"),
+        ("a.png", EPS, "cannot"),
+    ],
 )
 def test_damaged_and_foreign_files_are_one_sentence(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)

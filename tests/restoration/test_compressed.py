@@ -37,7 +37,7 @@ def test_the_tables_of_a_jpeg_are_its_epsilon(
 ) -> None:
     photograph.save(source := tmp_path / "a.jpg", quality=60)
     made, stated = restored(source, tmp_path / "out")
-    noise = read_picture(source).compression.noise
+    noise = read_picture(source).jpeg_noise
     rounding = 1 / np.sqrt(12) / 255
     assert stated["epsilon"] == pytest.approx(np.hypot(noise, rounding) * np.sqrt(48 * 40), rel=1e-6)
     assert stated["epsilon_met"]

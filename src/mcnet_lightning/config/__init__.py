@@ -11,7 +11,7 @@ from functools import cache
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from mcnet_lightning.config import commands
+from mcnet_lightning.config import commands, restoring
 
 COMMANDS: dict[str, type] = {
     "train": commands.TrainConfig,
@@ -19,9 +19,9 @@ COMMANDS: dict[str, type] = {
     "search_beta": commands.SearchBetaConfig,
     "pretrain_backbone": commands.PretrainBackboneConfig,
     "pretrain_denoiser": commands.PretrainDenoiserConfig,
-    "restore": commands.RestoreConfig,
-    "certify": commands.CertifyConfig,
-    "demo": commands.DemoConfig,
+    "restore": restoring.RestoreConfig,
+    "certify": restoring.CertifyConfig,
+    "demo": restoring.DemoConfig,
     "report": commands.ReportConfig,
     "dashboard": commands.DashboardConfig,
 }

@@ -15,7 +15,7 @@ ALIASES: dict[str, tuple[str, ...]] = {  # by what is typed; the first key that 
     "gpus": ("trainer.devices", "device"),
     "image": ("input", "image"),
     "in": ("input", "image"),
-    "iterations": ("trainer.max_steps", "solver.max_iterations"),
+    "iterations": ("trainer.max_steps", "solver.max_evaluations"),
     "kernel": ("operator.kernel", "operator"),
     "learning_rate": ("optimiser.learning_rate",),
     "lr": ("optimiser.learning_rate",),

@@ -5,6 +5,7 @@ Their parts are split by head, patient or series, never by slice of one.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def _siat(folder: Path | None, positions: Sequence[int]) -> Iterator[Scan]:
 
     def scan(position: int, values: Array) -> Scan:
         middle = values[7:263].astype(np.complex64)
-        return Scan(f"lsq{position + 1}", f"head{position // 30 + 1}", lambda kind: image_of(_as(middle, kind), kind))
+        return Scan(f"lsq{position + 1}", f"head{position // 30 + 1}", partial(_slice, middle))
 
     if folder is None:
         paths = {path.stem: path for path in fetch_named("siat", SCANS["siat"].source or "", SCANS["siat"].bytes)}
@@ -99,7 +100,7 @@ def _ct100(folder: Path | None, positions: Sequence[int]) -> Iterator[Scan]:
         pixels = {position: tifffile.imread(paths[position]).astype(np.float64) for position in positions}
         slices = {position: _means(image, 2).clip(-1024, 3071).round() for position, image in pixels.items()}
     for position, image in slices.items():
-        yield Scan(f"ct{position:02d}", "", lambda kind, image=image: image_of(_as(image, kind), kind))  # type: ignore[misc]
+        yield Scan(f"ct{position:02d}", "", partial(_slice, image))
 
 
 def _cardiac(folder: Path | None, positions: Sequence[int]) -> Iterator[Scan]:
@@ -108,8 +109,7 @@ def _cardiac(folder: Path | None, positions: Sequence[int]) -> Iterator[Scan]:
     with np.load(folder / "cardiac100_u16.npz") as archive:
         values = archive["data"]
     for position in positions:
-        magnitude = values[position] / 65535
-        yield Scan(f"heart{position + 1:03d}", "", lambda kind, n=position, m=magnitude: _heart(m, n + 1, kind))  # type: ignore[misc]
+        yield Scan(f"heart{position + 1:03d}", "", partial(_heart, values[position] / 65535, position + 1))
 
 
 def _cardiac20(folder: Path | None, positions: Sequence[int]) -> Iterator[Scan]:
@@ -152,6 +152,14 @@ def _as(values: Array, kind: ImageKind) -> Array:
     return magnitude if kind == "picture" else AIR + (FULL - AIR) * magnitude
 
 
+def _slice(values: Array, kind: ImageKind) -> Tensor:
+    return image_of(_as(values, kind), kind)
+
+
+def _picture(path: Path, kind: ImageKind) -> Tensor:
+    return picture_as(read_rgb(path), kind)
+
+
 def _means(values: Array, side: int) -> Array:
     height, width = values.shape
     return values.reshape(height // side, side, width // side, side).mean(axis=(1, 3))
@@ -165,7 +173,7 @@ def _pictures(name: str) -> Callable[[Path | None, Sequence[int]], Iterator[Scan
             if position >= len(paths):
                 raise DataError(f"{folder} holds {len(paths)} pictures, and {name} has {len(positions)}; complete it")
             path = paths[position]
-            yield Scan(path.stem, "", lambda kind, path=path: picture_as(read_rgb(path), kind))  # type: ignore[misc]
+            yield Scan(path.stem, "", partial(_picture, path))
 
     return scans
 

@@ -5,6 +5,7 @@ Nothing in a file is ever executed. The libraries that the formats need are opti
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 
 from mcnet_lightning.errors import ConfigError, DataError
 
+PICTURES = ("PNG", "TIFF", "BMP", "JPEG", "PPM")  # Pillow has decoders that start programs
 Array = NDArray[Any]
 Contents = Mapping[str, Callable[[], Array]]  # of a file: its arrays by name, each read when it is asked for
 
@@ -97,24 +99,28 @@ def _npz(path: Path) -> Contents:
         with np.load(path, allow_pickle=False) as archive:
             return archive[name]
 
-    return {name: lambda name=name: member(name) for name in names}  # type: ignore[misc]
+    return {name: partial(member, name) for name in names}
 
 
 def _matlab(path: Path) -> Contents:
     with path.open("rb") as file:
         is_hdf5 = b"MATLAB 7.3" in file.read(128)
     if is_hdf5:  # stored column by column
-        return {name: lambda read=read: read().T for name, read in _hdf5(path).items()}  # type: ignore[misc]
+        return {name: partial(_transposed, read) for name, read in _hdf5(path).items()}
     content = import_module("scipy.io").loadmat(path)
     found: dict[str, Callable[[], Array]] = {}
     for name, value in content.items():
         if name.startswith("__"):
             continue
         if value.dtype == object:
-            found |= {f"{name}/{i}": lambda cell=cell: cell for i, cell in enumerate(value.flatten())}  # type: ignore[misc]
+            found |= {f"{name}/{i}": partial(np.asarray, cell) for i, cell in enumerate(value.flatten())}
         else:
-            found[name] = lambda value=value: value  # type: ignore[misc]
+            found[name] = partial(np.asarray, value)
     return found
+
+
+def _transposed(read: Callable[[], Array]) -> Array:
+    return read().T
 
 
 def _hdf5(path: Path) -> Contents:
@@ -130,9 +136,9 @@ def _hdf5(path: Path) -> Contents:
             return
         if h5py.check_ref_dtype(item.dtype):  # a cell: references to datasets
             targets = [file[reference].name for reference in np.asarray(item).flatten()]
-            found.update({f"{name}/{i}": lambda at=at: read(at) for i, at in enumerate(targets)})  # type: ignore[misc]
+            found.update({f"{name}/{i}": partial(read, at) for i, at in enumerate(targets)})
         elif item.dtype.kind in "biufcV" and item.ndim > 0:
-            found[name] = lambda: read(name)
+            found[name] = partial(read, name)
 
     with h5py.File(path) as file:
         file.visititems(look)
@@ -176,7 +182,7 @@ def _picture(path: Path) -> Contents:
     """Gray levels in [0, 1]; of colour, its luma."""
 
     def levels() -> Array:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=PICTURES) as picture:
             deep = picture.mode.startswith(("I", "F"))
             values = np.asarray(picture if deep else picture.convert("L"))
         return values / (65535.0 if values.dtype in (np.uint16, np.int32) else 1.0 if deep else 255.0)

@@ -5,7 +5,7 @@ One that was rounded to 0 is off by itself, which is less where the table is coa
 zeros at its frequency, for a Laplace distribution, as such coefficients have (Lam and Goodman, 2000).
 """
 
-from dataclasses import dataclass
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,30 +17,22 @@ FEW = 0.05  # zeros: a distribution as flat as that is uniform within a step
 CENTRE = 128  # grey level that JPEG counts from
 
 
-@dataclass(frozen=True)
-class Compression:
-    """noise: standard deviation of the error of luma, for values in [0, 1]."""
-
-    noise: float = 0.0
-
-
-NO_COMPRESSION = Compression()
-
-
-def compression_of(picture: Image.Image) -> Compression:
-    """All 0 for what is no JPEG file fresh from the disk."""
+def jpeg_noise(picture: Image.Image) -> float:
+    """Standard deviation of the error of luma, for values in [0, 1]; 0 for what is no JPEG file fresh from the disk."""
     tables, layers = getattr(picture, "quantization", None), getattr(picture, "layer", None)
     table = (tables or {}).get(layers[0][3] if layers else 0)
     if not table or len(table) != BLOCK**2 or min(picture.size) < BLOCK:
-        return NO_COMPRESSION
+        return 0.0
     step = np.asarray(table, dtype=np.float64)  # row by row: Pillow undoes the zigzag
     coefficients = _coefficients(np.asarray(picture.convert("L"), dtype=np.float64) - CENTRE)
     zeros = (np.abs(coefficients) < step / 2).mean(axis=0)
-    return Compression(float(np.sqrt(_error(step, zeros, len(coefficients)).mean())) / 255)
+    return float(np.sqrt(_error(step, zeros, len(coefficients)).mean())) / 255
 
 
 def is_jpeg(path: Path) -> bool:
-    """By its first bytes; False for what cannot be opened."""
+    """By its first bytes; False for what cannot be opened, or is no file."""
+    if not os.path.isfile(path):
+        return False
     try:
         with path.open("rb") as file:
             return file.read(3) == b"\xff\xd8\xff"

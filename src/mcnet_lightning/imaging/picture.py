@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.imaging.compression import NO_COMPRESSION, Compression
 
 MAX_MEGAPIXELS = 200.0
 MAX_SIDE = 16384  # pixels; beyond, the eigenbasis of one axis takes minutes and gigabytes
@@ -25,7 +24,7 @@ class Picture:
     """colour (C, H, W), C = 1 or 3, alpha (1, H, W) if any; float64, [0, 1]. depth: 8 or 16 bits, 32 is float.
 
     icc and png_colour (gAMA, cHRM, sRGB, cICP, each with its content) say how the values look; nothing applies them.
-    compression: what JPEG took, as its file tells.
+    jpeg_noise: standard deviation of what JPEG took from luma, for values in [0, 1], as its file tells.
     """
 
     colour: Tensor
@@ -33,7 +32,7 @@ class Picture:
     depth: int = 8
     icc: bytes | None = None
     png_colour: Chunks = ()
-    compression: Compression = NO_COMPRESSION
+    jpeg_noise: float = 0.0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,7 +54,7 @@ class Samples:
     orientation: int = 1
     icc: bytes | None = None
     png_colour: Chunks = ()
-    compression: Compression = NO_COMPRESSION
+    jpeg_noise: float = 0.0
 
 
 def picture_of(samples: Samples, name: str) -> Picture:
@@ -73,7 +72,7 @@ def picture_of(samples: Samples, name: str) -> Picture:
     if samples.premultiplied and alpha is not None:
         colour = torch.where(alpha > 0, colour / alpha, torch.zeros_like(colour))
         colour = colour if samples.depth == FLOAT_DEPTH else colour.clamp(max=1)
-    return Picture(colour, alpha, samples.depth, samples.icc, samples.png_colour, samples.compression)
+    return Picture(colour, alpha, samples.depth, samples.icc, samples.png_colour, samples.jpeg_noise)
 
 
 def check_size(name: str, width: int, height: int, max_megapixels: float) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.imaging.compression import compression_of
+from mcnet_lightning.imaging.compression import jpeg_noise
 from mcnet_lightning.imaging.picture import FLOAT_DEPTH, Samples, check_size
 
 # never Image.open without this list: it would hand a file called .png to Ghostscript if it looks like PostScript
@@ -62,7 +62,7 @@ def image_samples(picture: Image.Image, name: str) -> Samples:
         opaque.info.pop("transparency", None)
         target = ("LA" if mode in ALPHA_MODES else "L") if mode in GRAY_MODES else ("RGBA" if mode == "PA" else "RGB")
         array = with_key(np.asarray(opaque.convert(target)), key)
-    return Samples(array, 255.0, 8, mode in ("La", "RGBa"), orientation, icc, compression=compression_of(picture))
+    return Samples(array, 255.0, 8, mode in ("La", "RGBa"), orientation, icc, jpeg_noise=jpeg_noise(picture))
 
 
 def orientation_of(picture: Image.Image) -> int:

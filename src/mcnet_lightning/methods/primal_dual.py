@@ -17,12 +17,13 @@ from torch import Tensor
 from mcnet_lightning.equilibrium import MeasurementBall, Outcome, SolveStats
 from mcnet_lightning.equilibrium.precision import doubled
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.methods.base import Given, Made, Method
 
 CHECK_EVERY = 20  # steps between two looks at the gap
 
 
 @dataclass
-class SparseDifferences:
+class SparseDifferences(Method):
     """The solver.
 
     prior_weight: beta.
@@ -45,6 +46,9 @@ class SparseDifferences:
             raise ConfigError(f"{self}: prior_weight >= 0, tolerance > 0, max_steps >= 1, step_ratio > 0 are needed")
         if not 1 <= self.relaxation < 2:
             raise ConfigError(f"relaxation={self.relaxation} is outside [1, 2)")
+
+    def run(self, given: Given) -> Made:
+        return self.solve(given.start, given.ball)
 
     @torch.no_grad()
     def solve(self, prior_image: Tensor, ball: MeasurementBall) -> tuple[Tensor, SolveStats]:

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mcnet_lightning.methods.base import Given, Made, Method
 from mcnet_lightning.methods.primal_dual import SparseDifferences
 
 
 @dataclass
-class TV(SparseDifferences, Method):
+class TV(SparseDifferences):
     """min_x ||D x||_1 subject to ||b - A x||_2 <= epsilon; real and imaginary part each by itself."""
 
     name: ClassVar[str] = "tv"
@@ -17,6 +16,3 @@ class TV(SparseDifferences, Method):
     rank: ClassVar[int] = 3
     remedy: ClassVar[str] = "tv.max_steps"
     compared: ClassVar[bool] = False
-
-    def run(self, given: Given) -> Made:
-        return self.solve(given.start, given.ball)

@@ -5,12 +5,12 @@ TIP 2021): the post-processing that MCNet is compared with.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mcnet_lightning.methods.base import Given, Made, Method
+from mcnet_lightning.methods.base import Given, Made
 from mcnet_lightning.methods.primal_dual import SparseDifferences
 
 
 @dataclass
-class TVTV(SparseDifferences, Method):
+class TVTV(SparseDifferences):
     """min_x ||D x||_1 + beta ||D (x - w)||_1 subject to ||b - A x||_2 <= epsilon; beta is 1 as published."""
 
     prior_weight: float = 1.0

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.methods.base import Given, Made, Method
 from mcnet_lightning.methods.primal_dual import SparseDifferences
 
 
 @dataclass
-class Wavelet(SparseDifferences, Method):
+class Wavelet(SparseDifferences):
     """min_x ||W x||_1 subject to ||b - A x||_2 <= epsilon; W x are the details of the undecimated Haar transform of so
     many levels (Coifman & Donoho, 1995): a tight frame, periodic at the border, in which no shift of x is another case.
     """
@@ -30,9 +29,6 @@ class Wavelet(SparseDifferences, Method):
         super().__post_init__()
         if self.levels < 1:
             raise ConfigError(f"levels={self.levels} of wavelet must be at least 1")
-
-    def run(self, given: Given) -> Made:
-        return self.solve(given.start, given.ball)
 
     def differences(self, image: Tensor) -> Tensor:
         coarse, details = image, []

@@ -11,9 +11,9 @@ from mcnet_lightning.files.downloads import cache_folder
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.operators.dense import LARGEST_GRAM, dense_gram
 from mcnet_lightning.operators.tomography import ParallelBeam
-from mcnet_lightning.problems.base import Problem, noise
+from mcnet_lightning.problems.base import noise
+from mcnet_lightning.problems.clipped import Clipped
 from mcnet_lightning.problems.observation import Observation
-from mcnet_lightning.problems.quality import psnr, ssim
 
 FINER = 2  # the grid that measurements are simulated on, in pixels per pixel: never on that of x itself
 # ||A x - b|| / ||b|| without noise, times the size: what the two grids differ by. On every fourth training slice of
@@ -22,7 +22,7 @@ GRIDS = 0.56
 LEAST = 16  # side of x
 
 
-class CT(Problem):
+class CT(Clipped):
     """x is the attenuation, 0 at `low` and 1 at `high` Hounsfield units, cut off there, on a grid `size` x `size`; b is
     its sums along parallel rays, as of an image of side 1, simulated on a grid twice as fine, with Gaussian noise.
 
@@ -103,13 +103,6 @@ class CT(Problem):
         """Of Gaussian noise and of the grids, which are independent."""
         b = observation.measurement.cpu().double().flatten(1)
         return (self.noise**2 * b.shape[1] + (GRIDS / observation.truth.shape[-1]) ** 2 * b.square().sum(1)).sqrt()
-
-    def quality(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        """Of attenuations, cut off at 0 and 1, by the window."""
-        return {"psnr": psnr(estimate, truth, 0, "standard"), "ssim": ssim(estimate, truth, 0, "standard")}
-
-    def counted(self, image: Tensor) -> Tensor:
-        return image.clamp(0, 1)
 
     def seen(self, observation: Observation) -> Tensor:
         """The sinogram, its largest sum white."""

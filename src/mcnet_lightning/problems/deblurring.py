@@ -6,18 +6,18 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.epsilon import LEVELS, Epsilon
+from mcnet_lightning.equilibrium.epsilon import LEVELS
 from mcnet_lightning.imaging.colour import rgb_to_gray
 from mcnet_lightning.operators.blur import BlurDownsample, gaussian_kernel
 from mcnet_lightning.operators.kernel_files import read_kernel
-from mcnet_lightning.problems.base import Problem, noise
+from mcnet_lightning.problems.base import noise
+from mcnet_lightning.problems.clipped import NoisyPicture
 from mcnet_lightning.problems.observation import Observation
-from mcnet_lightning.problems.quality import psnr, ssim
 
 LEAST_NOISE = 0.1 / LEVELS  # that the start assumes: rounding of float32 counts for more than none
 
 
-class Deblurring(Problem):
+class Deblurring(NoisyPicture):
     """x is the gray picture, BT.601 luma in full range; b is k * x + n. Figures count the whole picture, cut off at
     black and white.
 
@@ -78,15 +78,3 @@ class Deblurring(Problem):
         gain = transfer.conj() * power / (transfer.abs().square() * power + sigma**2)
         sharpened = torch.fft.ifft2(torch.fft.fft2(centred) * gain).real
         return (sharpened + b.double() - centred).to(b.dtype)
-
-    def radius(self, observation: Observation) -> Tensor:
-        return Epsilon(self.noise / LEVELS, "noise").radii(observation.measurement, observation.operator)
-
-    def quality(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        return {"psnr": psnr(estimate, truth, 0, "standard"), "ssim": ssim(estimate, truth, 0, "standard")}
-
-    def counted(self, image: Tensor) -> Tensor:
-        return image.clamp(0, 1)
-
-    def seen(self, observation: Observation) -> Tensor:
-        return observation.measurement.clamp(0, 1)

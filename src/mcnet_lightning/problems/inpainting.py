@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium.epsilon import LEVELS, Epsilon
+from mcnet_lightning.equilibrium.epsilon import LEVELS
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.files.arrays import read_array
 from mcnet_lightning.imaging.colour import rgb_to_gray
 from mcnet_lightning.operators import Mask
-from mcnet_lightning.problems.base import Problem, draws
+from mcnet_lightning.problems.base import draws
+from mcnet_lightning.problems.clipped import NoisyPicture
 from mcnet_lightning.problems.observation import Observation
-from mcnet_lightning.problems.quality import psnr, ssim
 
 
-class Inpainting(Problem):
+class Inpainting(NoisyPicture):
     """x is the gray picture, BT.601 luma in full range, or the picture in RGB; b is x at the measured pixels.
 
     Each image has random pixels of its own, drawn by the seed, unless a file says which. Figures count the whole
@@ -93,18 +93,6 @@ class Inpainting(Problem):
         if values.ndim != 2 or np.iscomplexobj(values) or not np.any(values > 0):
             raise ConfigError(f"problem.mask={self.mask} holds an array {values.shape}, not a matrix of 0 and 1")
         return torch.from_numpy(np.ascontiguousarray(values > values.max() / 2)).float()
-
-    def radius(self, observation: Observation) -> Tensor:
-        return Epsilon(self.noise / LEVELS, "noise").radii(observation.measurement, observation.operator)
-
-    def quality(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        return {"psnr": psnr(estimate, truth, 0, "standard"), "ssim": ssim(estimate, truth, 0, "standard")}
-
-    def counted(self, image: Tensor) -> Tensor:
-        return image.clamp(0, 1)
-
-    def seen(self, observation: Observation) -> Tensor:
-        return observation.measurement.clamp(0, 1)
 
 
 def mean_filled(b: Tensor, operator: Mask) -> Tensor:

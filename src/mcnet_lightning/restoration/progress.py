@@ -2,6 +2,7 @@
 a bar below them.
 """
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -107,7 +108,11 @@ def spell(seconds: float) -> str:
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) upright, from the head of the file; None where Pillow cannot tell."""
+    """(width, height) upright, from the head of the file; None where Pillow cannot tell, or what is there is no file: a
+    pipe would be waited for.
+    """
+    if not os.path.isfile(path):
+        return None
     with suppress(Exception), Image.open(path, formats=FORMATS) as picture:  # decoders fail in every way there is
         width, height = picture.size
         return (height, width) if orientation_of(picture) >= TURNED else (width, height)

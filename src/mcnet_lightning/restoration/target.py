@@ -35,7 +35,7 @@ def epsilon_for(epsilon: Epsilon | None, measurement: Picture) -> Epsilon:
     """What was asked for. Where nothing was: 0, or for a JPEG what its compression amounts to."""
     if epsilon is not None:
         return epsilon
-    return Epsilon(0.0, "noise") if measurement.compression.noise else Epsilon()
+    return Epsilon(0.0, "noise") if measurement.jpeg_noise else Epsilon()
 
 
 def radius_of(epsilon: Epsilon | None, measurement: Picture, operator: MeasurementOperator) -> float:
@@ -44,9 +44,7 @@ def radius_of(epsilon: Epsilon | None, measurement: Picture, operator: Measureme
     """
     epsilon = epsilon_for(epsilon, measurement)
     if epsilon.unit == "noise":
-        epsilon = replace(
-            epsilon, value=math.hypot(epsilon.value, _rounding(measurement), measurement.compression.noise)
-        )
+        epsilon = replace(epsilon, value=math.hypot(epsilon.value, _rounding(measurement), measurement.jpeg_noise))
     return epsilon.radius(measured_values(measurement.colour[None, :1], operator)[0])
 
 
@@ -59,7 +57,7 @@ def luma_radius_of(epsilon: Epsilon | None, measurement: Picture, operator: Meas
         return radius_of(epsilon, measurement, operator)
     apart = math.hypot(epsilon.value, _rounding(measurement))
     apart *= LUMA_SPREAD if len(measurement.colour) == 3 else LUMA_GAIN
-    deviation = math.hypot(apart, measurement.compression.noise * LUMA_GAIN)
+    deviation = math.hypot(apart, measurement.jpeg_noise * LUMA_GAIN)
     return replace(epsilon, value=deviation).radius(measured_values(measurement.colour[None, :1], operator)[0])
 
 
@@ -74,4 +72,4 @@ def network_noise(epsilon: Epsilon | None, measurement: Picture) -> float:
     """
     if epsilon is not None and epsilon.unit != "noise":
         return 0.0
-    return math.hypot(measurement.compression.noise, 0.0 if epsilon is None else epsilon.value)
+    return math.hypot(measurement.jpeg_noise, 0.0 if epsilon is None else epsilon.value)

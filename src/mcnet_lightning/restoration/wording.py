@@ -42,9 +42,9 @@ def reached(certificate: Mapping[str, Any]) -> str:
 
 def compression_note(measurement: Picture, denoised: bool) -> str | None:
     """One line on a JPEG whose tables say how far it may be from what was seen; None for other files."""
-    if not measurement.compression.noise:
+    if not measurement.jpeg_noise:
         return None
-    levels = f"{measurement.compression.noise * LEVELS:.2g}"
+    levels = f"{measurement.jpeg_noise * LEVELS:.2g}"
     words = f"its JPEG tables tell of errors of {levels} grey levels, which epsilon allows for"
     return f"{words}; the backbone sees it denoised" if denoised else words
 
@@ -54,8 +54,8 @@ def describe_noise(epsilon: Epsilon | None, measurement: Picture, denoised: bool
     found = {}
     if epsilon is not None and epsilon.unit == "noise" and epsilon.value:
         found["noise_levels"] = round(epsilon.value * LEVELS, 6)
-    if measurement.compression.noise and (epsilon is None or epsilon.unit == "noise"):
-        found["jpeg_levels"] = round(measurement.compression.noise * LEVELS, 6)
+    if measurement.jpeg_noise and (epsilon is None or epsilon.unit == "noise"):
+        found["jpeg_levels"] = round(measurement.jpeg_noise * LEVELS, 6)
     if denoised:
         found["denoised"] = True
     return {"noise": found} if found else {}

@@ -1,0 +1,126 @@
+"""The keys of the commands for people's own pictures: restore, certify, demo."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING, DictConfig
+
+from mcnet_lightning.config.commands import DEVICES, EPSILON, EPSILON_LEVELS, EPSILON_RMS, NOISE, one_epsilon
+from mcnet_lightning.config.keys import key
+from mcnet_lightning.config.model import CLASSES
+from mcnet_lightning.config.problem import DEQUANTISE, SCALES
+from mcnet_lightning.config.validation import shown_value
+from mcnet_lightning.errors import ConfigError
+
+DEQUANTISE_FILE = (
+    "what the result has to agree with: the measurement as it is, or the middle of each rounding interval (midpoint), "
+    "for files whose values were rounded down"
+)
+
+
+@dataclass
+class RestorationLayer:
+    weights: str = key(
+        "auto",
+        "auto (bundled if there is one for this backbone and scale, else none), bundled, a path, or none: the exact "
+        "projection alone",
+        path="file",
+        words=("auto", "bundled", "none"),
+    )
+    classes: list[str] = key([], CLASSES)
+
+
+@dataclass
+class RestoreConfig:
+    mode: str = key(
+        "restore", "restore: backbone and layer; fix: the nearest consistent pictures", choices=("restore", "fix")
+    )
+    input: str | None = key(None, "picture or folder of pictures to restore (mode=restore)", path="pictures")
+    sr: str | None = key(
+        None, "picture or folder of super-resolved pictures, by any method (mode=fix)", path="pictures"
+    )
+    lr: str | None = key(None, "picture or folder of what was measured, matched by name (mode=fix)", path="pictures")
+    output: str = key(MISSING, "folder for the results and their certificates", path="output")
+    scale: int = key(2, "factor between result and measurement", choices=SCALES)
+    epsilon: int | float | str | None = key(
+        None,
+        "largest ||b - A x||_2 of each channel, for values in [0, 1]; noise: what the rounding and JPEG compression of "
+        "b amount to; null: 0, for a JPEG noise, unless another unit says more",
+        minimum=0.0,
+        words=(NOISE,),
+    )
+    epsilon_rms: float | None = key(None, EPSILON_RMS, minimum=0.0)
+    epsilon_levels: float | None = key(None, EPSILON_LEVELS, minimum=0.0)
+    dequantise: str = key("none", DEQUANTISE_FILE, choices=DEQUANTISE)
+    noise: float | None = key(
+        None,
+        "standard deviation of the pictures' noise in grey levels of 255, where it is known; implies epsilon=noise",
+        minimum=0.0,
+    )
+    format: str = key(
+        "png8",
+        "png8, png16, tiff (float32, unclipped), webp (lossless), jpeg (quality 95), or same: as each picture's own",
+        choices=("png8", "png16", "tiff", "webp", "jpeg", "same"),
+    )
+    suffix: str = key("", "added to the names of the results, such as _x2")
+    rounding: str = key(
+        "consistent",
+        "of PNG and WebP: consistent chooses the levels whose down-sampling is closest to b, nearest rounds each alone",
+        choices=("consistent", "nearest"),
+    )
+    overwrite: bool = key(False, "replace files in output that were made otherwise")
+    force: bool = key(False, "write a picture even where the operator does not fit and makes a pattern of it")
+    beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
+    tile: int = key(256, "side of the backbone's tiles, in LR pixels; halved when memory runs out", minimum=32)
+    overlap: int = key(16, "LR pixels that neighbouring tiles share on each side", minimum=0)
+    max_megapixels: float = key(200.0, "pictures of more pixels are refused", minimum=0.0, exclusive=True)
+    device: str = key("auto", "where to compute", choices=DEVICES)
+    operator: Any = None
+    backbone: Any = None
+    layer: RestorationLayer = field(default_factory=RestorationLayer)
+    denoiser: Any = key(None, "allows the file of layer.weights to name this denoiser from outside the package")
+    solver: Any = None
+
+    @staticmethod
+    def check(cfg: DictConfig) -> None:
+        one_epsilon(cfg)
+        other = next((name for name in EPSILON if cfg[name] not in (None, NOISE)), None)
+        if cfg.noise is not None and other:
+            raise ConfigError(
+                f"noise={cfg.noise:g} and {other}={shown_value(cfg[other])} are two answers to one question; take "
+                f"one of them back (noise=null or {other}=null)"
+            )
+        if any(sign in cfg.suffix for sign in "/\\\0\n"):
+            raise ConfigError(f"suffix={cfg.suffix!r} is part of a file's name; take one without slashes, such as _x2")
+
+
+@dataclass
+class CertifyConfig:
+    image: str = key(MISSING, "the picture to check", path="file")
+    measurement: str = key(MISSING, "the LR picture that it has to agree with", path="file")
+    scale: int | None = key(None, "factor between them; null: the ratio of their sizes", choices=SCALES)
+    epsilon: int | float | str | None = key(
+        None,
+        "largest ||b - A x||_2 of each channel; noise: what the rounding of b amounts to; null: what its certificate "
+        "says, else 0",
+        minimum=0.0,
+        words=(NOISE,),
+    )
+    epsilon_rms: float | None = key(None, EPSILON_RMS, minimum=0.0)
+    epsilon_levels: float | None = key(None, EPSILON_LEVELS, minimum=0.0)
+    dequantise: str | None = key(
+        None, f"{DEQUANTISE_FILE}; null: what its certificate says, else none", choices=DEQUANTISE
+    )
+    guess: bool = key(False, "compare many operators and name the one that made this measurement")
+    max_megapixels: float = key(200.0, "pictures of more pixels are refused", minimum=0.0, exclusive=True)
+    operator: Any = None
+    check = staticmethod(one_epsilon)
+
+
+@dataclass
+class DemoConfig:
+    host: str = key("127.0.0.1", "address to serve at; 0.0.0.0 lets other machines in")
+    port: int = key(7860, "port to serve at", minimum=1, maximum=65535)
+    max_megabytes: float = key(20.0, "larger uploads are refused", minimum=0.0, exclusive=True)
+    max_megapixels: float = key(4.0, "results of more pixels are refused", minimum=0.0, exclusive=True)
+    device: str = key("auto", "where to compute", choices=DEVICES)
