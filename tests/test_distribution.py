@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.core.config_store import ConfigStore
 from in_process import command
 from PIL import Image
 from sweep_commands import SETTINGS, finish, make_pictures, rows, start
@@ -16,7 +17,7 @@ from sweep_commands import SETTINGS, finish, make_pictures, rows, start
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.config import register_schemas
 from mcnet_lightning.config.checking import compose_config
-from mcnet_lightning.config.components import registered
+from mcnet_lightning.config.components import PARTS, ROLES, registered
 
 GUIDE = Path(__file__).resolve().parents[1] / "examples" / "extension"
 POINTS = """[mcnet_lightning.components]
@@ -76,6 +77,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def forget() -> None:
     """As in a new process."""
     importlib.invalidate_caches()
+    for group in (*ROLES, *PARTS):
+        ConfigStore.instance().repo.pop(group, None)
     registered.cache_clear()
     register_schemas.cache_clear()
 

@@ -67,7 +67,7 @@ def test_pictures_are_restored_and_certified_without_the_extras(tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     assert "1 picture written" in done.stdout
-    assert not done.stderr, done.stderr
+    assert {line.split()[0] for line in done.stderr.splitlines()} <= {"restoring"}, done.stderr  # how far it is
     assert (tmp_path / "out" / "small.png").is_file()
 
 

@@ -77,7 +77,7 @@ def mcnet(
 def srcnn_alone(root: Path, dataset: str, scale: int) -> float:
     backbone = load_backbone("srcnn", scale, str(root / f"weights/srcnn/srcnn_x{scale}.pth"))
     seen = observations(root, dataset, scale).values()
-    return float(torch.cat([psnr(backbone(one.upsampled), one.truth, scale) for one in seen]).mean())
+    return float(torch.cat([psnr(backbone(one.inputs["upsampled"]), one.truth, scale) for one in seen]).mean())
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -32,7 +32,6 @@ def set_folder(root: Path) -> Path:
 
 
 def names(root: Path) -> list[str]:
-    load_images.cache_clear()
     return [image.name for image in load_images("S", "test", str(root))]
 
 
@@ -109,7 +108,6 @@ def test_tiny_and_black_images_are_measured(tmp_path: Path) -> None:
     Image.fromarray(SMALL[:8, :10]).save(folder / "tiny.png")
     Image.fromarray(SMALL).save(folder / "mean.png")
     Image.new("RGB", (24, 24)).save(folder / "black.png")
-    load_images.cache_clear()
     degradation = SuperResolution("standard", 2)
     images = MeasurementDataModule(degradation, [], ["S"], root=str(tmp_path)).test_images()
     ladder = Ladder(load_backbone("bicubic", 2), None, degradation, 0.0, [Bicubic()], torch.device("cpu"))
@@ -134,7 +132,6 @@ def test_tiny_and_black_images_are_measured(tmp_path: Path) -> None:
 def test_images_that_are_nothing_but_border_are_refused_first(tmp_path: Path) -> None:
     folder = set_folder(tmp_path)
     Image.fromarray(SMALL[:4]).save(folder / "flat.png")
-    load_images.cache_clear()
     module = MeasurementDataModule(SuperResolution("standard", 2), [], ["S"], root=str(tmp_path))
     with pytest.raises(DataError, match=r"flat in S is too small for x2: of 4 x 24 pixels nothing is left"):
         module.test_images()

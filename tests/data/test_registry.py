@@ -22,7 +22,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServ
     """Three tiny datasets under the real names, and an empty cache."""
     lists = tmp_path / "lists"
     lists.mkdir()
-    load_images.cache_clear()
     with FileServer() as server:
         for name, dataset in DATASETS.items():
             lines = []
@@ -36,7 +35,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServ
         monkeypatch.setattr(registry, "CHECKSUMS", lists)
         monkeypatch.setenv("MCNET_CACHE", str(tmp_path / "cache"))
         yield server
-    load_images.cache_clear()
 
 
 def test_sets_by_name_are_downloaded_and_read_in_order(server: FileServer) -> None:

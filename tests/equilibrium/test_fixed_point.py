@@ -284,14 +284,20 @@ def test_weights_of_a_singular_system_fall_back_to_the_newest() -> None:
         {"tolerance": 0.0},
         {"tolerance": -1e-5},
         {"max_evaluations": 0},
-        {"history_size": 0},
-        {"ridge": -1e-8},
         {"mixing": 0.0},
         {"mixing": 2.0},
     ],
     ids=str,
 )
 @pytest.mark.parametrize("solver", [AndersonSolver, PicardSolver])
-def test_impossible_settings_are_refused(solver: type[AndersonSolver], options: dict[str, float]) -> None:
+def test_impossible_settings_are_refused(
+    solver: type[AndersonSolver | PicardSolver], options: dict[str, float]
+) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         solver(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{"history_size": 0}, {"ridge": -1e-8}], ids=str)
+def test_an_impossible_history_is_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        AndersonSolver(**options)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ HERE = "mcnet_lightning/files/private_apis.py"
 OWN = ("mcnet_lightning", "hydra_plugins.mcnet_")
 
 
-PROMISED = ("_fields", "_asdict", "_replace")  # of NamedTuple
+PROMISED = ("_fields", "_asdict", "_replace", "_target_")  # of NamedTuple, and Hydra's key
 
 
 def is_private(name: str) -> bool:

@@ -86,7 +86,6 @@ def test_files_of_masks_are_read_with_the_zero_frequency_in_the_middle(
         savemat(path, {"mask_matrix": stored})
     else:
         np.savetxt(path, stored, fmt="%d")
-    read_mask.cache_clear()
     assert torch.equal(MaskFile(str(path)).mask((24, 20), np.random.default_rng(23)), mask)
     with pytest.raises(ConfigError, match=r"\(24, 20\).*\(20, 24\)"):
         MaskFile(str(path)).mask((20, 24), np.random.default_rng(23))

@@ -55,9 +55,8 @@ def _made(name: str, settings: DictConfig) -> Method:
 
 def _method(name: str, config: DictConfig) -> Any:
     """What conf/method says of it, within the configuration that it refers to."""
-    settings = OmegaConf.load(conf_dir() / "method" / f"{name}.yaml")
-    settings._set_parent(config)
-    return settings
+    whole = OmegaConf.merge(config, {"method": {name: OmegaConf.load(conf_dir() / "method" / f"{name}.yaml")}})
+    return whole.method[name]
 
 
 def build_epsilon(config: DictConfig) -> Epsilon:

@@ -94,6 +94,7 @@ class MeasurementDataModule(pl.LightningDataModule):
         self.hr_folder, self.lr_folder = hr_folder, lr_folder
         self.patches: TrainingSet | None = None
         self._digest: str | None = None
+        self._images: dict[tuple[str, Part], tuple[NamedImage, ...]] = {}  # as read: asked for again and again
 
     def setup(self, stage: str | None = None) -> None:
         if stage not in (None, "fit") or self.patches is not None:
@@ -153,7 +154,9 @@ class MeasurementDataModule(pl.LightningDataModule):
         return WholeImages(images, self.problem, lr_pictures=lr_pictures, seed=self.seed)
 
     def _load(self, name: str, part: Part) -> tuple[NamedImage, ...]:
-        return load_images(name, part, self.root, self.problem.images)
+        if (name, part) not in self._images:
+            self._images[name, part] = load_images(name, part, self.root, self.problem.images)
+        return self._images[name, part]
 
     def _training_images(self, part: Part) -> list[NamedImage]:
         if not self.train_sets:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -37,7 +36,6 @@ class NamedImage:
     group: str = ""  # images of one head or patient are no independent samples; empty: the image stands for itself
 
 
-@cache
 def load_images(
     dataset: str, part: Part, root: str | None = None, kind: ImageKind = "picture"
 ) -> tuple[NamedImage, ...]:

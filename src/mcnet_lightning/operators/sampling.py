@@ -6,7 +6,7 @@ A pattern is a function of the size and of a generator: the same random numbers 
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -163,13 +163,15 @@ class MaskFile(Sampling):
         return f"mask-{Path(self.path.rpartition(':')[0] or self.path).stem}"
 
     def mask(self, size: Size, generator: np.random.Generator) -> Tensor:
-        made = read_mask(self.path)
-        if tuple(made.shape) != tuple(size):
-            raise ConfigError(f"the mask {self.path} is for images of {tuple(made.shape)}, got {tuple(size)}")
-        return made
+        if tuple(self._read.shape) != tuple(size):
+            raise ConfigError(f"the mask {self.path} is for images of {tuple(self._read.shape)}, got {tuple(size)}")
+        return self._read
+
+    @cached_property
+    def _read(self) -> Tensor:
+        return read_mask(self.path)
 
 
-@lru_cache(maxsize=8)
 def read_mask(path: str) -> Tensor:
     """(H, W) of zeros and ones; of a file with the zero frequency in its corner, as `fft2` leaves it, brought to the
     middle: the low frequencies are where more is measured.

@@ -70,19 +70,35 @@ def _data(config: DictConfig) -> dict[str, str]:
     return sets | {f"test {name}": _images(name, "test", data.root, kind) for name in data.test}
 
 
-@cache
 def _images(dataset: str, part: Any, root: str | None, kind: Any) -> str:
-    """Of the files of a set, or of the numbers of one of those that have no file for every image."""
-    from mcnet_lightning.data.sources import SCANS, image_paths, load_images
+    from mcnet_lightning.data.sources import SCANS, image_paths
 
-    if dataset not in SCANS:
-        return files_digest(image_paths(dataset, part, root, kind))
+    if dataset in SCANS:
+        return _scans(dataset, part, root and str(Path(root).resolve()), kind)
+    return _files(image_paths(dataset, part, root, kind))
+
+
+@cache
+def _scans(dataset: str, part: Any, root: str | None, kind: Any) -> str:
+    """Of the numbers of a published set, which has no file for every image."""
+    from mcnet_lightning.data.sources import load_images
+
     digest = hashlib.sha256()
     for image in load_images(dataset, part, root, kind):
         digest.update(image.name.encode() + image.rgb.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-@cache
 def _folder(folder: str) -> str:
-    return files_digest([path for path in Path(folder).rglob("*") if path.is_file()])
+    return _files([path for path in Path(folder).rglob("*") if path.is_file()])
+
+
+def _files(paths: list[Path]) -> str:
+    found = [(path.resolve(), path.stat()) for path in paths]
+    return _digest(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in found))
+
+
+@cache
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Of files that are as they were: the jobs of a sweep in one process read their pictures once."""
+    return files_digest(path for path, *_ in files)
