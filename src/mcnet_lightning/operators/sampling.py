@@ -124,6 +124,23 @@ class PoissonDisc(Sampling):
         return _discs(size, _spacing(size, self.rate), generator)
 
 
+@dataclass(frozen=True)
+class Mixed(Sampling):
+    """For each image another pattern and rate, for training a network that is to serve all of them: columns at 4 or 8,
+    or lines or discs that cover 10 to 30 %.
+    """
+
+    @property
+    def name(self) -> str:
+        return "mixed"
+
+    def mask(self, size: Size, generator: np.random.Generator) -> Tensor:
+        kind, rate = generator.integers(3), round(float(generator.uniform(0.1, 0.3)), 2)
+        if kind == 0:
+            return (Cartesian(4, 0.08) if generator.random() < 0.5 else Cartesian(8, 0.04)).mask(size, generator)
+        return (Radial(rate) if kind == 1 else PoissonDisc(rate)).mask(size, generator)
+
+
 @lru_cache(maxsize=32)
 def _spacing(size: Size, rate: float) -> float:
     """The distance per half width of frequency by which Poisson discs cover the share `rate`."""
