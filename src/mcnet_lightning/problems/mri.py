@@ -52,6 +52,7 @@ class MRI(Problem):
     figures = ("psnr", "ssim", "nmse")
     start_name = "zero-filled"
     usual = {"backbone": "unet", "data": "cardiac20"}  # noqa: RUF012
+    from_files = ("mask", "maps")
 
     def __init__(
         self,

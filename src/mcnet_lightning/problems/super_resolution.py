@@ -46,6 +46,7 @@ class SuperResolution(Problem):
     start_name = "bicubic"
     ladder = ("bicubic", "bicubic+projection", "backbone", "backbone+projection", "mcnet")
     noisy = False
+    from_files = ()
     given = ("protocol", "scale", "boundary", "quantise", "perturbation", "dequantise", "operator")
     scale: int
 
