@@ -49,7 +49,9 @@ def pages() -> dict[str, str]:
     made = {f"reference/commands/{name}.md": _command(name) for name in names}
     made["reference/components.md"] = _components()
     for name in mcnet_lightning.__all__:
-        made[f"reference/python/{name}.md"] = f"::: mcnet_lightning.{name}\n    options: {{show_root_heading: true, heading_level: 1}}\n"
+        made[f"reference/python/{name}.md"] = (
+            f"::: mcnet_lightning.{name}\n    options: {{show_root_heading: true, heading_level: 1}}\n"
+        )
     return made
 
 
