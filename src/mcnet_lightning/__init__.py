@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         check_adjoint,
         dense_gram,
     )
-    from mcnet_lightning.restoration import load_restorer, restore_image
+    from mcnet_lightning.restoration import load_restorer, restore_image, restore_scan
 
 __version__ = "0.1.0"
 
@@ -58,6 +58,7 @@ _HOMES = {
     "load_restorer": "restoration",
     "project_measurement_ball": "equilibrium",
     "restore_image": "restoration",
+    "restore_scan": "restoration",
 }
 __all__ = [
     "GMRES",
@@ -82,6 +83,7 @@ __all__ = [
     "load_restorer",
     "project_measurement_ball",
     "restore_image",
+    "restore_scan",
 ]
 
 

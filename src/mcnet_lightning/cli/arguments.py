@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from mcnet_lightning.config.checking import Checker
 from mcnet_lightning.config.composition import check_files, composing, group_choices, group_options, without_hydra
 from mcnet_lightning.config.overrides import check_grid, parse
+from mcnet_lightning.config.problems import images_of
 from mcnet_lightning.config.validation import check_complete
 from mcnet_lightning.errors import ConfigError, printable
 from mcnet_lightning.files.private_apis import hydra_flags
@@ -65,7 +66,7 @@ def check_arguments(config_name: str, flags: argparse.Namespace) -> None:
         for words in _jobs(overrides, flags, check.composed(hydra_words + [str(o.input_line) for o in grids])):
             cfg = check.job(extra + words)
             if not (flags.cfg or flags.info):  # which only show a configuration
-                check_complete(without_hydra(cfg), group_choices(cfg))
+                check_complete(without_hydra(cfg), group_choices(cfg), images_of(cfg))
 
 
 def _own_folder(flags: argparse.Namespace) -> list[str]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from mcnet_lightning.config.problems import images_of
 from mcnet_lightning.errors import printable
-from mcnet_lightning.files.naming import folder_pictures
+from mcnet_lightning.files.naming import folder_measurements
 from mcnet_lightning.files.writer import is_first_process
 
 DOING = {
@@ -47,6 +48,8 @@ def say_what_begins(config_name: str, config: DictConfig) -> None:
 def _restoring(config: DictConfig) -> str:
     fixing = config.mode == "fix"
     path = Path(config.sr if fixing else config.input).expanduser()
-    count = len(folder_pictures(path)) if path.is_dir() else 1
-    pictures = f"{count} pictures of {path.name or path}" if path.is_dir() and count > 1 else path.name
+    images = images_of(config)
+    count = len(folder_measurements(path, images)) if path.is_dir() else 1
+    what = "files of k-space" if images == "complex" else "pictures"
+    pictures = f"{count} {what} of {path.name or path}" if path.is_dir() and count > 1 else path.name
     return f"{'projecting' if fixing else 'restoring'} {pictures} into {config.output}"

@@ -27,14 +27,16 @@ NO_TEXT = re.compile(
     r"[-+]?[\d._]+(e[-+]?\d+)?|true|false|null|nan|[-+]?inf", re.IGNORECASE
 )  # ... but is a number there
 PATHS = ("image", "input", "measurement", "output", "runs", "sr")  # hold nothing but paths
-BESIDE = ("cache_dir", "default_root_dir", "dir", "hr", "initial_weights", "mask", "resume", "root", "weights")
+BESIDE = ("cache_dir", "default_root_dir", "dir", "hr", "initial_weights", "maps", "mask", "resume", "root", "weights")
 IN_ORDER = {
     "restore": ("input", "output"),
     "restore mode=fix": ("sr", "lr", "output"),
     "certify": ("image", "measurement"),
     "report": ("runs", "output"),
 }
+OF_PROBLEM = re.compile(r"^(mask|maps|kernel)=")  # as people with a measurement in a file say problem.mask=
 SHORT = {"-i": "input", "-o": "output", "-s": "scale"}
+FROM_FILES = ("restore", "certify")
 WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 LONGEST_NAME = 12  # words that an unquoted name with spaces may have become
 
@@ -47,7 +49,7 @@ def hydra_words(config_name: str, argv: list[str]) -> list[str]:
     schema = COMMANDS.get(config_name)
     keys = set(getattr(schema, "__dataclass_fields__", {}))
     words, free = list[str](), list[str]()
-    left = list(argv)
+    left = [OF_PROBLEM.sub(r"problem.\1=", word) for word in argv] if config_name in FROM_FILES else list(argv)
     while left:
         word = left.pop(0)
         if word == "--" and order:

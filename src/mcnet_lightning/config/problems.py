@@ -16,11 +16,15 @@ from mcnet_lightning.errors import ConfigError
 FIRST = "super_resolution"  # the problem that every command has if none is named
 
 
-def usual(problem: str, group: str, otherwise: str) -> str:
-    """The option of `group` that goes with a problem of this package, by its class's attribute `usual`."""
+def usual(problem: str, group: str, otherwise: str, always: str | None = None) -> str:
+    """The option of `group` that goes with a problem of this package, by its class's attribute `usual`; or `always`, of
+    all but the first.
+    """
     file = conf_dir() / "problem" / f"{problem}.yaml"
-    if problem == FIRST or not file.is_file():
+    if problem == FIRST or (always is None and not file.is_file()):
         return otherwise
+    if always is not None:
+        return always
     said: dict[str, str] = getattr(_class(yaml.safe_load(file.read_text())["_target_"]), "usual", {})
     return said.get(group, otherwise)
 
@@ -32,13 +36,17 @@ def images_of(config: DictConfig) -> str:
 
 
 def check_answered(overrides: list[Override], tree: DictConfig) -> None:
-    """Raises ConfigError for a key of problems, such as scale, or of patches, that the chosen one does not have."""
+    """Raises ConfigError for a key of problems, such as scale, or of patches, that the chosen one does not have, and
+    where a measurement of a file is told how it would be simulated.
+    """
     chosen = group_choices(tree).get("problem")
     if chosen in (None, FIRST):
         return
     kind = _class(tree.problem._target_)
     given, local = getattr(kind, "given", ()), getattr(kind, "local", True)
     fields = getattr(OmegaConf.get_type(without_hydra(tree)), "__dataclass_fields__", {})
+    if fields["problem"].metadata.get("from_files"):
+        _check_from_files(overrides, tree, str(chosen), getattr(kind, "from_files", None))
     of_patches = {f"data.{each.name}" for each in dataclasses.fields(Data) if each.metadata.get("local")}
     for override in overrides:
         if override.key_or_group in of_patches and not local:
@@ -50,6 +58,31 @@ def check_answered(overrides: list[Override], tree: DictConfig) -> None:
             raise ConfigError(
                 f"{override.input_line}: problem={chosen} has no '{key}'; leave it out"
                 + (f", or choose problem={FIRST}" if key != "operator" else "")
+            )
+
+
+def _check_from_files(overrides: list[Override], tree: DictConfig, chosen: str, names: tuple[str, ...] | None) -> None:
+    if names is None:
+        raise ConfigError(
+            f"problem={chosen} is not among those whose measurements are read from files; take super_resolution, mri, "
+            "inpainting or deblurring"
+        )
+    keys = getattr(OmegaConf.get_type(tree.problem), "__dataclass_fields__", {})
+    for override in overrides:
+        group, _, name = override.key_or_group.partition(".")
+        if group != "problem" or not name:
+            continue
+        if name not in names:
+            known = ", ".join(f"problem.{each}" for each in names)
+            raise ConfigError(
+                f"{override.input_line}: problem.{name} says how a measurement is simulated, and here it is a file's; "
+                + ("write noise=" + str(override.value()) if name == "noise" else f"its keys are {known}")
+            )
+        words = keys[name].metadata.get("words", ())
+        if override.value() in words:
+            raise ConfigError(
+                f"{override.input_line}: a {name} is not drawn for what was measured already; give its file, or leave "
+                "it out"
             )
 
 

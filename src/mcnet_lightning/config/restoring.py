@@ -18,6 +18,17 @@ DEQUANTISE_FILE = (
 )
 
 
+ZERO_FREQUENCY = (
+    "of k-space: where the zero frequency lies; middle: at (H // 2, W // 2), corner: at (0, 0) as numpy.fft.fft2 "
+    "leaves it, auto: where there is more energy"
+)
+IMAGE_ORIGIN = (
+    "of k-space: which pixel the transform took for its origin; middle: (H // 2, W // 2) as scanners do, corner: "
+    "(0, 0) as numpy.fft.fft2 of an image does, auto: with which the image lies in the middle"
+)
+ORIGINS = ("auto", "middle", "corner")
+
+
 @dataclass
 class RestorationLayer:
     weights: str = key(
@@ -33,33 +44,40 @@ class RestorationLayer:
 @dataclass
 class RestoreConfig:
     mode: str = key(
-        "restore", "restore: backbone and layer; fix: the nearest consistent pictures", choices=("restore", "fix")
+        "restore", "restore: backbone and layer; fix: the nearest consistent images", choices=("restore", "fix")
     )
-    input: str | None = key(None, "picture or folder of pictures to restore (mode=restore)", path="pictures")
-    sr: str | None = key(
-        None, "picture or folder of super-resolved pictures, by any method (mode=fix)", path="pictures"
+    problem: Any = field(default=None, metadata={"from_files": True})
+    input: str | None = key(
+        None, "picture or folder of pictures to restore, or of k-space for problem=mri (mode=restore)", path="pictures"
     )
-    lr: str | None = key(None, "picture or folder of what was measured, matched by name (mode=fix)", path="pictures")
+    sr: str | None = key(None, "picture, reconstruction or folder of them, by any method (mode=fix)", path="pictures")
+    lr: str | None = key(None, "file or folder of what was measured, matched by name (mode=fix)", path="pictures")
     output: str = key(MISSING, "folder for the results and their certificates", path="output")
-    scale: int = key(2, "factor between result and measurement", choices=SCALES)
+    scale: int | None = key(2, "factor between result and measurement", choices=SCALES, of_problem=True)
+    slice: int | None = key(None, "of k-space: which of several slices, from 0; null: all", minimum=0)
+    zero_frequency: str = key("auto", ZERO_FREQUENCY, choices=ORIGINS)
+    image_origin: str = key("auto", IMAGE_ORIGIN, choices=ORIGINS)
     epsilon: int | float | str | None = key(
         None,
-        "largest ||b - A x||_2 of each channel, for values in [0, 1]; noise: what the rounding and JPEG compression of "
-        "b amount to; null: 0, for a JPEG noise, unless another unit says more",
+        "largest ||b - A x||_2 of each channel, for values in [0, 1], of k-space in the units of its file; noise: what "
+        "the rounding and JPEG compression of b amount to, and `noise`; null: 0, for a JPEG noise, unless another unit "
+        "says more",
         minimum=0.0,
         words=(NOISE,),
     )
     epsilon_rms: float | None = key(None, EPSILON_RMS, minimum=0.0)
     epsilon_levels: float | None = key(None, EPSILON_LEVELS, minimum=0.0)
-    dequantise: str = key("none", DEQUANTISE_FILE, choices=DEQUANTISE)
+    dequantise: str = key("none", DEQUANTISE_FILE, choices=DEQUANTISE, of_problem=True)
     noise: float | None = key(
         None,
-        "standard deviation of the pictures' noise in grey levels of 255, where it is known; implies epsilon=noise",
+        "standard deviation of the noise, where it is known: of pictures in grey levels of 255, of k-space that of "
+        "real and imaginary part in the units of its file; implies epsilon=noise",
         minimum=0.0,
     )
     format: str = key(
         "png8",
-        "png8, png16, tiff (float32, unclipped), webp (lossless), jpeg (quality 95), or same: as each picture's own",
+        "png8, png16, tiff (float32, unclipped), webp (lossless), jpeg (quality 95), or same: as each picture's own; "
+        "of k-space that of the magnitudes beside the .npy",
         choices=("png8", "png16", "tiff", "webp", "jpeg", "same"),
     )
     suffix: str = key("", "added to the names of the results, such as _x2")
@@ -71,11 +89,13 @@ class RestoreConfig:
     overwrite: bool = key(False, "replace files in output that were made otherwise")
     force: bool = key(False, "write a picture even where the operator does not fit and makes a pattern of it")
     beta: float | None = key(None, "overrides the layer's beta, the weight of ||x - w||^2", minimum=0.0)
-    tile: int = key(256, "side of the backbone's tiles, in LR pixels; halved when memory runs out", minimum=32)
-    overlap: int = key(16, "LR pixels that neighbouring tiles share on each side", minimum=0)
+    tile: int = key(
+        256, "side of the backbone's tiles, in LR pixels; halved when memory runs out", minimum=32, of_problem=True
+    )
+    overlap: int = key(16, "LR pixels that neighbouring tiles share on each side", minimum=0, of_problem=True)
     max_megapixels: float = key(200.0, "pictures of more pixels are refused", minimum=0.0, exclusive=True)
     device: str = key("auto", "where to compute", choices=DEVICES)
-    operator: Any = None
+    operator: Any = field(default=None, metadata={"of_problem": True})
     backbone: Any = None
     layer: RestorationLayer = field(default_factory=RestorationLayer)
     denoiser: Any = key(None, "allows the file of layer.weights to name this denoiser from outside the package")
@@ -96,9 +116,15 @@ class RestoreConfig:
 
 @dataclass
 class CertifyConfig:
-    image: str = key(MISSING, "the picture to check", path="file")
-    measurement: str = key(MISSING, "the LR picture that it has to agree with", path="file")
-    scale: int | None = key(None, "factor between them; null: the ratio of their sizes", choices=SCALES)
+    image: str = key(MISSING, "the picture to check, or the .npy that was restored from k-space", path="file")
+    measurement: str = key(MISSING, "the LR picture, or k-space, that it has to agree with", path="file")
+    problem: Any = field(default=None, metadata={"from_files": True})
+    scale: int | None = key(
+        None, "factor between them; null: the ratio of their sizes", choices=SCALES, of_problem=True
+    )
+    slice: int | None = key(None, "of k-space: which of several slices, from 0; null: as certified", minimum=0)
+    zero_frequency: str | None = key(None, f"{ZERO_FREQUENCY}; null: as certified, else auto", choices=ORIGINS)
+    image_origin: str | None = key(None, f"{IMAGE_ORIGIN}; null: as certified, else auto", choices=ORIGINS)
     epsilon: int | float | str | None = key(
         None,
         "largest ||b - A x||_2 of each channel; noise: what the rounding of b amounts to; null: what its certificate "
@@ -109,11 +135,14 @@ class CertifyConfig:
     epsilon_rms: float | None = key(None, EPSILON_RMS, minimum=0.0)
     epsilon_levels: float | None = key(None, EPSILON_LEVELS, minimum=0.0)
     dequantise: str | None = key(
-        None, f"{DEQUANTISE_FILE}; null: what its certificate says, else none", choices=DEQUANTISE
+        None,
+        f"{DEQUANTISE_FILE}; null: what its certificate says, else none",
+        choices=DEQUANTISE,
+        of_problem=True,
     )
-    guess: bool = key(False, "compare many operators and name the one that made this measurement")
+    guess: bool = key(False, "compare many operators and name the one that made this measurement", of_problem=True)
     max_megapixels: float = key(200.0, "pictures of more pixels are refused", minimum=0.0, exclusive=True)
-    operator: Any = None
+    operator: Any = field(default=None, metadata={"of_problem": True})
     check = staticmethod(one_epsilon)
 
 

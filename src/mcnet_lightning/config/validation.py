@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.files.naming import EXTENSIONS, folder_pictures
+from mcnet_lightning.files.naming import file_of, folder_measurements, measured_endings
 
 _TYPE_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
 _LIST_WORDS = {int: "whole numbers", float: "numbers", str: "words"}
@@ -104,10 +104,10 @@ def validate(cfg: DictConfig) -> None:
             schema.check(cfg)
 
 
-def check_complete(cfg: DictConfig, groups: dict[str, str | None]) -> None:
+def check_complete(cfg: DictConfig, groups: dict[str, str | None], images: str = "picture") -> None:
     """Raises ConfigError where a value is still needed, or a given file or folder does not exist.
 
-    groups: the chosen option of each group, to say who needs the value.
+    groups: the chosen option of each group, to say who needs the value. images: of the problem.
     """
     check_modes(cfg)
     for path, field, value in keys_of(cfg):
@@ -123,21 +123,22 @@ def check_complete(cfg: DictConfig, groups: dict[str, str | None]) -> None:
             continue
         target = Path(value).expanduser()
         if limits["path"] == "pictures":
-            _check_pictures(path, target)
+            _check_measurements(path, target, images)
         if limits["path"] == "output" and os.path.lexists(target) and not target.is_dir():
             raise ConfigError(f"{path}={value}: this is a file, and results need a folder; choose another name")
         if limits["path"] == "folder" and not target.is_dir():
             raise ConfigError(f"{path}={value}: there is no such folder (looked for {target.absolute()})")
-        if limits["path"] == "file" and not target.is_file():
+        if limits["path"] == "file" and not file_of(value).is_file():
             choices = " or ".join([*(repr(word) for word in words), "the path of a file"])
             raise ConfigError(f"{path}={value}: there is no such file; give {choices}")
 
 
-def _check_pictures(key: str, path: Path) -> None:
-    """Raises ConfigError unless it is a file, or a folder with what looks like pictures."""
+def _check_measurements(key: str, path: Path, images: str) -> None:
+    """Raises ConfigError unless it is a file, or a folder with what looks like pictures or k-space."""
     if path.is_dir():
-        if not folder_pictures(path):
-            raise ConfigError(f"{key}: {path} holds no pictures ({', '.join(EXTENSIONS)})")
+        if not folder_measurements(path, images):
+            what = "k-space" if images == "complex" else "pictures"
+            raise ConfigError(f"{key}: {path} holds no {what} ({measured_endings(images)})")
     elif not os.path.lexists(path):
         close = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
         hint = f"; did you mean {shlex.quote(str(path.parent / close[0]))}?" if close else "; check the path"

@@ -12,6 +12,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
+from mcnet_lightning.equilibrium.among_images import ImageSpaceGram
 from mcnet_lightning.equilibrium.derivative import Projection, Weight, rounding
 from mcnet_lightning.equilibrium.gram import DiagonalGram, Gram, inner, norm, per_sample, widened
 from mcnet_lightning.equilibrium.krylov import KrylovGram
@@ -216,6 +217,8 @@ class MeasurementBall:
         with torch.no_grad():
             if isinstance(self.operator, DiagonalGramOperator):
                 return DiagonalGram(self.operator, size, self.measurement)
+        if self.operator.tall and self.is_affine:
+            return ImageSpaceGram(self.operator, size)
         if type(self.operator).precondition is not MeasurementOperator.precondition:
             return ConjugateGradientGram(self.operator, size)
         return KrylovGram(self.operator, size)

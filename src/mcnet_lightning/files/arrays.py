@@ -164,14 +164,20 @@ def _dicom(path: Path) -> Contents:
 
 
 def _bart(path: Path) -> Contents:
-    """BART's complex64, column by column; the sizes stand in a .hdr beside it."""
+    return {path.stem: lambda: _bart_samples(path).squeeze()}
 
-    def samples() -> Array:
-        lines = [line for line in path.with_suffix(".hdr").read_text().splitlines() if not line.startswith("#")]
-        shape = [int(size) for size in lines[0].split()]
-        return np.fromfile(path, np.complex64).reshape(shape, order="F").squeeze()
 
-    return {path.stem: samples}
+def read_bart(path: Path) -> Array:
+    """BART's complex64 with all of its dimensions, those of size 1 too. Raises like `read_array`."""
+    array: Array = _guarded(path, lambda: _bart_samples(path))
+    return array
+
+
+def _bart_samples(path: Path) -> Array:
+    """Column by column; the sizes stand in a .hdr beside it."""
+    lines = [line for line in path.with_suffix(".hdr").read_text().splitlines() if not line.startswith("#")]
+    shape = [int(size) for size in lines[0].split()]
+    return np.fromfile(path, np.complex64).reshape(shape, order="F")
 
 
 def _text(path: Path) -> Contents:

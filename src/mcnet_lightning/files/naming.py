@@ -12,6 +12,8 @@ LONGEST = 200  # bytes of a name, which leaves room for suffixes where a file sy
 RESERVED = ("mean",)  # what the row of means is called
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 ALSO_READ = (".gif", ".jfif", ".avif", ".heic", ".jp2")  # in a folder of people's pictures
+ARRAYS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".cfl")  # that k-space comes in
+BESIDE_KSPACE = ("mask", "maps", "sens")  # what the names of other arrays in its folder begin with
 
 
 def is_picture_name(path: Path, suffixes: tuple[str, ...]) -> bool:
@@ -23,6 +25,27 @@ def folder_pictures(folder: Path) -> list[Path]:
     """What looks like a picture in a folder of people's own, sorted."""
     entries = sorted(folder.iterdir())
     return [path for path in entries if is_picture_name(path, (*EXTENSIONS, *ALSO_READ)) and not path.is_dir()]
+
+
+def folder_measurements(folder: Path, images: str = "picture") -> list[Path]:
+    """What may be restored in a folder of people's own, sorted: pictures, or k-space for problems of complex images."""
+    if images != "complex":
+        return folder_pictures(folder)
+    entries = sorted(folder.iterdir())
+    others = [path for path in entries if path.name.lower().startswith(BESIDE_KSPACE)]
+    return [path for path in entries if is_picture_name(path, ARRAYS) and path not in others and path.is_file()]
+
+
+def measured_endings(images: str = "picture") -> str:
+    """The endings of such files, for people."""
+    return ", ".join(ARRAYS if images == "complex" else EXTENSIONS)
+
+
+def file_of(value: str) -> Path:
+    """The file of PATH or PATH:NAME, which names one of several arrays in it."""
+    path = Path(value).expanduser()
+    named = ":" in path.name and not path.exists()
+    return path.with_name(path.name.rpartition(":")[0]) if named and not path.name.startswith(":") else path
 
 
 def picture_names(paths: Sequence[Path], reserved: Sequence[str] = ()) -> list[str]:

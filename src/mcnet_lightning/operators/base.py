@@ -30,6 +30,7 @@ class MeasurementOperator(ABC):
 
     precision: torch.dtype = torch.float64
     image_shape: Shape | None = None  # (C, H, W) of the images that it is for, if it is for one size only
+    tall: bool = False  # whether it measures more numbers than an image has
 
     @abstractmethod
     def __call__(self, image: Tensor) -> Tensor:

@@ -14,11 +14,12 @@ from mcnet_lightning.operators.fourier import FourierSampling, as_channels, as_c
 class Sense(MeasurementOperator):
     """b_c = M F (S_c x) for coils c: complex images (B, 2, H, W) to (B, coils, 2, H, W), zero outside the mask.
 
-    maps: S, complex, (coils, H, W) for all samples or (B, coils, H, W); mask: as of `FourierSampling`. Projected by a
-    Krylov method: A A^T has no known eigenbasis.
+    maps: S, complex, (coils, H, W) for all samples or (B, coils, H, W); mask: as of `FourierSampling`. Projected by
+    Krylov methods: A A^T has no known eigenbasis.
     """
 
     image_shape: Shape
+    tall = True
 
     def __init__(self, maps: Tensor, mask: Tensor) -> None:
         if not maps.is_complex() or maps.ndim not in (3, 4):

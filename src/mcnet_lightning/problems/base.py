@@ -38,6 +38,8 @@ class Problem(ABC):
     noisy:      whether epsilon is `noise` where nothing else is said; else 0.
     usual:      options of other groups that go with it where they are not chosen, such as {"backbone": "unet"}.
     given:      arguments of the constructor that are no keys `problem.*`, as the command itself answers them.
+    from_files: arguments that also say how a measurement in somebody's file came about, for `restore` and `certify`;
+                None: they read none.
     """
 
     name: ClassVar[str]
@@ -59,6 +61,7 @@ class Problem(ABC):
     noisy: ClassVar[bool] = True
     usual: ClassVar[Mapping[str, str]] = {}
     given: ClassVar[tuple[str, ...]] = ()
+    from_files: ClassVar[tuple[str, ...] | None] = None
 
     @property
     @abstractmethod

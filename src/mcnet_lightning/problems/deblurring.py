@@ -30,6 +30,7 @@ class Deblurring(NoisyPicture):
     name = "deblurring"
     start_name = "wiener"
     usual = {"backbone": "unet"}  # noqa: RUF012
+    from_files = ("kernel", "index", "width")
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class Inpainting(NoisyPicture):
     name = "inpainting"
     start_name = "mean-filled"
     usual = {"backbone": "unet"}  # noqa: RUF012
+    from_files = ("mask",)
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""For people with images: restore, fix, certify."""
+"""For people with images or scans: restore, fix, certify."""
 
 from mcnet_lightning.restoration.agreement import Agreement, agreement
-from mcnet_lightning.restoration.api import load_restoration_layer, load_restorer, restore_image
+from mcnet_lightning.restoration.api import load_restoration_layer, load_restorer, restore_image, restore_scan
 from mcnet_lightning.restoration.certificate import save_certified
 from mcnet_lightning.restoration.guess import Verdict, guess_operator
 from mcnet_lightning.restoration.pictures import Picture, read_picture
@@ -23,6 +23,7 @@ __all__ = [
     "make_consistent",
     "read_picture",
     "restore_image",
+    "restore_scan",
     "round_consistently",
     "save_certified",
 ]

@@ -55,7 +55,7 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
     """Restores a picture or every picture of a folder. `record` says which backbone and layer; it is certified, too."""
     sources = pictures_of(source)
     jobs = saving.jobs(sources)
-    settings = {"mode": "restore", "operator": restorer.operator.name, **_stated(restorer.epsilon), **record}
+    settings = {"mode": "restore", "operator": restorer.operator.name, **stated(restorer.epsilon), **record}
     settings |= _stated_rounding(restorer.dequantise)
     if restorer.layer is not None:
         settings["solver"] = repr(restorer.layer.solver)  # every setting of it
@@ -66,11 +66,11 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
         if (epsilon := restorer.epsilon) is None or epsilon.unit == "noise":
             lines.note(job.source, compression_note(measurement, is_noisy(network_noise(epsilon, measurement))))
         restored, about = restore_measurement(measurement, restorer, record, saving.force)
-        _print_warning(job, about["warning"])
-        _print_warning(job, unsettled(restored.stats))
+        print_warning(job, about["warning"])
+        print_warning(job, unsettled(restored.stats))
         return _save(job, key, restored.picture, restored.target, restorer.operator, restored.epsilon, saving, about)
 
-    return _run(jobs, settings, make, saving, "restoring", restorer.backbone.spec.scale)
+    return run_all(jobs, settings, make, saving, "restoring", restorer.backbone.spec.scale)
 
 
 def restore_measurement(
@@ -129,20 +129,20 @@ def fix_pictures(
         if not saving.force:
             refuse_pattern(picture, consistent, measurement, operator)
         warning = operator_warning(picture, measurement, operator, radius)
-        _print_warning(job, warning)
-        about = {"method": "projection", "picture": _file(job.source), "warning": warning}
+        print_warning(job, warning)
+        about = {"method": "projection", "picture": describe_file(job.source), "warning": warning}
         about |= _stated_rounding(dequantise) | describe_noise(epsilon, measurement)
         return _save(job, key, consistent, target, operator, radius, saving, about)
 
-    settings = {"mode": "fix", "operator": operator.name, **_stated(epsilon), **_stated_rounding(dequantise)}
-    report = _run(jobs, settings, make, saving, "projecting")
+    settings = {"mode": "fix", "operator": operator.name, **stated(epsilon), **_stated_rounding(dequantise)}
+    report = run_all(jobs, settings, make, saving, "projecting")
     report.failed += unpaired
     return report
 
 
 def describe_measurement(path: Path, measurement: Picture) -> dict[str, Any]:
     """Which file the result has to agree with, for its certificate."""
-    return {"measurement": _file(path) | {"bit_depth": measurement.depth}}
+    return {"measurement": describe_file(path) | {"bit_depth": measurement.depth}}
 
 
 def unsettled(stats: SolveStats | None) -> str | None:
@@ -168,7 +168,7 @@ def describe_stats(stats: SolveStats | None) -> dict[str, Any] | None:
     return found
 
 
-def _run(
+def run_all(
     jobs: list[Job],
     settings: dict[str, Any],
     make: Callable[[Job, str, Lines], dict[str, Any]],
@@ -177,16 +177,16 @@ def _run(
     factor: int = 1,
 ) -> Report:
     inputs = {os.path.realpath(path) for job in jobs for path in job.files}  # unlike resolve, takes links in a circle
-    for job in jobs:
-        if os.path.realpath(job.target) in inputs:
-            raise ConfigError(f"{job.target} would replace one of the pictures it is made from; choose another output")
+    for path in (path for job in jobs for path in (job.target, *job.beside)):
+        if os.path.realpath(path) in inputs:
+            raise ConfigError(f"{path} would replace one of the pictures it is made from; choose another output")
     with prepared_output(saving.output):
         return run_jobs(jobs, {**settings, **saving.settings}, make, saving.overwrite, title, factor)
 
 
-def _print_warning(job: Job, warning: str | None) -> None:
+def print_warning(job: Job, warning: str | None) -> None:
     if warning:
-        print(printable(f"warning: {job.source.name}: {warning}"), file=sys.stderr)
+        print(printable(f"warning: {job.name}: {warning}"), file=sys.stderr)
 
 
 def _save(
@@ -221,7 +221,7 @@ def _save(
     return certificate
 
 
-def _stated(epsilon: Epsilon | None) -> dict[str, Any]:
+def stated(epsilon: Epsilon | None) -> dict[str, Any]:
     """What was asked of epsilon. The noise is named where there is some, so that earlier results stay what they are."""
     if epsilon is None:
         return {"epsilon": None}
@@ -236,5 +236,5 @@ def _stated_rounding(dequantise: str) -> dict[str, Any]:
     return {} if dequantise == "none" else {"dequantise": dequantise}
 
 
-def _file(path: Path) -> dict[str, Any]:
+def describe_file(path: Path) -> dict[str, Any]:
     return {"file": printable(path.name), "sha256": file_digest(path)}

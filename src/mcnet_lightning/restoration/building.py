@@ -1,5 +1,6 @@
 """From the configuration of `restore` to what restores, and to what a certificate says of it."""
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -12,14 +13,21 @@ from mcnet_lightning.build import (
     build_operator,
     build_solver,
     choose_device,
+    make,
 )
 from mcnet_lightning.config.commands import EPSILON
+from mcnet_lightning.config.components import find
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.equilibrium.epsilon import LEVELS, Epsilon
 from mcnet_lightning.files import file_digest
 from mcnet_lightning.model.layer_files import layer_path
+from mcnet_lightning.problems import Problem
+from mcnet_lightning.problems.mri import MASKS
+from mcnet_lightning.problems.super_resolution import SuperResolution
 from mcnet_lightning.restoration.api import load_restoration_layer
+from mcnet_lightning.restoration.kspace_files import Reading
 from mcnet_lightning.restoration.restorer import Restorer
+from mcnet_lightning.restoration.scans import ScanRestorer
 
 
 def build_restorer(config: DictConfig) -> Restorer:
@@ -33,17 +41,58 @@ def build_restorer(config: DictConfig) -> Restorer:
     return Restorer(build_backbone(config), layer, operator, epsilon, tiling, device, config.dequantise, always)
 
 
-def asked_epsilon(config: DictConfig) -> Epsilon | None:
-    """Of the keys of epsilon and `noise`; None where nothing is said, which leaves it to each file."""
+def asked_epsilon(config: DictConfig, levels: float = LEVELS) -> Epsilon | None:
+    """Of the keys of epsilon and `noise`, which is in units of which `levels` are 1; None where nothing is said, which
+    leaves it to each file.
+    """
     if all(config[name] is None for name in (*EPSILON, "noise")):
         return None
-    return build_epsilon(config) if config.noise is None else Epsilon(config.noise / LEVELS, "noise")
+    return build_epsilon(config) if config.noise is None else Epsilon(config.noise / levels, "noise")
+
+
+def build_scan_restorer(config: DictConfig) -> ScanRestorer:
+    """Backbone and layer for k-space; masks and coil maps are those of its files."""
+    problem = build_measured(config)
+    device = choose_device(config.device)
+    layer, epsilon = build_restoration_layer(config), asked_epsilon(config, 1.0)
+    return ScanRestorer(build_backbone(config, problem), layer, epsilon, device)
+
+
+def build_reading(config: DictConfig) -> Reading:
+    """What the keys say of files of k-space; what they do not, null, is left to the files."""
+    mask = None if config.problem.mask in MASKS else config.problem.mask
+    return Reading(
+        None if mask is None else str(Path(mask).expanduser()),
+        None if config.problem.maps is None else str(Path(config.problem.maps).expanduser()),
+        config.zero_frequency or "auto",
+        config.image_origin or "auto",
+        config.max_megapixels,
+    )
+
+
+def build_measured(config: DictConfig) -> Problem:
+    """The problem of a measurement in a file, as far as keys can say it."""
+    problem: Problem = make("problem", config.problem)
+    if "backbone" in config and "channels" in config.backbone and config.backbone.channels is None:
+        config.backbone.channels = problem.channels
+    return problem
+
+
+def is_kspace(config: DictConfig) -> bool:
+    """Whether what was measured is k-space, and not a picture."""
+    return getattr(find(config.problem._target_), "images", "picture") == "complex"
+
+
+def variant_of(config: DictConfig) -> int | str:
+    """What files of weights are for: the scale, or a problem that has none."""
+    kind = find(config.problem._target_)
+    return config.scale if kind is SuperResolution else kind.name
 
 
 def build_restoration_layer(config: DictConfig) -> EquilibriumLayer | None:
     """The layer of `config.layer.weights` for inference, with the config's solver and beta."""
     name, classes = config.backbone.name, allowed_classes(config)
-    layer = load_restoration_layer(config.layer.weights, name, config.scale, classes)
+    layer = load_restoration_layer(config.layer.weights, name, variant_of(config), classes)
     if layer is not None:
         layer.solver = build_solver(config)
         if config.beta is not None:
@@ -51,7 +100,7 @@ def build_restoration_layer(config: DictConfig) -> EquilibriumLayer | None:
     return layer
 
 
-def describe_restorer(config: DictConfig, restorer: Restorer) -> dict[str, Any]:
+def describe_restorer(config: DictConfig, restorer: Restorer | ScanRestorer) -> dict[str, Any]:
     """Which backbone, layer and tiling: part of every certificate, and of what makes two runs the same."""
     spec, layer = restorer.backbone.spec, restorer.layer
     backbone = {"name": spec.name, "weights": str(spec.weights), "sha256": spec.sha256, "precision": spec.precision}
@@ -62,7 +111,7 @@ def describe_restorer(config: DictConfig, restorer: Restorer) -> dict[str, Any]:
         record["layer"] = None
     else:
         weights = "bundled" if config.layer.weights == "auto" else config.layer.weights
-        digest = file_digest(layer_path(weights, config.backbone.name, config.scale))
+        digest = file_digest(layer_path(weights, config.backbone.name, variant_of(config)))
         beta = round(float(layer.prior_weight.detach()), 9)
         record["layer"] = {
             "weights": weights,
@@ -70,4 +119,8 @@ def describe_restorer(config: DictConfig, restorer: Restorer) -> dict[str, Any]:
             "beta": beta,
             "tolerance": getattr(layer.solver, "tolerance", None),
         }
-    return {**record, "tile": [restorer.tiling.size, restorer.tiling.overlap]}
+    return (
+        record
+        if isinstance(restorer, ScanRestorer)
+        else record | {"tile": [restorer.tiling.size, restorer.tiling.overlap]}
+    )

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -57,26 +57,48 @@ def save_certified(
     beyond, rounding = _beyond(picture), "none" if format == "tiff" else "nearest"
     if format not in ("tiff", *LOSSY) and consistent_rounding and keeps_measurement(operator):
         picture, rounding = _rounded(picture, measurement, operator, epsilon, 2 ** DEPTH[format] - 1), "consistent"
-    content = encode(picture, format)
-    with ExitStack() as lock, staged(path, REMEDY) as temporary:
-        temporary.write_bytes(content)
-        sync(temporary)
-        found = agreement(read_picture(temporary, math.inf), measurement, operator)
-        certificate = {
-            "file": printable(path.name),
-            "sha256": hashlib.sha256(content).hexdigest(),
+
+    def described(file: Path) -> dict[str, Any]:
+        found = agreement(read_picture(file, math.inf), measurement, operator)
+        return {
             "size": [picture.size[1], picture.size[0]],
             "format": format,
             "bit_depth": DEPTH[format],
             "rounding": rounding,
             **({} if format == "tiff" else {"clipped": beyond}),
             **describe(found, operator, epsilon),
-            **(record or {}),
+        }
+
+    return write_certified(path, encode(picture, format), described, record or {}, replace_others)
+
+
+def write_certified(
+    path: Path,
+    content: bytes,
+    described: Callable[[Path], Mapping[str, Any]],
+    record: Mapping[str, Any],
+    replace_others: bool = True,
+    beside: Mapping[Path, bytes] | None = None,
+) -> dict[str, Any]:
+    """Writes a file whose certificate says what `described` finds when it is read back, and `record`; returns that.
+
+    beside: files that go with it, and get their names before it. See `save_certified`.
+    """
+    with ExitStack() as lock, staged(path, REMEDY) as temporary:
+        temporary.write_bytes(content)
+        sync(temporary)
+        certificate = {
+            "file": printable(path.name),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            **described(temporary),
+            **record,
         }
         certificate[SEAL] = seal(certificate)
         lock.enter_context(locked(path.parent))  # until the picture has its name, too
         if not replace_others and os.path.lexists(path) and not is_certified(path, certificate.get("request")):
             raise DataError(f"{path} was made meanwhile by another command; overwrite=true replaces it")
+        for other, other_content in (beside or {}).items():
+            write_file(other, other_content, REMEDY)
         write_file(certificate_path(path), json.dumps(certificate, indent=2) + "\n", REMEDY)
     return certificate
 

@@ -7,18 +7,18 @@ from omegaconf import DictConfig
 
 from mcnet_lightning.build import build_epsilon, build_operator, takes
 from mcnet_lightning.config.commands import EPSILON
-from mcnet_lightning.errors import CertificateError, printable
+from mcnet_lightning.errors import CertificateError, ConfigError
+from mcnet_lightning.files.naming import ARRAYS
 from mcnet_lightning.imaging import read_picture
+from mcnet_lightning.restoration.building import is_kspace
 from mcnet_lightning.restoration.certificate import read_certificate
-from mcnet_lightning.restoration.failures import raise_if_unmet
 from mcnet_lightning.restoration.guess import Verdict, guess_operator, scale_of
+from mcnet_lightning.restoration.scan_certification import certify_scan
 from mcnet_lightning.restoration.verification import (
     certify,
-    check_weights,
-    differences,
+    compare,
     stated_dequantise,
     stated_epsilon,
-    unverified,
 )
 
 
@@ -26,7 +26,15 @@ def run_certify(config: DictConfig) -> None:
     """Prints what agrees and what does not. Raises CertificateError where epsilon or the certificate is wrong, or where
     the certificate says that no consistent picture was found.
     """
+    if is_kspace(config):
+        certify_scan(config)
+        return
     image, measurement = (Path(path).expanduser() for path in (config.image, config.measurement))
+    for path in (image, measurement):
+        if path.suffix.lower() in ARRAYS:
+            raise ConfigError(
+                f"{path} is an array and no picture; of k-space, add problem=mri, mask=FILE and maps=FILE"
+            )
     if config.guess:
         pair = [read_picture(path, config.max_megapixels) for path in (image, measurement)]
         _print_verdict(guess_operator(pair[0], pair[1], config.scale))
@@ -47,7 +55,7 @@ def run_certify(config: DictConfig) -> None:
     if given:
         asked = certify(image, measurement, operator, build_epsilon(config), config.max_megapixels, dequantise)
     _print_figures(asked, dequantise)
-    _compare(stated, found, scale, dequantise)
+    compare(stated, found, scale, dequantise)
     if given and not asked["epsilon_met"]:
         raise CertificateError(f"{image.name} does not meet epsilon={asked['epsilon']:g}; restore it again")
 
@@ -61,34 +69,6 @@ def _print_figures(found: dict[str, Any], dequantise: str) -> None:
     print("||Ax-b||_2  " + ", ".join(f"{name} {value:.6g}" for name, value in found["consistency"].items()))
     print(f"LR-PSNR     {decibel[0]} (all channels), {decibel[1]} (luma)")
     print(f"epsilon     {found['epsilon']:g}: {'met' if found['epsilon_met'] else 'not met by the saved pixels'}")
-
-
-def _compare(stated: dict[str, Any] | None, found: dict[str, Any], scale: int, dequantise: str) -> None:
-    """Says what agrees and what nobody can check. Raises CertificateError where the certificate says otherwise."""
-    if stated is None:
-        print("certificate none beside the image")
-        return
-    if stated.get("operator") != found["operator"]:
-        raise CertificateError(
-            f"the certificate beside {found['file']} is for {stated.get('operator')}, not {found['operator']}; "
-            "choose that operator to compare them"
-        )
-    if stated.get("dequantise", "none") != dequantise:
-        raise CertificateError(
-            f"the certificate beside {found['file']} is for dequantise={stated.get('dequantise', 'none')}, not "
-            f"{dequantise}; choose that to compare them"
-        )
-    wrong = differences(stated, found)
-    if wrong:
-        raise CertificateError(
-            f"the certificate beside {found['file']} says something else of {', '.join(wrong)}; the picture, the "
-            "measurement or the certificate was changed"
-        )
-    compared = check_weights(stated, scale)
-    print(f"certificate agrees, as made for epsilon={found['epsilon']:g}")
-    if rest := unverified(stated, found, compared):
-        print(printable(f"not checked {', '.join(rest)}: stated there, and the two files cannot tell"))
-    raise_if_unmet([stated])
 
 
 def _print_verdict(verdict: Verdict) -> None:

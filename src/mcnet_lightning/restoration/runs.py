@@ -14,7 +14,7 @@ from typing import Any
 from mcnet_lightning.backbones.tiling import plain_memory_errors
 from mcnet_lightning.errors import ConfigError, DataError, MCNetError, printable
 from mcnet_lightning.files import file_digest
-from mcnet_lightning.files.naming import EXTENSIONS, folder_pictures, picture_names, shortened
+from mcnet_lightning.files.naming import ARRAYS, folder_measurements, measured_endings, picture_names, shortened
 from mcnet_lightning.imaging.compression import is_jpeg
 from mcnet_lightning.restoration.certificate import is_certified
 from mcnet_lightning.restoration.progress import Lines
@@ -24,15 +24,25 @@ NOISE = "epsilon=noise"
 
 @dataclass(frozen=True)
 class Job:
-    """source becomes target; `measurement` is the LR that it has to agree with, the source itself unless given."""
+    """source becomes target; `measurement` is what it has to agree with, the source itself unless given.
+
+    beside: other files that are written with the target. part: which slice of several it is made of.
+    """
 
     source: Path
     target: Path
     measurement: Path | None = None
+    beside: tuple[Path, ...] = ()
+    part: int | None = None
 
     @property
     def files(self) -> list[Path]:
         return [self.source] if self.measurement is None else [self.source, self.measurement]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.source.name if self.part is None else f"{self.source.name}, slice {self.part}"
 
 
 @dataclass
@@ -54,13 +64,19 @@ class Report:
             raise kind(f"{len(self.failed)} of {total} pictures were not made; the lines above say why")
 
 
-def pictures_of(source: Path) -> list[Path]:
-    """A file itself, or what looks like a picture in a folder, sorted. Raises ConfigError if there is none."""
+def pictures_of(source: Path, images: str = "picture") -> list[Path]:
+    """A file itself, or what looks like a picture (or k-space) in a folder, sorted. Raises ConfigError if there is
+    none.
+    """
     if source.is_dir():
-        paths = folder_pictures(source)
+        paths = folder_measurements(source, images)
         if not paths:
-            raise ConfigError(f"{source} holds no pictures ({', '.join(EXTENSIONS)})")
+            raise ConfigError(
+                f"{source} holds no {'k-space' if images == 'complex' else 'pictures'} ({measured_endings(images)})"
+            )
         return paths
+    if images == "picture" and source.suffix.lower() in ARRAYS and source.is_file():
+        raise ConfigError(f"{source} is an array and no picture; of k-space, add problem=mri, mask=FILE and maps=FILE")
     if not source.exists() and not source.is_symlink():
         raise ConfigError(f"there is no file or folder {source}; check the path")
     return [source]
@@ -127,12 +143,13 @@ def _run_job(
 ) -> None:
     try:
         key = _request(job, settings)
-        if is_certified(job.target, key):
+        if is_certified(job.target, key) and all(map(os.path.lexists, job.beside)):
             report.kept.append(job.target)
             return
-        if not overwrite and os.path.lexists(job.target):
+        there = next((path for path in (job.target, *job.beside) if os.path.lexists(path)), None)
+        if not overwrite and there is not None:
             raise DataError(
-                f"{job.target} exists and was not made from this file with these settings; overwrite=true replaces it"
+                f"{there} exists and was not made from this file with these settings; overwrite=true replaces it"
             )
         lines.start(index)
         with plain_memory_errors():
@@ -141,7 +158,7 @@ def _run_job(
         text = "not enough memory" if isinstance(error, MemoryError) else " ".join(str(error).split())
         report.failed.append((job.source, text))
         report.kinds += [type(error)] if isinstance(error, MCNetError) else []
-        print(printable(f"not done: {job.source.name}: {text}"), file=sys.stderr)
+        print(printable(f"not done: {job.name}: {text}"), file=sys.stderr)
 
 
 def _request(job: Job, settings: dict[str, Any]) -> str:
@@ -150,6 +167,7 @@ def _request(job: Job, settings: dict[str, Any]) -> str:
     An epsilon of None is 0, but for a JPEG, whose tables tell it: results of before they counted are others.
     """
     contents = [file_digest(path) if path.is_file() else "" for path in job.files]
+    settings = settings if job.part is None else {**settings, "slice": job.part}
     epsilon = settings.get("epsilon")
     if epsilon in (None, NOISE) and is_jpeg(job.files[-1]):
         settings = {**settings, "epsilon": [epsilon, "and what JPEG took"]}

@@ -3,7 +3,7 @@
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,26 @@ from mcnet_lightning.backbones.official import cached_weights
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import CertificateError, WeightsError, printable
 from mcnet_lightning.files import file_digest
-from mcnet_lightning.files.weights import BUNDLED, OFFICIAL, bundled_path
+from mcnet_lightning.files.weights import BUNDLED, OFFICIAL, bundled_path, variant
 from mcnet_lightning.model.layer_files import layer_path
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.certificate import SEAL, describe, seal
+from mcnet_lightning.restoration.failures import raise_if_unmet
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, read_picture
 from mcnet_lightning.restoration.target import DEQUANTISE, radius_of, stated_target
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-DIGESTS = ("sha256", "operator_sha256", "request", SEAL)  # under another name, it is the seal with its name changed
+DIGESTS = (
+    "sha256",
+    "operator_sha256",
+    "mask_sha256",
+    "maps_sha256",
+    "request",
+    SEAL,
+)  # under another name, it is the seal with its name changed
 CLOSE = 1e-9  # relative: two computations of one figure on different machines
+Close = tuple[float, float]
 TIFF_STARTS = (b"II", b"MM")
 JPEG_START = b"\xff\xd8"
 
@@ -72,8 +81,9 @@ def stated_dequantise(stated: Mapping[str, Any]) -> str:
     return str(dequantise)
 
 
-def differences(stated: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Names of the entries in which a certificate and what was found do not agree, and of those that it lacks.
+def differences(stated: Mapping[str, Any], found: Mapping[str, Any], close: Close = (CLOSE, CLOSE)) -> list[str]:
+    """Names of the entries in which a certificate and what was found do not agree, and of those that it lacks. close:
+    relative and absolute, of numbers that were computed.
 
     What nobody has stated of the measurement (it was never a file) is no difference; an entry that contradicts another
     is one: the rounding of a format, and the digest over all entries.
@@ -83,8 +93,10 @@ def differences(stated: Mapping[str, Any], found: Mapping[str, Any]) -> list[str
         if name == "measurement":
             said = stated.get(name, {})
             inner = said if isinstance(said, Mapping) else {"sha256": None}
-            wrong += [f"measurement.{key}" for key in value if key in inner and not _agree(inner[key], value[key])]
-        elif name not in stated or not _agree(stated[name], value):
+            wrong += [
+                f"measurement.{key}" for key in value if key in inner and not _agree(inner[key], value[key], close)
+            ]
+        elif name not in stated or not _agree(stated[name], value, close):
             wrong.append(name)
     if "rounding" in stated and (stated["rounding"] == "none") != (found.get("format") == "tiff"):
         wrong.append("rounding")
@@ -94,7 +106,45 @@ def differences(stated: Mapping[str, Any], found: Mapping[str, Any]) -> list[str
     return wrong
 
 
-def check_weights(stated: Mapping[str, Any], scale: int) -> list[str]:
+def compare(
+    stated: Mapping[str, Any] | None,
+    found: Mapping[str, Any],
+    scale: int | str,
+    dequantise: str = "none",
+    close: Close = (CLOSE, CLOSE),
+    changed: Sequence[str] = (),
+) -> None:
+    """Says what agrees and what nobody can check. Raises CertificateError where the certificate says otherwise.
+
+    scale: or the name of a problem that has none. changed: what else was found to differ.
+    """
+    if stated is None:
+        print("certificate none beside the image")
+        return
+    if stated.get("operator") != found["operator"]:
+        raise CertificateError(
+            f"the certificate beside {found['file']} is for {stated.get('operator')}, not {found['operator']}; "
+            "choose that operator to compare them"
+        )
+    if stated.get("dequantise", "none") != dequantise:
+        raise CertificateError(
+            f"the certificate beside {found['file']} is for dequantise={stated.get('dequantise', 'none')}, not "
+            f"{dequantise}; choose that to compare them"
+        )
+    wrong = [*differences(stated, found, close), *changed]
+    if wrong:
+        raise CertificateError(
+            f"the certificate beside {found['file']} says something else of {', '.join(wrong)}; the picture, the "
+            "measurement or the certificate was changed"
+        )
+    compared = check_weights(stated, scale)
+    print(f"certificate agrees, as made for epsilon={found['epsilon']:g}")
+    if rest := unverified(stated, found, compared):
+        print(printable(f"not checked {', '.join(rest)}: stated there, and the two files cannot tell"))
+    raise_if_unmet([stated])
+
+
+def check_weights(stated: Mapping[str, Any], scale: int | str) -> list[str]:
     """Compares the weight files that a certificate names with those that are at hand.
 
     Returns names of the entries that were compared. Raises CertificateError where one has another digest.
@@ -131,13 +181,13 @@ def unverified(stated: Mapping[str, Any], found: Mapping[str, Any], compared: li
     return names
 
 
-def _weight_file(kind: str, stated: Mapping[str, Any], scale: int) -> Path | None:
+def _weight_file(kind: str, stated: Mapping[str, Any], scale: int | str) -> Path | None:
     weights, name = str(stated[kind].get("weights")), str(stated["backbone"]["name"])
     if kind == "layer":
         return layer_path(weights, name, scale)
     if weights == OFFICIAL:
-        return cached_weights(name, facts_of(networks()[name]).official, scale)
-    return bundled_path(kind, f"{name}_x{scale}") if weights == BUNDLED else Path(weights)
+        return cached_weights(name, facts_of(networks()[name]).official, int(scale))
+    return bundled_path(kind, f"{name}_{variant(scale)}") if weights == BUNDLED else Path(weights)
 
 
 def _format(head: bytes, depth: int) -> str:
@@ -149,13 +199,13 @@ def _format(head: bytes, depth: int) -> str:
     return "webp" if head[8:] == b"WEBP" else f"png{depth}"
 
 
-def _agree(stated: Any, found: Any) -> bool:
+def _agree(stated: Any, found: Any, close: Close) -> bool:
     if isinstance(found, Mapping):
         return (
             isinstance(stated, Mapping)
             and stated.keys() == found.keys()
-            and all(_agree(stated[name], found[name]) for name in found)
+            and all(_agree(stated[name], found[name], close) for name in found)
         )
     if isinstance(found, float) and isinstance(stated, int | float) and not isinstance(stated, bool):
-        return abs(stated) < 1e300 and math.isclose(stated, found, rel_tol=CLOSE, abs_tol=CLOSE)
+        return abs(stated) < 1e300 and math.isclose(stated, found, rel_tol=close[0], abs_tol=close[1])
     return type(stated) is type(found) and bool(stated == found)
