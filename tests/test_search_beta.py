@@ -61,3 +61,18 @@ def test_beta_auto_is_the_best_of_the_grid_and_is_searched_once(
     assert again.returncode == 0, again.stderr
     with pytest.raises(pytest.fail.Exception, match="searched again"):  # another problem
         command(tmp_path, "evaluate", *words, "epsilon=0.1", "hydra.run.dir=three")
+
+
+def test_a_damaged_answer_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, other = tmp_path / "key.json", tmp_path / "another.json"
+    assert auto_beta._kept(path) is None
+    assert not capsys.readouterr().err
+    good = auto_beta._entry("key", 0.1)
+    path.write_bytes(good)
+    assert auto_beta._kept(path) == 0.1
+    for content in (good[:-9], good.replace(b"0.1", b"0.5"), b"[" * 99999, b""):
+        path.write_bytes(content)
+        assert auto_beta._kept(path) is None
+        assert "beta is searched again" in capsys.readouterr().err
+    other.write_bytes(good)
+    assert auto_beta._kept(other) is None

@@ -37,7 +37,7 @@ def settle_beta(
         beta = best_beta(list(rows)).beta
         try:
             make_folder(path.parent)
-            write_file(path, json.dumps({"beta": beta}).encode())
+            write_file(path, _entry(path.stem, beta))
         except DataError as error:
             print(f"beta is searched again next time: {error}", file=sys.stderr)
     config.beta = beta
@@ -72,8 +72,17 @@ def _key(
 
 
 def _kept(path: Path) -> float | None:
+    """The number of an entry; None if there is none, or it is not as it was written."""
     try:
-        beta = json.loads(path.read_text())["beta"]
-    except (OSError, ValueError, KeyError, TypeError):
+        text = path.read_bytes()
+    except OSError:
         return None
-    return beta if beta in BETAS else None
+    found = next((beta for beta in BETAS if text == _entry(path.stem, beta)), None)
+    if found is None:
+        print(f"{path} is damaged; beta is searched again", file=sys.stderr)
+    return found
+
+
+def _entry(key: str, beta: float) -> bytes:
+    """With a digest: a byte that a disk has changed may make another number of the grid."""
+    return json.dumps({"beta": beta, "sha256": hashlib.sha256(f"{key} {beta}".encode()).hexdigest()}).encode()

@@ -18,7 +18,7 @@ LETTERS = (16, 17, 18)
 CELL, TEXT, SPARSE, NUMERIC = 1, 4, 5, range(6, 16)
 SIZES = range(8, 129, 4)  # bytes of them: of two dimensions to 32
 HEADER = 128  # bytes before the first array
-LARGEST = 2**32  # bytes that an array may unpack to
+LARGEST = 2**31  # bytes that an array may have
 
 
 def load_matlab(path: Path) -> dict[str, Any]:
@@ -27,18 +27,18 @@ def load_matlab(path: Path) -> dict[str, Any]:
     Raises ValueError, or what SciPy raises, for a file that is damaged.
     """
     io = import_module("scipy.io")
-    names = _names(path.read_bytes()) if io.matlab.matfile_version(path)[0] == 1 else None
+    names = _names(memoryview(path.read_bytes())) if io.matlab.matfile_version(path)[0] == 1 else None
     content: dict[str, Any] = io.loadmat(path, variable_names=names)
     return {name: value for name, value in content.items() if not name.startswith("__")}
 
 
-def _names(content: bytes) -> list[str]:
-    order = "<" if content[126:128] == b"IM" else ">"
+def _names(content: memoryview) -> list[str]:
+    order = "<" if bytes(content[126:128]) == b"IM" else ">"
     found = []
     for kind, data in _elements(content[HEADER:], order):
         if kind == COMPRESSED:
             unpacked = zlib.decompressobj().decompress(data, LARGEST)
-            ((kind, data),) = _elements(unpacked, order)
+            ((kind, data),) = _elements(memoryview(unpacked), order)
         if kind != MATRIX:
             raise ValueError(f"an element of type {kind} stands where an array was to be")
         name, is_array = _matrix(data, order)
@@ -46,7 +46,7 @@ def _names(content: bytes) -> list[str]:
     return found
 
 
-def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
     place = 0
     while place < len(content):
         kind, size = struct.unpack_from(f"{order}II", content, place)
@@ -61,7 +61,7 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         place = end
 
 
-def _matrix(content: bytes, order: str) -> tuple[str, bool]:
+def _matrix(content: memoryview, order: str) -> tuple[str, bool]:
     """Its name, and whether it is an array or a cell of arrays."""
     if not content:
         return "", True  # MATLAB's way of an empty cell
@@ -85,4 +85,4 @@ def _matrix(content: bytes, order: str) -> tuple[str, bool]:
         parts += 2
     if name_kind != INT8 or len(values) != parts or any(kind not in wanted for kind, _ in values):
         raise ValueError("an array that does not hold what its class calls for")
-    return name.decode("latin1"), True
+    return bytes(name).decode("latin1"), True
