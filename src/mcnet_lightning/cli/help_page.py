@@ -8,6 +8,7 @@ import textwrap
 from omegaconf import DictConfig
 
 from mcnet_lightning.config.composition import conf_dir, group_choices, group_options, without_hydra
+from mcnet_lightning.config.problems import unread
 from mcnet_lightning.config.validation import Key, describe, keys_of, shown_value
 
 COLUMN, SHORT = 34, 2  # signs, lines
@@ -21,6 +22,7 @@ USUAL: dict[str, tuple[str, ...]] = {  # of commands with more keys than a scree
     "pretrain_denoiser": ("noise_level", "data.root", "data.train", "seed", "initial_weights", *TRAINED),
     "restore": (
         *("input", "output", "scale", "epsilon", "noise", "format", "suffix"),
+        *("problem.mask", "problem.maps", "problem.kernel", "zero_frequency", "image_origin"),
         *("layer.weights", "dequantise", "overwrite", "force", "device"),
     ),
 }
@@ -40,7 +42,7 @@ def help_page(config_name: str, program: str, cfg: DictConfig, everything: bool 
     """The page for the configuration `cfg`, composed with Hydra's own part (so that a chosen group shows its keys)."""
     about, examples = _header(config_name, program)
     groups, own = group_choices(cfg), without_hydra(cfg)
-    unused = UNUSED.get(config_name, ())
+    unused = (*UNUSED.get(config_name, ()), *unread(own))
     keys = [key for key in keys_of(own) if key.field and "help" in key.field.metadata and key.path not in unused]
     usual = USUAL.get(config_name)
     few = not everything and usual is not None

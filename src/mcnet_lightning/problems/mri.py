@@ -33,7 +33,8 @@ class MRI(Problem):
     Figures are those of magnitudes, against the peak of the true one; SSIM as scikit-image and fastMRI count it.
 
     mask: cartesian (columns), radial (lines through the middle), poisson (single samples), or a file: a picture or
-        array of the images' size, PATH:NAME where it holds several
+        array of the images' size, PATH:NAME where it holds several; of k-space that was measured a file, else where it
+        is not zero
     acceleration: of cartesian masks, 1 / share of the columns
     centre: of cartesian masks, share of the columns in the middle that are all measured; null: 0.32 / acceleration
     rate: of radial and poisson masks, share of the samples
