@@ -22,7 +22,6 @@ USUAL: dict[str, tuple[str, ...]] = {  # of commands with more keys than a scree
     "pretrain_denoiser": ("noise_level", "data.root", "data.train", "seed", "initial_weights", *TRAINED),
     "restore": (
         *("input", "output", "scale", "epsilon", "noise", "format", "suffix"),
-        *("problem.mask", "problem.maps", "problem.kernel", "zero_frequency", "image_origin"),
         *("layer.weights", "dequantise", "overwrite", "force", "device"),
     ),
 }
@@ -49,6 +48,7 @@ def help_page(config_name: str, program: str, cfg: DictConfig, everything: bool 
     lines = [f"usage: {program} [GROUP=OPTION ...] [KEY=VALUE ...] [-m KEY=VALUE,VALUE ...]", ""]
     lines += [*textwrap.wrap(about, _width()), "", "Examples", *(f"  {example}" for example in examples)]
     if few and usual:
+        usual += tuple(key.path for key in keys if config_name == "restore" and _section(key) == "problem")
         shown = sorted((key for key in keys if key.path in usual), key=lambda key: usual.index(key.path))
         lines += ["", "Usual keys", *itertools.chain.from_iterable(_key_row(key, brief=True) for key in shown)]
     shown_groups = {group: choice for group, choice in groups.items() if not few or group in CHOICES}
