@@ -1,12 +1,14 @@
 # `make` lists the targets. Arguments of a command go into ARGS: make train ARGS="scale=3 epsilon=0.1"
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow lint format bench gpu paper lock clean
+.PHONY: help setup train test test-slow lint format docs bench gpu paper release lock clean
 
 PYTHON := .venv/bin/python
 ARGS ?=
 READY := .venv/.ok
 BENCHMARKS := memory scaling peak backbone_cost
+INSTALL = $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --python $(PYTHON)" \
+  || echo "$(PYTHON) -m pip install --disable-pip-version-check --progress-bar off") --quiet
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,12 +33,16 @@ format: $(READY) ## repair what the style check can repair
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
+docs: $(READY) ## build the documentation into site/, without a warning
+	@$(PYTHON) -c 'import material, mkdocstrings_handlers.python, latex2mathml' 2>/dev/null || { \
+	  echo "setting up the packages that build it"; $(INSTALL) --no-build-isolation -e '.[docs]'; }
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet $(ARGS)
+	@echo "open site/index.html"
+
 bench: $(READY) ## run every benchmark, some of them against torchdeq and deepinv
 	@$(PYTHON) -c 'import sys, importlib.util as i; sys.exit(not (i.find_spec("torchdeq") and i.find_spec("deepinv")))' || { \
 	  echo "setting up the packages to compare with"; \
-	  if command -v uv >/dev/null 2>&1; then install="uv pip install --python $(PYTHON)"; \
-	  else install="$(PYTHON) -m pip install --disable-pip-version-check --progress-bar off"; fi; \
-	  $$install --quiet --no-build-isolation -e '.[bench]' || echo "going on without them"; }
+	  $(INSTALL) --no-build-isolation -e '.[bench]' || echo "going on without them"; }
 	$(PYTHON) benchmarks/compare.py $(ARGS)
 	@set -e; for name in $(BENCHMARKS); do echo "== benchmarks/$$name.py"; $(PYTHON) benchmarks/$$name.py; done
 
@@ -46,12 +52,15 @@ gpu: $(READY) ## hold a GPU against the CPU and time it, in under 8 minutes (ARG
 paper: $(READY) ## make the paper's tables (hours; goes on where it stopped): ARGS="data.root=DIR"
 	$(PYTHON) experiments/paper_tables/run.py $(ARGS)
 
+release: $(READY) ## build wheel and sdist, try them in fresh environments, write the notes: dist/
+	$(PYTHON) .ci/release.py
+
 lock: ## renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --extra train --extra dev --extra spandrel --extra report pyproject.toml --output-file requirements.lock
 
 clean: ## remove caches and build products; .venv and the outputs of runs stay
-	rm -rf .pytest_cache .mypy_cache .ruff_cache build dist src/*.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache build dist site src/*.egg-info
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # The same two steps with uv and with pip: the locked packages, then this one on top of them. Both the first Python and

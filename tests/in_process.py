@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mcnet_lightning.files import writing
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -24,6 +26,7 @@ def command(folder: Path, module: str, *words: str) -> Ended:
     """Runs the command in `folder` and leaves the process as it was."""
     root, environment, code = logging.getLogger(), dict(os.environ), 0
     handlers, level = root.handlers[:], root.level
+    writing._remove_leftovers.cache_clear()  # what is looked after once per process
     out, error = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
         patch.chdir(folder)

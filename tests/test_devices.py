@@ -8,12 +8,13 @@ from sweep_commands import SETTINGS, finish, left_behind, make_pictures, rows, s
 
 # solves that converge: where they stop at their cap, Anderson's method makes much of float32's rounding
 CONVERGING = [*SETTINGS, "denoiser=averaged", "solver.max_evaluations=100", "backward.max_products=40"]
-TWO = ["trainer=ddp", "trainer.devices=2", "trainer.max_epochs=1", "logger=csv"]
+TWO = ["trainer=ddp", "trainer.devices=2", "trainer.max_epochs=1"]
+SWEPT = ["-m", "scale=2,3", "logger=csv"]
 LAUNCHERS = {
-    "single run": [],
-    "basic": ["-m", "scale=2,3"],
-    "joblib": ["-m", "scale=2,3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-    "submitit_local": ["-m", "scale=2,3", "hydra/launcher=submitit_local"],
+    "single run": [],  # with everything else as it is by default
+    "basic": SWEPT,
+    "joblib": [*SWEPT, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "submitit_local": [*SWEPT, "hydra/launcher=submitit_local"],
 }
 
 pytestmark = pytest.mark.slow

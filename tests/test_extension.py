@@ -65,6 +65,22 @@ def test_own_operator_backbone_solver_and_method_are_measured(folder: Path) -> N
     assert "Sharpened, halfway" in "".join(path.read_text() for path in (folder / "report").rglob("*.md"))
 
 
+def test_own_problem_is_measured(folder: Path) -> None:
+    words = ["problem=striped", "problem.period=3", "backbone=sharpened", "backbone.input_kind=start", *TEST]
+    words += ["layer.weights=bundled:paper_x2", "method=[start,backbone,backbone+projection,mcnet]"]
+    done = run(folder, "evaluate", *words, "hydra.run.dir=run", "device=cpu")
+    assert done.returncode == 0, done.stderr
+    with (folder / "run" / "metrics.csv").open(newline="") as file:
+        records = {row["method"]: row for row in csv.DictReader(file) if row["image"] == "a"}
+    assert {row["protocol"] for row in records.values()} == {"striped3"}
+    assert {row["problem"] for row in records.values()} == {"striped"}
+    assert all(float(records[name]["consistency"]) < 1e-5 for name in ("start", "backbone+projection", "mcnet"))
+    assert float(records["backbone"]["consistency"]) > 0.1
+    refused = run(folder, "evaluate", "problem=striped", "problem.period=1")
+    assert refused.returncode == 2
+    assert "'problem.period' takes a whole number, at least 2" in refused.stderr
+
+
 def test_own_operator_and_backbone_restore_and_certify(folder: Path) -> None:
     done = run(folder, "restore", *OWN[:2], "input=lr.png", "output=out", "layer.weights=none", "device=cpu")
     assert done.returncode == 0, done.stderr

@@ -1,12 +1,14 @@
-"""A network, an operator, a denoiser, a solver and a method of one's own; each class says what must be known of it."""
+"""A network, an operator, a denoiser, a solver, a method and a problem of one's own, each with what must be known."""
 
 from typing import Annotated, Literal
 
+import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.equilibrium import AndersonSolver, SolveStats
 from mcnet_lightning.methods import Given, Made, Method
-from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.operators import Mask, MeasurementOperator
+from mcnet_lightning.problems import Observation, Problem
 
 
 class Sharpened(nn.Module):
@@ -101,3 +103,42 @@ class Halfway(Method):
     def run(self, given: Given) -> Made:
         nearest, stats = given.projected(given.w)
         return given.w.lerp(nearest, self.share), stats
+
+
+class Striped(Problem):
+    """x is the gray picture; every `period`-th column of the detector is dead, and b is what the others say.
+
+    period: distance of dead columns
+    """
+
+    name = "striped"
+    start_name = "neighbours"  # what `start` is called in tables
+    figures = ("psnr",)  # the first is the one that gains are told in
+    noisy = False  # epsilon is 0 unless something else is said
+
+    def __init__(self, period: Annotated[int, {"minimum": 2}] = 4) -> None:
+        self.period = period
+
+    @property
+    def label(self) -> str:
+        return f"striped{self.period}"  # the protocol: a table never mixes two
+
+    @property
+    def operator_name(self) -> str:
+        return f"dead-columns-{self.period}"
+
+    def observe(self, images: Tensor, seed: int) -> Observation:
+        truth = images.mean(dim=1, keepdim=True)  # (B, 3, H, W) to (B, 1, H, W)
+        alive = torch.ones(truth.shape[-2:])
+        alive[..., :: self.period] = 0
+        operator = Mask(alive)
+        b = operator(truth)
+        neighbours = (b.roll(1, -1) + b.roll(-1, -1)) / 2
+        return Observation(truth, b, operator, {"start": torch.where(alive > 0, b, neighbours)}, colour=images)
+
+    def radius(self, observation: Observation) -> Tensor:
+        return torch.zeros(len(observation), dtype=torch.float64)  # there is no noise
+
+    def quality(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        error = (estimate.double() - truth.double()).square().mean(dim=(1, 2, 3))
+        return {"psnr": -10 * error.log10()}

@@ -1,15 +1,15 @@
-"""The README's table of backbones is the one that the code makes."""
+"""The documentation's table of backbones is the one that the code makes."""
 
 from pathlib import Path
 
 from mcnet_lightning.backbones import networks
 from mcnet_lightning.backbones.catalogue import MARKS, backbone_table, write_table
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "backbones.md"
 
 
-def test_readme_holds_the_table_that_the_code_makes() -> None:
-    assert f"{MARKS[0]}\n{backbone_table()}\n{MARKS[1]}" in README.read_text()
+def test_the_page_holds_the_table_that_the_code_makes() -> None:
+    assert f"{MARKS[0]}\n{backbone_table()}\n{MARKS[1]}" in PAGE.read_text()
 
 
 def test_every_backbone_has_a_row() -> None:

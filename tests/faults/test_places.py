@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import in_process
 import pytest
 from commands import (
     TINY_EVALUATION,
@@ -101,20 +102,30 @@ def test_a_run_that_changes_its_directory_finds_what_was_typed(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("size", ["4k", "12k", "40k", "200k"])
-def test_a_full_disk_ends_evaluation_report_and_restore_in_one_sentence(tmp_path: Path, data: str, size: str) -> None:
+def test_a_full_disk_ends_evaluation_report_restore_and_sweep_in_one_sentence(
+    tmp_path: Path, data: str, size: str
+) -> None:
     (tmp_path / "in").mkdir()
     for number in range(3):
         picture(number, 64).save(tmp_path / "in" / f"{number}.png")
-    ended_well(run("evaluate", *TINY_EVALUATION, data, f"hydra.run.dir={tmp_path / 'run'}"), 0)
+    evaluation = (*TINY_EVALUATION, data)
+    ended_well(in_process.command(tmp_path, "evaluate", *evaluation, "hydra.run.dir=run"), 0)
     with small_disk(tmp_path / "disk", size) as disk:
-        for name, words in (
-            ("evaluate", (*TINY_EVALUATION, data, "pictures=true", f"hydra.run.dir={disk / 'run'}")),
-            ("report", (f"runs={tmp_path / 'run'}", f"output={disk / 'report'}")),
-            ("restore", (f"input={tmp_path / 'in'}", f"output={disk / 'out'}", "backbone=bicubic")),
+        for name, *words in (
+            ("evaluate", *evaluation, "pictures=true", f"hydra.run.dir={disk / 'run'}"),
+            ("report", "runs=run", f"output={disk / 'report'}"),
+            ("restore", "input=in", f"output={disk / 'out'}", "backbone=bicubic"),
         ):
-            ended_well(run(name, *words), 0, 2, 3)
+            ended_well(in_process.command(tmp_path, name, *words), 0, 2, 3)
             nothing_half_written(disk)
             subprocess.run(["find", str(disk), "-mindepth", "1", "-delete"], check=True)
+        sweep = ("evaluate", "-m", "scale=2,3", *evaluation, "pictures=true", f"hydra.sweep.dir={disk / 'sweep'}")
+        ended_well(in_process.command(tmp_path, *sweep), 0, 1, 3)
+        nothing_half_written(disk)
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        ended_well(in_process.command(tmp_path, *sweep), 0)
+        table = (disk / "sweep" / "sweep.csv").read_text()
+        assert table.count("complete") == 2
 
 
 def test_a_full_cache_costs_time_only(tmp_path: Path, data: str) -> None:

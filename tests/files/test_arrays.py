@@ -9,7 +9,7 @@ from scipy.io import savemat
 
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.files import arrays
-from mcnet_lightning.files.arrays import read_array
+from mcnet_lightning.files.arrays import array_names, read_array
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"  # Pillow would start Ghostscript
 
@@ -92,3 +92,36 @@ def test_pickled_objects_are_never_run(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="cannot be read"):
         read_array(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("kind", [79, 8, 10, 14, 15, 19, 20])
+@pytest.mark.parametrize("cell", [False, True])
+def test_numbers_of_a_kind_that_matlab_does_not_have_are_refused(tmp_path: Path, kind: int, cell: bool) -> None:
+    """SciPy looks such a kind up beyond the end of its table, and the process dies."""
+    values = np.empty(1, object)
+    values[0] = VALUES
+    savemat(tmp_path / "a.mat", {"x": values if cell else VALUES, "y": VALUES})
+    content = bytearray((tmp_path / "a.mat").read_bytes())
+    tag = content.index(VALUES.T.tobytes()) - 8
+    assert content[tag] == 9  # doubles
+    content[tag] = kind
+    (tmp_path / "a.mat").write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_array(f"{tmp_path}/a.mat:x")
+
+
+def test_arrays_beside_structures_are_read(tmp_path: Path) -> None:
+    for packed in (False, True):
+        savemat(tmp_path / "a.mat", {"x": COMPLEX, "s": {"inner": VALUES}, "t": "text"}, do_compression=packed)
+        assert list(array_names(tmp_path / "a.mat")) == ["x", "t"]
+        assert np.array_equal(read_array(f"{tmp_path}/a.mat:x"), COMPLEX)
+
+
+def test_a_picture_of_which_parts_are_missing_is_refused(tmp_path: Path) -> None:
+    Image.fromarray((VALUES * 20).astype(np.uint8)).save(tmp_path / "p.tif")
+    content = bytearray((tmp_path / "p.tif").read_bytes())
+    place = content.index(b"\x01\x01\x04\x00\x01\x00\x00\x00")  # its height
+    content[place + 8] = 40
+    (tmp_path / "p.tif").write_bytes(content)
+    with pytest.raises(DataError, match="parts of it are missing"):
+        read_array(tmp_path / "p.tif")

@@ -10,7 +10,7 @@ from scipy.io import savemat
 
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.operators.fourier import mirrored
-from mcnet_lightning.operators.sampling import Cartesian, MaskFile, PoissonDisc, Radial, Sampling, read_mask
+from mcnet_lightning.operators.sampling import Cartesian, MaskFile, Mixed, PoissonDisc, Radial, Sampling, read_mask
 
 SIZE = (64, 48)
 patterns = pytest.mark.parametrize(
@@ -48,6 +48,15 @@ def test_cartesian_measures_whole_columns_and_the_share_of_the_centre() -> None:
     assert (mask == mask[:1]).all()
     assert mask[0].sum() == 25
     assert mask[0, 46:54].all()
+
+
+def test_a_mixture_has_columns_and_other_masks_at_many_rates() -> None:
+    masks = [Mixed().mask((32, 40), np.random.default_rng(seed)) for seed in range(24)]
+    assert torch.equal(masks[3], Mixed().mask((32, 40), np.random.default_rng(3)))
+    columns = [bool((mask == mask[:1]).all()) for mask in masks]
+    assert 0 < sum(columns) < 24
+    rates = [float(mask.mean()) for mask, whole in zip(masks, columns, strict=True) if not whole]
+    assert 0.08 < min(rates) < 0.17 < 0.23 < max(rates) < 0.32
 
 
 def test_radial_masks_are_point_symmetric() -> None:

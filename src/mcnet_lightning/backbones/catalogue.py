@@ -1,4 +1,4 @@
-"""The README's table of backbones, made from the code and the bundled model cards.
+"""The documentation's table of backbones, made from the code and the bundled model cards.
 
 python -m mcnet_lightning.backbones.catalogue      # puts it between the file's two marks
 """
@@ -76,4 +76,4 @@ def _bundled_psnr(name: str, scale: int) -> str:
 
 
 if __name__ == "__main__":
-    write_table(Path("README.md"))
+    write_table(Path("docs/guides/backbones.md"))

@@ -26,7 +26,7 @@ class Facts:
     citation: str = ""
     levels: str = "0..1"  # the range that the network itself computes on
     start_of_beta: float = 0.3  # RDN x3, one epoch on the photographs: -0.006 dB against -0.124 dB with 0.05
-    default_weights: str | None = "none"  # "bundled" if there are some; None: it has none
+    default_weights: str | None = "none"  # "bundled" if there are some; "usual": where there are; None: it has none
     anchor: str = ""  # the tensor by which a file's names are recognised; its first one if not said
     compact: Mapping[str, int] = field(default_factory=dict)  # arguments of the bundled, smaller variant
     official: Mapping[int, RemoteFile] = field(default_factory=dict)  # the authors' files, by scale

@@ -14,9 +14,17 @@ from mcnet_lightning.backbones.frozen import BackboneSpec, FrozenBackbone
 from mcnet_lightning.backbones.official import official_weights
 from mcnet_lightning.errors import ConfigError, WeightsError
 from mcnet_lightning.files.sources import source_digest
-from mcnet_lightning.files.weights import BUNDLED, OFFICIAL, WeightFile, bundled_path, read_weights, variant
+from mcnet_lightning.files.weights import (
+    BUNDLED,
+    OFFICIAL,
+    WeightFile,
+    bundled_path,
+    is_bundled_file,
+    read_weights,
+    variant,
+)
 
-NONE = "none"
+NONE, USUAL = "none", "usual"
 
 
 def load_backbone(
@@ -30,8 +38,9 @@ def load_backbone(
     """A frozen backbone by name, or of a class of your own, or of what a function makes.
 
     scale: or the name of a problem that has none, such as "mri".
-    weights: "bundled" (ours), "official" (the authors', downloaded once), the path of a file for exactly this scale, or
-    "none": as it is built; by default what the class says. `spandrel` takes a path, `precomputed` its folder.
+    weights: "bundled" (ours), "official" (the authors', downloaded once), the path of a file for exactly this scale,
+    "none": as it is built, or "usual": ours where there are some that fit, else none; by default what the class says.
+    `spandrel` takes a path, `precomputed` its folder.
     hyperparameters: arguments of its constructor. Where the file tells them they must agree with it.
     said: facts that the class does not state, such as {"input_kind": "lr_rgb"}.
 
@@ -47,6 +56,8 @@ def load_backbone(
         made: FrozenBackbone = kind(**{"scale": scale, **given, **arguments})
         return made
     weights = facts.default_weights if weights is None or facts.default_weights is None else weights
+    if weights == USUAL:
+        weights = BUNDLED if _has_bundled(kind, facts, scale, arguments) else NONE
     if weights is None or weights == NONE:
         network = build_network(kind, scale, arguments)
         source = "" if weights is None else _digest(kind, arguments, network)
@@ -115,6 +126,15 @@ def load_trunk(network: nn.Module, file: WeightFile) -> None:
             given = file.tensors.get(name, wanted[name])
             tensors[name] = given if given.shape == wanted[name].shape else wanted[name]
     file.load_into(network, tensors)
+
+
+def _has_bundled(kind: Any, facts: Facts, scale: int | str, arguments: Mapping[str, Any]) -> bool:
+    """Whether the package has a file of this network for this problem, with the arguments that were given."""
+    name = f"{facts.name}_{variant(scale)}"
+    if not is_bundled_file("backbone", name):
+        return False
+    found = kind.hyperparameters(read_weights(bundled_path("backbone", name)).tensors)
+    return all(found.get(key) == value for key, value in arguments.items())
 
 
 def _weight_path(facts: Facts, scale: int | str, weights: str) -> Path:

@@ -30,6 +30,7 @@ class UNet(nn.Module):
     name = "unet"
     label = "U-Net"
     input_kind = "start"
+    default_weights = "usual"
     citation = "Ronneberger et al., MICCAI 2015"
 
     def __init__(self, channels: int | None = None, chans: int = 16, pools: int = 3, residual: bool = True) -> None:

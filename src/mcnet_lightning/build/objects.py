@@ -8,6 +8,7 @@ from torch import nn
 
 from mcnet_lightning.backbones import FrozenBackbone, facts_of, load_backbone
 from mcnet_lightning.build.components import arguments_of, guarded, make, require
+from mcnet_lightning.config.commands import AUTO
 from mcnet_lightning.config.components import find
 from mcnet_lightning.config.outline import is_own
 from mcnet_lightning.denoisers import DnCNN
@@ -72,7 +73,7 @@ def build_layer(config: DictConfig, problem: Problem | None = None) -> Equilibri
             scale_or_problem(config, problem),
             classes=allowed_classes(config),
         )
-    if config.get("beta") is not None:
+    if config.get("beta") not in (None, AUTO):
         layer.set_prior_weight(config.beta, config.layer.prior_weight_floor)
     layer.solver = build_solver(config)
     if config.get("backward") is not None:  # of commands that train

@@ -55,6 +55,12 @@ def _house(group: str, option: str, subject: Any, own: bool) -> Iterator[Entry]:
     known = "bundled (ours, in the package), official (the authors', downloaded once) or the path of a weight file"
     if group == "denoiser":
         known = "where a fresh layer starts: bundled (ours), none (random) or a path"
+    if usual == "usual":
+        words = ("usual", "bundled", "none")
+        known = (
+            "usual (ours, where the package has some for this problem and as many channels, else none), bundled, none "
+        )
+        known += "(as it is built) or the path of a weight file"
     if usual == "none":
         words, known = ("none",), "the path of a file with the tensors of this network, or none: as it is built"
     yield "weights", str, key(usual, known, path="file", words=words)

@@ -17,6 +17,15 @@ from mcnet_lightning.files.private_apis import fused_convolution_relu
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by their size in bytes
 
 
+def channels_last(image: Tensor) -> Tensor:
+    """The image laid out so that convolutions on it give channels-last features; with one channel that takes a view
+    whose strides say so, or the first convolution would go the slow way.
+    """
+    if image.shape[1] != 1:
+        return image.contiguous(memory_format=torch.channels_last)
+    return image.reshape(len(image), *image.shape[2:], 1).permute(0, 3, 1, 2)
+
+
 def convolve(features: Tensor, weight: Tensor) -> Tensor:
     """Zero-padded to the same size, without bias."""
     if len(weight) == 1 and features.device.type == "cpu" and features.dtype == weight.dtype == torch.float32:
@@ -29,6 +38,19 @@ def convolve_relu(features: Tensor, weight: Tensor) -> Tensor:
     if fuses(features, weight):
         return fused_convolution_relu(features, weight)
     return F.relu(convolve(features, weight), inplace=True)
+
+
+def convolutions(image: Tensor, weights: list[Tensor]) -> Tensor:
+    """One after the other with ReLU between them. Under autocast both ends stay in full precision: 1/255 is lost in
+    half.
+    """
+    kind = image.device.type
+    with torch.autocast(kind, enabled=False):
+        features = convolve_relu(channels_last(image), weights[0]).to(weights[1].dtype)
+    for weight in weights[1:-1]:
+        features = convolve_relu(features, weight)
+    with torch.autocast(kind, enabled=False):
+        return convolve(features.to(weights[-1].dtype), weights[-1]).to(image.dtype)
 
 
 def positive(features: Tensor, dtype: torch.dtype) -> Tensor:

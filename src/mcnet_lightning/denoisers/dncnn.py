@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from mcnet_lightning.denoisers.convolution import convolve, convolve_relu
-from mcnet_lightning.denoisers.half_precision import HalfChain, MaskedChain, channels_last, laid_out
+from mcnet_lightning.denoisers.convolution import convolutions
+from mcnet_lightning.denoisers.half_precision import HalfChain, MaskedChain, laid_out
 from mcnet_lightning.denoisers.lipschitz import ConvolutionNorm, convolution_norm_bound
 from mcnet_lightning.denoisers.tiles import in_tiles
 from mcnet_lightning.equilibrium import Denoiser, Linearisation
@@ -191,15 +191,4 @@ class _BoundDnCNN:
     def _network(self, image: Tensor) -> Tensor:
         """N(v - c)."""
         reach = len(self.weights) * (KERNEL // 2)
-        return in_tiles(partial(_chain, weights=self.weights), image - self.denoiser.offset, reach)
-
-
-def _chain(image: Tensor, weights: list[Tensor]) -> Tensor:
-    """N of a whole image. Under autocast its ends stay in full precision: 1/255 is lost in half."""
-    kind = image.device.type
-    with torch.autocast(kind, enabled=False):
-        features = convolve_relu(channels_last(image), weights[0]).to(weights[1].dtype)
-    for weight in weights[1:-1]:
-        features = convolve_relu(features, weight)
-    with torch.autocast(kind, enabled=False):
-        return convolve(features.to(weights[-1].dtype), weights[-1]).to(image.dtype)
+        return in_tiles(partial(convolutions, weights=self.weights), image - self.denoiser.offset, reach)

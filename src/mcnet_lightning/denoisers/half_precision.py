@@ -13,16 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
-from mcnet_lightning.denoisers.convolution import convolve, convolve_relu, convolve_where, positive
-
-
-def channels_last(image: Tensor) -> Tensor:
-    """The image laid out so that convolutions on it give channels-last features; with one channel that takes a view
-    whose strides say so, or the first convolution would go the slow way.
-    """
-    if image.shape[1] != 1:
-        return image.contiguous(memory_format=torch.channels_last)
-    return image.reshape(len(image), *image.shape[2:], 1).permute(0, 3, 1, 2)
+from mcnet_lightning.denoisers.convolution import channels_last, convolve, convolve_relu, convolve_where, positive
 
 
 class HalfChain:

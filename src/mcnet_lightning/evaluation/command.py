@@ -20,6 +20,7 @@ from mcnet_lightning.build import (
 )
 from mcnet_lightning.config.running import running
 from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.evaluation.auto_beta import settle_beta
 from mcnet_lightning.evaluation.beta_search import best_beta, print_rows, search_beta, write_rows
 from mcnet_lightning.evaluation.ladder import Ladder
 from mcnet_lightning.evaluation.runs import evaluate_ladder
@@ -37,8 +38,11 @@ def evaluate(config: DictConfig) -> None:
     """
     problem = build_problem(config)
     layer = None if config.layer.weights == "none" else build_layer(config, problem).fold()
-    images = build_data(config, problem).test_images()
-    ladder = build_ladder(config, build_backbone(config, problem), layer, problem, config.device)
+    data, backbone = build_data(config, problem), build_backbone(config, problem)
+    images = data.test_images()
+    if layer is not None:
+        settle_beta(config, problem, backbone, layer, data)
+    ladder = build_ladder(config, backbone, layer, problem, config.device)
     folder = Path(HydraConfig.get().runtime.output_dir)
     records, failures = evaluate_ladder(
         ladder,
@@ -66,7 +70,7 @@ def build_ladder(
 def search(config: DictConfig) -> None:
     """Prints the table, writes search_beta.csv into the run's folder, and names the command to go on with."""
     problem = build_problem(config)
-    backbone, layer = build_backbone(config), build_layer(config, problem).fold()
+    backbone, layer = build_backbone(config, problem), build_layer(config, problem).fold()
     images = build_data(config, problem, backbone).held_out_images()
     betas = sorted(set(config.betas))
     rows = search_beta(layer, backbone, images, betas, build_epsilon(config), choose_device(config.device))

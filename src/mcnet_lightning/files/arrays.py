@@ -4,6 +4,7 @@ A file that holds several arrays names them: FILE:NAME is one of them, FILE:NAME
 Nothing in a file is ever executed. The libraries that the formats need are optional, and named where one is missing.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mcnet_lightning.errors import ConfigError, DataError
+from mcnet_lightning.files.matlab import load_matlab
 
 PICTURES = ("PNG", "TIFF", "BMP", "JPEG", "PPM")  # Pillow has decoders that start programs
 Array = NDArray[Any]
@@ -34,8 +36,9 @@ def read_array(path: str | Path) -> Array:
     if name is not None and name not in contents:
         raise DataError(f"{file} holds no {name!r}, but {_listed(contents)}")
     array = _guarded(file, contents[next(iter(contents)) if name is None else name])
-    if array.dtype.names:  # MATLAB's complex numbers
-        array = array[array.dtype.names[0]] + 1j * array[array.dtype.names[1]]
+    parts = [array[part] for part in array.dtype.names or ()]
+    if len(parts) == 2 and all(part.dtype.kind in "iuf" for part in parts):  # MATLAB's complex numbers
+        array = parts[0] + 1j * parts[1]
     if not np.issubdtype(array.dtype, np.number) and array.dtype != bool:
         raise DataError(f"{path} holds {array.dtype} and no numbers")
     return array
@@ -87,7 +90,8 @@ def _listed(contents: Contents) -> str:
 
 def _guarded(file: Path, read: Callable[[], Any]) -> Any:
     try:
-        return read()
+        with warnings.catch_warnings(action="ignore"):
+            return read()
     except (ConfigError, DataError):
         raise
     except Exception as error:  # damaged files fail in every way there is
@@ -122,11 +126,8 @@ def _matlab(path: Path) -> Contents:
         is_hdf5 = b"MATLAB 7.3" in file.read(128)
     if is_hdf5:  # stored column by column
         return {name: partial(_transposed, read) for name, read in _hdf5(path).items()}
-    content = import_module("scipy.io").loadmat(path)
     found: dict[str, Callable[[], Array]] = {}
-    for name, value in content.items():
-        if name.startswith("__"):
-            continue
+    for name, value in load_matlab(path).items():
         if value.dtype == object:
             found |= {f"{name}/{i}": partial(np.asarray, cell) for i, cell in enumerate(value.flatten())}
         else:
@@ -204,6 +205,9 @@ def _picture(path: Path) -> Contents:
 
     def levels() -> Array:
         with Image.open(path, formats=PICTURES) as picture:
+            boxes = [part.extents or (0, 0, 0, 0) for part in picture.tile]
+            if sum((right - left) * (low - top) for left, top, right, low in boxes) < picture.width * picture.height:
+                raise ValueError("parts of it are missing")  # Pillow would leave them black
             deep = picture.mode.startswith(("I", "F"))
             values = np.asarray(picture if deep else picture.convert("L"))
         return values / (65535.0 if values.dtype in (np.uint16, np.int32) else 1.0 if deep else 255.0)

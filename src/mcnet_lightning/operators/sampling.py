@@ -124,6 +124,23 @@ class PoissonDisc(Sampling):
         return _discs(size, _spacing(size, self.rate), generator)
 
 
+@dataclass(frozen=True)
+class Mixed(Sampling):
+    """For each image another pattern and rate, for training a network that is to serve all of them: columns at 4 or 8,
+    or lines or discs that cover 10, 15, ... 30 %.
+    """
+
+    @property
+    def name(self) -> str:
+        return "mixed"
+
+    def mask(self, size: Size, generator: np.random.Generator) -> Tensor:
+        kind, rate = generator.integers(3), 0.05 * int(generator.integers(2, 7))
+        if kind == 0:
+            return (Cartesian(4, 0.08) if generator.random() < 0.5 else Cartesian(8, 0.04)).mask(size, generator)
+        return (Radial(rate) if kind == 1 else PoissonDisc(rate)).mask(size, generator)
+
+
 @lru_cache(maxsize=32)
 def _spacing(size: Size, rate: float) -> float:
     """The distance per half width of frequency by which Poisson discs cover the share `rate`."""
@@ -136,20 +153,25 @@ def _spacing(size: Size, rate: float) -> float:
 
 
 def _discs(size: Size, spacing: float, generator: np.random.Generator) -> Tensor:
-    """Dart throwing: places in random order, each taken if none within its distance has been."""
+    """Dart throwing: places in random order, each taken unless it is within the distance of one that has been."""
     height, width = size
     rows, columns = np.mgrid[:height, :width]
     radius = np.hypot((rows - height // 2) / (height / 2), (columns - width // 2) / (width / 2))
-    reach = np.ceil(spacing * np.maximum(radius - FULL, 0)).astype(int)
-    taken = (radius <= FULL).astype(np.uint8)
-    reaches = reach.tolist()
+    reaches = np.ceil(spacing * np.maximum(radius - FULL, 0)).astype(int).ravel().tolist()
+    taken = (radius <= FULL).ravel()
+    closed, full_line = bytearray(taken.tobytes()), bytes([1]) * width
+    found = []
     for place in generator.permutation(height * width).tolist():
+        if closed[place]:
+            continue
+        found.append(place)
         row, column = divmod(place, width)
-        near = reaches[row][column]
-        window = taken[max(0, row - near + 1) : row + near, max(0, column - near + 1) : column + near]
-        if not window.any():
-            taken[row, column] = 1
-    return torch.from_numpy(taken).float()
+        near = reaches[place] - 1
+        left, right = max(0, column - near), min(width, column + near + 1)
+        for line in range(max(0, row - near), min(height, row + near + 1)):
+            closed[line * width + left : line * width + right] = full_line[: right - left]
+    taken[found] = True
+    return torch.from_numpy(taken.reshape(size)).float()
 
 
 @dataclass(frozen=True)

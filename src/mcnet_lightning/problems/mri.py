@@ -14,13 +14,13 @@ from mcnet_lightning.files.arrays import read_array
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.operators.base import Size
 from mcnet_lightning.operators.fourier import FourierSampling, SymmetricFourierSampling
-from mcnet_lightning.operators.sampling import Cartesian, MaskFile, PoissonDisc, Radial, Sampling
+from mcnet_lightning.operators.sampling import Cartesian, MaskFile, Mixed, PoissonDisc, Radial, Sampling
 from mcnet_lightning.operators.sense import Sense, simulated_maps
 from mcnet_lightning.problems.base import Problem, draws
 from mcnet_lightning.problems.observation import Observation
 from mcnet_lightning.problems.quality import ssim_uniform
 
-MASKS = ("cartesian", "radial", "poisson")
+MASKS = ("cartesian", "radial", "poisson", "mixed")
 CENTRE = 0.32  # of fastMRI's masks, in fully sampled columns per column at acceleration 1: 8 % at 4, 4 % at 8
 NOISE_OF_COILS = 0.005  # where none is given: without any, several coils make the projection ill-conditioned
 WINDOW = 7  # of SSIM
@@ -32,9 +32,9 @@ class MRI(Problem):
     Each image has a mask of its own, drawn by the seed, unless a file gives it. The transform is orthonormal.
     Figures are those of magnitudes, against the peak of the true one; SSIM as scikit-image and fastMRI count it.
 
-    mask: cartesian (columns), radial (lines through the middle), poisson (single samples), or a file: a picture or
-        array of the images' size, PATH:NAME where it holds several; of k-space that was measured a file, else where it
-        is not zero
+    mask: cartesian (columns), radial (lines through the middle), poisson (single samples), mixed (another of these for
+        each image, to train a network for all), or a file: a picture or array of the images' size, PATH:NAME where it
+        holds several; of k-space that was measured a file, else where it is not zero
     acceleration: of cartesian masks, 1 / share of the columns
     centre: of cartesian masks, share of the columns in the middle that are all measured; null: 0.32 / acceleration
     rate: of radial and poisson masks, share of the samples
@@ -70,7 +70,7 @@ class MRI(Problem):
         if mask == "cartesian":
             self.sampling = Cartesian(acceleration, CENTRE / acceleration if centre is None else centre)
         elif mask in MASKS:
-            self.sampling = Radial(rate) if mask == "radial" else PoissonDisc(rate)
+            self.sampling = {"radial": Radial(rate), "poisson": PoissonDisc(rate), "mixed": Mixed()}[mask]
         else:
             self.sampling = MaskFile(mask)
         self.coils, self.maps, self.real, self.size = coils, maps, real, size

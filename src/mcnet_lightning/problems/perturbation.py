@@ -1,7 +1,6 @@
 """Perturbed measurements: LR that is not quite what the methods assume, to see how gracefully they take it."""
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,6 @@ from mcnet_lightning.problems.base import noise
 
 BLUR = 0.25  # standard deviation of `blurred`, in LR pixels
 BLUR_SUPPORT = 4  # the kernel reaches this many standard deviations
-Resample = Callable[[Tensor, MeasurementOperator], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -40,30 +38,21 @@ class Perturbation:
         parts += [self.operator] if self.operator is not None else []
         return "".join(f"+{part}" for part in parts)
 
-    def resample(self, hr: Tensor, assumed: MeasurementOperator, scale: int, make: Resample) -> tuple[Tensor, Tensor]:
-        """LR before and after the protocol's rounding, `make`(hr, operator), with the operator that is used in fact."""
-        if self.operator == "pillow":
-            return (lr := _pillow(hr, scale)), lr
+    def taken(self, hr: Tensor, assumed: MeasurementOperator, scale: int) -> tuple[Tensor, MeasurementOperator]:
+        """What is downsampled in fact in place of HR, and by which operator; not for `pillow`, which rounds, too."""
         if self.operator == "blurred":
             from kornia.filters import gaussian_blur2d  # who only restores need not have it
 
             deviation = BLUR * scale
             size = 2 * int(BLUR_SUPPORT * deviation) + 1
-            return make(gaussian_blur2d(hr, (size, size), (deviation, deviation)), assumed)
+            return gaussian_blur2d(hr, (size, size), (deviation, deviation)), assumed
         if self.operator is None:
-            return make(hr, assumed)
-        return make(hr, BicubicDownsample(scale, self.operator))  # type: ignore[arg-type]
+            return hr, assumed
+        return hr, BicubicDownsample(scale, self.operator)  # type: ignore[arg-type]
 
-    def corrupt(
-        self, hr: Tensor, exact: Tensor, rounded: Tensor, round_off: Callable[[Tensor], Tensor], seed: int
-    ) -> tuple[Tensor, Tensor]:
-        """The same pair with noise, rounded by `round_off` again, and after JPEG."""
-        if self.noise:
-            exact = exact + (self.noise / 255 * noise(seed, hr, exact.double())).to(exact)
-            rounded = round_off(exact)
-        if self.jpeg is not None:
-            exact = rounded = through_jpeg(rounded, self.jpeg)
-        return exact, rounded
+    def noisy(self, hr: Tensor, lr: Tensor, seed: int) -> Tensor:
+        """LR with the noise of this HR."""
+        return lr + (self.noise / 255 * noise(seed, hr, lr.double())).to(lr)
 
 
 def _levels(images: Tensor) -> list[np.ndarray]:
@@ -75,7 +64,8 @@ def _images(levels: list[np.ndarray], like: Tensor) -> Tensor:
     return torch.from_numpy(np.stack(levels)).permute(0, 3, 1, 2).to(like) / 255
 
 
-def _pillow(hr: Tensor, scale: int) -> Tensor:
+def by_pillow(hr: Tensor, scale: int) -> Tensor:
+    """LR by Pillow's own resize, to 8 bit."""
     size = (hr.shape[-1] // scale, hr.shape[-2] // scale)
     return _images([np.array(Image.fromarray(p).resize(size, Image.Resampling.BICUBIC)) for p in _levels(hr)], hr)
 

@@ -23,7 +23,7 @@ from mcnet_lightning.operators.resize import (
 )
 from mcnet_lightning.problems.base import Problem
 from mcnet_lightning.problems.observation import Observation
-from mcnet_lightning.problems.perturbation import Perturbation
+from mcnet_lightning.problems.perturbation import Perturbation, by_pillow, through_jpeg
 from mcnet_lightning.problems.quality import psnr, ssim
 from mcnet_lightning.problems.rounding import ROUNDING, UNIFORM, floor_8bit, middle_of_floored, two_pass_8bit
 
@@ -103,8 +103,15 @@ class SuperResolution(Problem):
     def counted(self, image: Tensor) -> Tensor:
         return image.clamp(0, 1) if self.protocol == "standard" else image
 
+    def shown(self, image: Tensor, observation: Observation) -> Tensor:
+        """With the colours of LR, enlarged; HR with its own."""
+        if image is observation.truth and observation.colour is not None:
+            return observation.colour.clamp(0, 1)
+        colours = upsample_bicubic(observation.inputs["lr_rgb"], self.scale, self.boundary).to(image)
+        return (colours + (image - rgb_to_luma(colours)) / LUMA_GAIN).clamp(0, 1)
+
     def seen(self, observation: Observation) -> Tensor:
-        return observation.measurement
+        return observation.inputs["lr_rgb"]
 
     def radius(self, observation: Observation) -> Tensor:
         return Epsilon(self.noise_deviation, "noise").radii(observation.measurement, observation.operator)
@@ -200,14 +207,22 @@ class SuperResolution(Problem):
 
     def downsample(self, hr: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
         """LR before and after the protocol's rounding; `standard` knows only the latter."""
-        exact, rounded = self.perturbation.resample(hr, self.operator, self.scale, self._downsample)
+        perturbed = self.perturbation
+        if perturbed.operator == "pillow":
+            exact = rounded = by_pillow(hr, self.scale)
+        else:
+            exact, rounded = self._downsample(*perturbed.taken(hr, self.operator, self.scale))
         expected = (*hr.shape[:-2], hr.shape[-2] // self.scale, hr.shape[-1] // self.scale)
         if tuple(exact.shape) != expected:
             raise ConfigError(
                 f"{self.operator.name} measures images {tuple(hr.shape)} as {tuple(exact.shape)}, and super-resolution "
                 f"at scale={self.scale} needs {expected}; choose another operator or scale"
             )
-        exact, rounded = self.perturbation.corrupt(hr, exact, rounded, self._round_off, seed)
+        if perturbed.noise:
+            exact = perturbed.noisy(hr, exact, seed)
+            rounded = self._round_off(exact)
+        if perturbed.jpeg is not None:
+            exact = rounded = through_jpeg(rounded, perturbed.jpeg)
         return exact, rounded.to(hr.dtype)
 
     def _downsample(self, hr: Tensor, operator: MeasurementOperator) -> tuple[Tensor, Tensor]:

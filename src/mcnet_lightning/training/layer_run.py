@@ -18,6 +18,7 @@ from mcnet_lightning.build import (
     scale_or_problem,
 )
 from mcnet_lightning.equilibrium.epsilon import Epsilon
+from mcnet_lightning.evaluation.auto_beta import settle_beta
 from mcnet_lightning.evaluation.command import build_ladder
 from mcnet_lightning.evaluation.failures import Failures
 from mcnet_lightning.evaluation.records import MEAN, Record
@@ -63,6 +64,7 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     model = MCNet(backbone, layer, None)
     data = build_data(config, problem, backbone)
     test_images = data.test_images()  # read first: a missing folder must not cost a training
+    settle_beta(config, problem, backbone, layer, data)
     epsilon = build_epsilon(config)
     header = _header(model, problem, epsilon)
     identity = _identity(header, model)
