@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,8 @@ from PIL import Image
 from test_layers import COMMANDS, FLOOR, SOURCE
 
 import mcnet_lightning
-from mcnet_lightning.config.checking import compose_config
+from mcnet_lightning.config.checking import Checker
+from mcnet_lightning.config.composition import composing
 from mcnet_lightning.config.overrides import parse
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,9 +92,12 @@ def ours(words: list[str]) -> tuple[str, list[str]] | None:
     return None
 
 
+checker = cache(Checker)  # of each command; what its jobs have in common is composed once
+
+
 @dataclass
 class Place:
-    """A folder with what the pages speak of: small pictures below DIR, astronaut.png, the examples."""
+    """A folder with what the pages speak of: pictures below DIR, astronaut.png, kspace.npy, the examples."""
 
     folder: Path
     done: set[str] = field(default_factory=set)
@@ -113,6 +118,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
             smooth = np.kron(generator.integers(60, 190, (12, 12, 3)), np.ones((6, 6, 1))).astype(np.uint8)
             Image.fromarray(smooth).save(folder / "data" / name / f"picture{number}.png")
     shutil.copy(DOCS / "images" / "astronaut.png", folder)
+    Image.fromarray((generator.random((80, 80)) < 0.5).astype(np.uint8) * 255).save(folder / "pixels.png")
+    mask = generator.random((32, 32)) < 0.4
+    mask[12:20, 12:20] = True
+    body = np.kron(generator.random((8, 8)), np.ones((4, 4))) * np.hanning(32) * np.hanning(32)[:, None]
+    np.save(folder / "mask.npy", mask)
+    np.save(folder / "kspace.npy", mask * np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(body), norm="ortho")))
     (folder / "examples").symlink_to(ROOT / "examples")
     return Place(folder)
 
@@ -165,7 +176,8 @@ def test_words_of_commands_that_are_not_run_are_known(block: Block, place: Place
             name, given = f"pretrain_{given[0]}", given[1:]
         plain = [word for word in given if not word.startswith("hydra")]
         firsts = {o.key_or_group: next(o.sweep_string_iterator()) for o in parse(plain) if o.is_sweep_override()}
-        compose_config(name, [f"{key}={firsts[key]}" if (key := w.partition("=")[0]) in firsts else w for w in plain])
+        with composing(name):
+            checker(name).job([f"{key}={firsts[key]}" if (key := w.partition("=")[0]) in firsts else w for w in plain])
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ def pages() -> dict[str, str]:
     made = {f"reference/commands/{name}.md": _command(name) for name in names}
     made["reference/components.md"] = _components()
     for name in mcnet_lightning.__all__:
-        made[f"reference/python/{name}.md"] = f"# {name}\n\n::: mcnet_lightning.{name}\n"
+        made[f"reference/python/{name}.md"] = (
+            f"::: mcnet_lightning.{name}\n    options: {{show_root_heading: true, heading_level: 1}}\n"
+        )
     return made
 
 
@@ -75,18 +77,13 @@ def weights(assets: Path) -> str:
     for card in sorted(assets.glob("*/*.md")):
         if card.with_suffix(".safetensors").exists():
             text = card.read_text()
-            last = {row[0]: row for row in re.findall(r"^\| (Set5|Set14) \|(?: mcnet \|)?(.*)$", text, re.MULTILINE)}
-            figures = [_figure(last.get(name, ("", ""))[1], "mcnet" in text) for name in ("Set5", "Set14")]
+            rows_of = r"^\| {} \|(?: mcnet \||.* \|) (\d+\.\d{{3}}) \|"  # of a layer's methods the last, mcnet
+            found = [re.findall(rows_of.format(name), text, re.MULTILINE) for name in ("Set5", "Set14")]
+            figures = [each[-1] if each else "" for each in found]
             made = re.search(r"^\d+ steps of [^,]*, [\d.]+ (?:minutes|hours)", text, re.MULTILINE)
             kind = card.parent.name.removesuffix("s")
             rows += [f"| {kind} | `{card.stem}` | {figures[0]} | {figures[1]} | {made[0] if made else ''} |"]
     return "\n".join(rows)
-
-
-def _figure(cells: str, layer: bool) -> str:
-    """The PSNR in a row of a card: first of a layer's, second of a network's, after that of its input."""
-    numbers = re.findall(r"\d+\.\d{3}", cells)
-    return numbers[0 if layer else 1] if len(numbers) > (0 if layer else 1) else ""
 
 
 def _title(place: str) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from references import relative_error
@@ -10,7 +11,7 @@ from references import relative_error
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.imaging import rgb_to_luma, write_png
-from mcnet_lightning.operators import BicubicDownsample
+from mcnet_lightning.operators import BicubicDownsample, FourierSampling, Mask
 from mcnet_lightning.problems import Observation
 
 
@@ -63,3 +64,73 @@ def test_identity_follows_the_pictures(tmp_path: Path) -> None:
     before = load_backbone("precomputed", 2, str(tmp_path)).spec.identity
     picture(tmp_path / "a.png")
     assert load_backbone("precomputed", 2, str(tmp_path)).spec.identity != before
+
+
+def scan(name: str, real: bool = False) -> dict[str, Any]:
+    truth = torch.zeros(1, 2, 8, 6)
+    truth[:, 0 if real else 1] = 1
+    operator = FourierSampling(torch.ones(8, 6))
+    return {"name": name, "dataset": "heads", "observation": Observation(truth, truth, operator, {"start": truth})}
+
+
+SLICES = np.random.default_rng(0).standard_normal((2, 8, 6)) + 1j * np.arange(6)
+
+
+def stored(folder: Path, kind: str) -> None:
+    if kind == "stack":
+        np.save(folder / "a.npy", SLICES)
+    elif kind == "files":
+        for number in range(2):
+            np.save(folder / f"a_00{number}.npy", np.stack([SLICES[number].real, SLICES[number].imag]))
+    elif kind == "npz":
+        np.savez(folder / "all.npz", a_000=SLICES[0], a_001=SLICES[1])
+    elif kind == "h5":
+        h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+        with h5py.File(folder / "a.h5", "w") as file:
+            file["reconstruction"] = SLICES
+    else:
+        nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
+        volume = np.moveaxis(SLICES, 0, -1).astype(np.complex64)
+        nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), folder / "a.nii.gz")
+
+
+@pytest.mark.parametrize("kind", ["stack", "files", "npz", "h5", "nifti"])
+def test_complex_arrays_are_found_by_name_and_slice(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "heads").mkdir()
+    stored(tmp_path / "heads", kind)
+    backbone = load_backbone("precomputed", "mri", str(tmp_path))
+    for number in range(2):
+        w = backbone.prior_image(scan(f"a_00{number}"))
+        expected = torch.from_numpy(np.stack([SLICES[number].real, SLICES[number].imag])).float()
+        torch.testing.assert_close(w[0], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_arrays_that_cannot_be_the_image_are_one_sentence(tmp_path: Path) -> None:
+    np.save(tmp_path / "magnitude.npy", np.abs(SLICES[0]))
+    np.save(tmp_path / "small.npy", SLICES[0, :, :5])
+    np.save(tmp_path / "lost.npy", SLICES[0] * np.nan)
+    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    backbone = load_backbone("precomputed", "mri", str(tmp_path))
+    for name, sentence in (
+        ("magnitude", "holds real numbers, float64, and the image is complex"),
+        ("small", "is 8 x 5 pixels, but small has 8 x 6"),
+        ("lost", "holds NaN or Inf"),
+        ("objects", "cannot be read"),
+        ("other", "no picture of 'other'"),
+    ):
+        with pytest.raises(DataError, match=sentence):
+            backbone.prior_image(scan(name))
+    assert backbone.prior_image(scan("magnitude", real=True))[0, 1].count_nonzero() == 0
+    with pytest.raises(DataError, match="holds arrays"):
+        load_backbone("precomputed", "mri", str(Path(__file__).parent)).prior_image(scan("a"))
+
+
+def test_pictures_of_other_problems_are_gray_or_in_colour(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", torch.tensor([1.0, 0.5, 0.0])[:, None, None].expand(3, 4, 4))
+    backbone = load_backbone("precomputed", "inpainting", str(tmp_path))
+    for channels, expected in ((1, 0.299 + 0.587 * 128 / 255), (3, 0.0)):
+        truth = torch.zeros(1, channels, 4, 4)
+        observation = Observation(truth, truth, Mask(torch.ones(4, 4)), {"start": truth})
+        w = backbone.prior_image({"name": "a", "dataset": "x", "observation": observation})
+        assert w.shape == truth.shape
+        assert w[0, -1, 0, 0].item() == pytest.approx(expected, abs=1e-3)

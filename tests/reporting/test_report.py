@@ -60,6 +60,7 @@ def test_page_is_self_contained(tmp_path: Path) -> None:
 
 
 def test_page_has_every_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MANY_RUNS", 2)
     monkeypatch.setattr(report, "explore_html", lambda rows: "<p>plots</p>")
     monkeypatch.setattr(report, "place_of", lambda name: name == "plotly" or None)
     write_report([str(make_runs(tmp_path / "runs"))], tmp_path / "out")
@@ -70,6 +71,19 @@ def test_page_has_every_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert {"table2_quality.md", "table2_quality.tex", "table2_quality.csv", "gains.md", "crop_00.png"} <= names
 
 
+def test_a_page_of_two_runs_stays_small_and_says_which_pictures_it_left_out(tmp_path: Path) -> None:
+    folder = make_runs(tmp_path / "runs")
+    rng = np.random.default_rng(1)
+    for path in folder.rglob("*.png"):
+        Image.fromarray(rng.integers(0, 256, (300, 300, 3), dtype=np.uint8)).save(path)  # worse to store than any photo
+    write_report([str(folder)], tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert len(page) < 2e6
+    assert "more are in the runs' folders" in page
+    runs = page[page.index('id="run-table"') : page.index('id="pictures"')]
+    assert "<b>" in runs
+
+
 def test_the_best_of_each_column_and_scale() -> None:
     rows = [["x2", "a", "31.5", "2e-3"], ["x2", "b", "32.5", "1e-5"], ["x4", "a", "27", ""], ["x4", "b", "27", "1"]]
     table = Table("t", "T.", ["scale", "method", "PSNR", "consistency"], rows)
@@ -77,6 +91,7 @@ def test_the_best_of_each_column_and_scale() -> None:
 
 
 def test_missing_plotting_packages_leave_tables_and_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MANY_RUNS", 1)
     monkeypatch.setattr(report, "place_of", lambda name: None)
     write_report([str(make_run(tmp_path / "run"))], tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text()
@@ -113,8 +128,9 @@ def test_crop_is_where_mcnet_improved_most(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_page_works_in_a_browser_without_network(tmp_path: Path) -> None:
+def test_page_works_in_a_browser_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sorts, filters, moves the divider, draws both plots, and asks nobody for anything."""
+    monkeypatch.setattr(report, "MANY_RUNS", 2)
     sync_api = pytest.importorskip("playwright.sync_api")
     pytest.importorskip("plotly")
     write_report([str(make_runs(tmp_path / "runs"))], tmp_path / "out")

@@ -67,9 +67,9 @@ class FrozenBackbone(nn.Module):
         # hidden from nn.Module's registry on purpose: optimisers and checkpoints must not see it
         object.__setattr__(self, "network", network.eval().requires_grad_(False))
 
-    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
         self.network._apply(fn, recurse)
-        return super()._apply(fn, recurse)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> "FrozenBackbone":
         return super().train(False)

@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.files.arrays import READERS, array_names, ending, read_array
+from mcnet_lightning.files.arrays import PICTURE_ENDINGS, READERS, array_names, ending, read_array
 from mcnet_lightning.imaging import read_rgb, rgb_to_gray
 from mcnet_lightning.operators.fourier import inverse_fourier
 from mcnet_lightning.problems.base import ImageKind
 
 Array = NDArray[Any]
 AIR, FULL = -1000.0, 1000.0  # Hounsfield units that black and white of a picture stand for
-PICTURES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".pgm")
 LAST_AXIS = (".nii", ".nii.gz")  # of slices; elsewhere it is the first
 KSPACE = "kspace"  # of fastMRI's files
 OF_COILS = ("reconstruction_rss", "reconstruction_esc")
@@ -71,7 +70,7 @@ def read_scans(path: Path, kind: ImageKind) -> Iterator[tuple[str, Tensor]]:
 
     fastMRI's files: k-space of one coil is transformed back; of several coils the reconstruction is taken.
     """
-    if ending(path) in PICTURES:
+    if ending(path) in PICTURE_ENDINGS:
         yield "", picture_as(read_rgb(path), kind)
         return
     volume = _volume(path)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcnet_lightning.denoisers.half_precision import channels_last
+from mcnet_lightning.denoisers.convolution import channels_last
 from mcnet_lightning.denoisers.tiles import in_tiles
 from mcnet_lightning.equilibrium import Denoiser
 from mcnet_lightning.errors import WeightsError

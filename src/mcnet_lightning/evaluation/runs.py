@@ -45,6 +45,7 @@ def evaluate_ladder(
             failures.add(f"{image['dataset']}, {error}", type(error))
             print(f"not measured: {image['dataset']}, {error}", file=sys.stderr)
             continue
+        seen, problem = image["observation"], ladder.problem
         for estimate in estimates:
             record = ladder.measure(image, estimate)
             records.append(record)
@@ -52,10 +53,11 @@ def evaluate_ladder(
             if estimate.stats is not None:
                 residuals += trace_rows(image["dataset"], image["name"], estimate)
             if pictures is not None:
-                _write_picture(pictures, image, estimate.method.name, ladder.problem.picture(estimate.image))
+                shown = problem.shown(estimate.image.to(seen.truth), seen)
+                _write_picture(pictures, image, estimate.method.name, shown)
         if pictures is not None:
-            _write_picture(pictures, image, "hr", ladder.problem.picture(image["observation"].truth))
-            _write_picture(pictures, image, "lr", ladder.problem.seen(image["observation"]))
+            _write_picture(pictures, image, "hr", problem.shown(seen.truth, seen))
+            _write_picture(pictures, image, "lr", problem.seen(seen))
     if not records:
         failures.raise_first()
         raise MCNetError("there is no test image to measure; name some in data.test")

@@ -55,6 +55,21 @@ def array_names(path: str | Path) -> Contents:
     return _guarded(file, lambda: reader(file))
 
 
+def complex_of(values: Array, what: str = "k-space") -> Array:
+    """Complex numbers, given as such or as real ones with real and imaginary part along the last axis or the first."""
+    if not (np.issubdtype(values.dtype, np.number) and values.ndim):
+        raise DataError(f"{what} holds {values.dtype} and no numbers")
+    if np.iscomplexobj(values):
+        return values.astype(np.complex128)
+    if values.ndim > 2 and 2 in (values.shape[-1], values.shape[0]):
+        real, imaginary = np.moveaxis(values, -1 if values.shape[-1] == 2 else 0, 0).astype(np.float64)
+        return real + 1j * imaginary
+    raise DataError(
+        f"{what} of shape {values.shape} holds real numbers, {values.dtype}; give complex ones, or real and imaginary "
+        "part along a last or first axis of 2"
+    )
+
+
 def ending(path: Path) -> str:
     """The ending that tells the kind of a file, in small letters."""
     name = path.name.lower()
@@ -200,6 +215,7 @@ def _picture(path: Path) -> Contents:
     return {path.stem: levels}
 
 
+PICTURE_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".pgm")
 READERS: dict[str, Callable[[Path], Contents]] = {
     ".npy": _npy,
     ".npz": _npz,
@@ -212,5 +228,5 @@ READERS: dict[str, Callable[[Path], Contents]] = {
     ".cfl": _bart,
     ".txt": _text,
     ".csv": _text,
-    **dict.fromkeys((".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".pgm"), _picture),
+    **dict.fromkeys(PICTURE_ENDINGS, _picture),
 }

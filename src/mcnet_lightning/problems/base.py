@@ -111,6 +111,10 @@ class Problem(ABC):
         """What people are shown of x, (B, C, H, W): gray (B, 1, H, W) or RGB (B, 3, H, W) in [0, 1]."""
         return image.clamp(0, 1)
 
+    def shown(self, image: Tensor, observation: Observation) -> Tensor:
+        """The same in colour, where the observation has colours that x has not."""
+        return self.picture(image)
+
     def seen(self, observation: Observation) -> Tensor:
         """What people are shown of b, (B, 1 or 3, h, w) in [0, 1]: the start, where b itself is no picture."""
         return self.picture(self.start(observation))

@@ -62,6 +62,10 @@ class Deblurring(NoisyPicture):
         b = (b + self.noise / LEVELS * noise(seed, images, b)).to(truth.dtype)
         return Observation(truth, b, self.operator, {"start": self.wiener(b)}, colour=images)
 
+    def from_measurement(self, b: Tensor) -> Tensor:
+        """The start of a measurement in somebody's file, (B, C, H, W)."""
+        return self.wiener(b)
+
     def wiener(self, b: Tensor) -> Tensor:
         """argmin_x ||k * x - b||^2 / sigma^2 + sum |x^|^2 / S, the power S of natural pictures: as 1 / f^2, with the
         variance of b; its mean is kept.

@@ -71,6 +71,17 @@ class Inpainting(NoisyPicture):
             b = b + self.noise / LEVELS * operator.measured(torch.from_numpy(drawn).to(b))
         return Observation(truth, b, operator, {"start": mean_filled(b, operator)}, colour=images)
 
+    @property
+    def operator(self) -> Mask:
+        """Of a measurement in somebody's file: the mask's."""
+        if self.mask is None:
+            raise ConfigError("which pixels were measured? Give mask=FILE, white where they were")
+        return Mask(self._whole)
+
+    def from_measurement(self, b: Tensor) -> Tensor:
+        """The start of a measurement in somebody's file, (B, C, H, W)."""
+        return mean_filled(b * self.operator.measured(torch.ones_like(b)), self.operator)
+
     def _mask(self, size: tuple[int, int], generator: np.random.Generator) -> Tensor:
         """(H, W). At the rate to the nearest pixel, and one at least."""
         height, width = size

@@ -43,6 +43,5 @@ def two_pass_8bit(image: Tensor, operator: BicubicDownsample) -> Tensor:
     vertical = resize_matrix(height, new_height, ratio, boundary).to(image.device)
     horizontal = resize_matrix(width, new_width, ratio, boundary).to(image.device)
     levels = torch.round(image.double() * 255)
-    for resized in (lambda x: vertical @ x, lambda x: x @ horizontal.T):
-        levels = torch.floor(resized(levels).clamp(0, 255) + 0.5)
-    return levels
+    levels = torch.floor((vertical @ levels).clamp(0, 255) + 0.5)
+    return torch.floor((levels @ horizontal.T).clamp(0, 255) + 0.5)

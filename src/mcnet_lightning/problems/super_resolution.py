@@ -103,8 +103,15 @@ class SuperResolution(Problem):
     def counted(self, image: Tensor) -> Tensor:
         return image.clamp(0, 1) if self.protocol == "standard" else image
 
+    def shown(self, image: Tensor, observation: Observation) -> Tensor:
+        """With the colours of LR, enlarged; HR with its own."""
+        if image is observation.truth and observation.colour is not None:
+            return observation.colour.clamp(0, 1)
+        colours = upsample_bicubic(observation.inputs["lr_rgb"], self.scale, self.boundary).to(image)
+        return (colours + (image - rgb_to_luma(colours)) / LUMA_GAIN).clamp(0, 1)
+
     def seen(self, observation: Observation) -> Tensor:
-        return observation.measurement
+        return observation.inputs["lr_rgb"]
 
     def radius(self, observation: Observation) -> Tensor:
         return Epsilon(self.noise_deviation, "noise").radii(observation.measurement, observation.operator)

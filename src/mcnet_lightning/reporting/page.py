@@ -15,8 +15,9 @@ from mcnet_lightning.reporting.crops import Pictured
 from mcnet_lightning.reporting.tables import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
-WEBP_QUALITY = 88
-MOST_PICTURES = 12  # images with a slider on one page; each costs a hundred kB
+WEBP_QUALITY = 80
+MOST_PICTURES, MOST_LETTERS = 12, 700_000  # images with a slider on one page, and what they may add to it
+BETTER = {"PSNR": 1, "SSIM": 1, "SNR": 1, "NMSE": -1, "gain, dB": 1, "over projection, dB": 1}
 RUN_COLUMNS = {
     "run": "",
     "dataset": "",
@@ -66,9 +67,10 @@ class Page:
             aligned=lambda heading: Markup(' class="words"') if heading in WORDS else "",
             run_columns=columns,
             run_shared=shared,
-            run_rows=[_run_row(row, columns) for row in self.runs],
+            run_rows=[_run_row(row, columns, _best(self.runs, row)) for row in self.runs],
             crops=[(caption, _picture_uri(picture)) for caption, picture in self.crops],
-            sliders=[_slider(item) for item in self.sliders[:MOST_PICTURES]],
+            sliders=(sliders := _sliders(self.sliders)),
+            left_out=len(self.sliders) - len(sliders),
         )
 
     def _links(self) -> list[tuple[str, str]]:
@@ -94,11 +96,39 @@ def _columns(rows: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
     return [name for name in columns if name not in shared], words
 
 
-def _run_row(row: dict[str, Any], columns: list[str]) -> tuple[str, list[tuple[str, str]]]:
-    """Words that the row can be found by, and what each cell shows and is sorted by."""
-    values = [(RUN_COLUMNS[name], row.get(name)) for name in columns]
-    cells = [("", "") if value is None else (f"{value:{form}}", str(value)) for form, value in values]
+def _best(rows: Sequence[dict[str, Any]], row: dict[str, Any]) -> set[str]:
+    """The columns in which none is better of those that were measured alike."""
+    alike = [
+        other for other in rows if all(other.get(name) == row.get(name) for name in ("dataset", "scale", "protocol"))
+    ]
+    found = set()
+    for name, sign in BETTER.items():
+        values = [sign * other[name] for other in alike if other.get(name) is not None]
+        if len(values) > 1 and row.get(name) is not None and sign * row[name] == max(values):
+            found.add(name)
+    return found
+
+
+def _run_row(row: dict[str, Any], columns: list[str], best: set[str]) -> tuple[str, list[tuple[str, str, bool]]]:
+    """Words that the row can be found by; what each cell shows and is sorted by, and whether it is the best."""
+    values = [(name, RUN_COLUMNS[name], row.get(name)) for name in columns]
+    cells = [
+        ("", "", False) if value is None else (f"{value:{form}}", str(value), name in best)
+        for name, form, value in values
+    ]
     return f"{row['dataset']} {row['where']} {row['protocol']}", cells
+
+
+def _sliders(items: Sequence[Pictured]) -> list[dict[str, Any]]:
+    """As many as the page may hold, one at least."""
+    made, letters = list[dict[str, Any]](), 0
+    for item in items[:MOST_PICTURES]:
+        slider = _slider(item)
+        letters += sum(map(len, slider["pictures"].values()))
+        if made and letters > MOST_LETTERS:
+            break
+        made.append(slider)
+    return made
 
 
 def _slider(item: Pictured) -> dict[str, Any]:

@@ -23,6 +23,7 @@ CAPTIONS = {
     "beta": "PSNR against beta, the weight of ||x - w||^2.",
     "noise": "PSNR against the noise on LR, in grey levels.",
 }
+MANY_RUNS = 3  # from which interactive plots say more than the table; they add 1.8 MB to the page
 NEEDED = {"matplotlib": "curves", "plotly": "interactive plots"}
 
 
@@ -40,7 +41,7 @@ def write_report(folders: list[str], output: Path, seed: int = 0) -> list[Path]:
             page.figures.append((caption, svg))
             files[f"{name}.svg"] = svg
     page.runs = run_rows(runs)
-    if _have("plotly", page):
+    if len(runs) >= MANY_RUNS and _have("plotly", page):
         page.explore = explore_html(page.runs)
     pictures = _best_first(list(pictured(runs)))
     page.sliders = pictures[:MOST_PICTURES]

@@ -18,13 +18,14 @@ from mcnet_lightning.backbones.tiling import Tiling
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import DataError, WeightsError
+from mcnet_lightning.files.arrays import complex_of
 from mcnet_lightning.model.layer_files import load_layer
 from mcnet_lightning.operators import BicubicDownsample, MeasurementOperator
 from mcnet_lightning.operators.fourier import as_channels
 from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.batch import describe_stats
 from mcnet_lightning.restoration.failures import describe_reached, raise_if_unmet
-from mcnet_lightning.restoration.kspace import complex_of, kspace_of
+from mcnet_lightning.restoration.kspace import kspace_of
 from mcnet_lightning.restoration.objects import ImageLike, joined, object_like, picture_from, white_of
 from mcnet_lightning.restoration.restorer import Restorer
 from mcnet_lightning.restoration.rounding import round_consistently, rounding_goal

@@ -82,10 +82,11 @@ def restore_measurement(
     solve left no numbers; any other that failed is told by `unsettled`.
     """
     restored = restorer(measurement)
-    if not force:
+    yardstick = restorer.start is None  # a start image is none, and neither is what was made of one
+    if not force and yardstick:
         refuse_pattern(restored.prior, restored.picture, measurement, restorer.operator)
     warning = None
-    if restorer.backbone.spec.name != "bicubic":  # interpolation is no yardstick
+    if yardstick and restorer.backbone.spec.name != "bicubic":  # nor is interpolation
         warning = operator_warning(restored.prior, measurement, restorer.operator, restored.epsilon)
     if restorer.layer is not None and restored.stats is None:
         record = {**record, "method": "backbone+projection", "layer": None}

@@ -5,6 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mcnet_lightning.backbones import FrozenBackbone
+from mcnet_lightning.backbones.loading import NONE
 from mcnet_lightning.backbones.tiling import Tiling
 from mcnet_lightning.build import (
     allowed_classes,
@@ -17,11 +19,15 @@ from mcnet_lightning.build import (
 )
 from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.config.components import find
+from mcnet_lightning.config.outline import is_own
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.equilibrium.epsilon import LEVELS, Epsilon
+from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files import file_digest
 from mcnet_lightning.model.layer_files import layer_path
+from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.problems import Problem
+from mcnet_lightning.problems.deblurring import Deblurring
 from mcnet_lightning.problems.mri import MASKS
 from mcnet_lightning.problems.super_resolution import SuperResolution
 from mcnet_lightning.restoration.api import load_restoration_layer
@@ -32,13 +38,37 @@ from mcnet_lightning.restoration.scans import ScanRestorer
 
 def build_restorer(config: DictConfig) -> Restorer:
     """Backbone, layer and operator for the pictures of `restore`."""
+    problem = None if isinstance(variant_of(config), int) else build_measured(config)
     layer = build_restoration_layer(config)
-    operator = build_operator(config.operator, config.scale)
+    operator = build_file_operator(config)
     tiling = Tiling(config.tile, config.overlap)
     device = choose_device(config.device)
     epsilon = asked_epsilon(config)
+    if epsilon is None and isinstance(problem, Deblurring):
+        raise ConfigError(
+            "deblurring multiplies whatever noise there is: say how much, noise=LEVELS of 255 such as noise=2.55, or "
+            "give epsilon=..."
+        )
     always = config.layer.weights != "auto"
-    return Restorer(build_backbone(config), layer, operator, epsilon, tiling, device, config.dequantise, always)
+    start = getattr(problem, "from_measurement", None)
+    backbone = build_trained(config, problem)
+    return Restorer(backbone, layer, operator, epsilon, tiling, device, config.dequantise, always, start)
+
+
+def build_trained(config: DictConfig, problem: Problem | None) -> FrozenBackbone:
+    """The backbone. Raises ConfigError for one of ours that nobody has trained: people's images are no place for it."""
+    backbone, name = build_backbone(config, problem), config.backbone.name
+    learnt = any(True for _ in backbone.network.parameters())
+    if learnt and backbone.spec.weights == NONE and is_own(config.backbone._target_):
+        raise ConfigError(f"backbone={name} is not trained: give backbone.weights=PATH, or take another backbone")
+    return backbone
+
+
+def build_file_operator(config: DictConfig, scale: int | None = None) -> MeasurementOperator:
+    """A of the pictures of `restore` and `certify`: of the group `operator`, or what a problem's file of them says."""
+    if isinstance(variant_of(config), int | None):
+        return build_operator(config.operator, scale or config.scale)
+    return build_measured(config).operator  # type: ignore[attr-defined]
 
 
 def asked_epsilon(config: DictConfig, levels: float = LEVELS) -> Epsilon | None:
@@ -55,7 +85,7 @@ def build_scan_restorer(config: DictConfig) -> ScanRestorer:
     problem = build_measured(config)
     device = choose_device(config.device)
     layer, epsilon = build_restoration_layer(config), asked_epsilon(config, 1.0)
-    return ScanRestorer(build_backbone(config, problem), layer, epsilon, device)
+    return ScanRestorer(build_trained(config, problem), layer, epsilon, device)
 
 
 def build_reading(config: DictConfig) -> Reading:
@@ -72,6 +102,8 @@ def build_reading(config: DictConfig) -> Reading:
 
 def build_measured(config: DictConfig) -> Problem:
     """The problem of a measurement in a file, as far as keys can say it."""
+    if config.get("noise") is not None and "noise" in config.problem:
+        config.problem.noise = config.noise
     problem: Problem = make("problem", config.problem)
     if "backbone" in config and "channels" in config.backbone and config.backbone.channels is None:
         config.backbone.channels = problem.channels
@@ -83,7 +115,7 @@ def is_kspace(config: DictConfig) -> bool:
     return getattr(find(config.problem._target_), "images", "picture") == "complex"
 
 
-def variant_of(config: DictConfig) -> int | str:
+def variant_of(config: DictConfig) -> Any:
     """What files of weights are for: the scale, or a problem that has none."""
     kind = find(config.problem._target_)
     return config.scale if kind is SuperResolution else kind.name

@@ -5,12 +5,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mcnet_lightning.build import build_epsilon, build_operator, takes
+from mcnet_lightning.build import build_epsilon, takes
 from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.errors import CertificateError, ConfigError
 from mcnet_lightning.files.naming import ARRAYS
 from mcnet_lightning.imaging import read_picture
-from mcnet_lightning.restoration.building import is_kspace
+from mcnet_lightning.restoration.building import build_file_operator, is_kspace, variant_of
 from mcnet_lightning.restoration.certificate import read_certificate
 from mcnet_lightning.restoration.guess import Verdict, guess_operator, scale_of
 from mcnet_lightning.restoration.scan_certification import certify_scan
@@ -40,7 +40,7 @@ def run_certify(config: DictConfig) -> None:
         _print_verdict(guess_operator(pair[0], pair[1], config.scale))
         return
     scale = config.scale
-    if not takes(config.operator, "scale"):
+    if isinstance(variant_of(config), str) or not takes(config.operator, "scale"):
         scale = 1
     elif scale is None:
         scale = scale_of(*(read_picture(path, config.max_megapixels) for path in (image, measurement)))
@@ -48,14 +48,14 @@ def run_certify(config: DictConfig) -> None:
     made_for = 0.0 if stated is None else stated_epsilon(stated)
     made_from = stated_dequantise(stated or {})
     dequantise = config.dequantise or made_from
-    operator = build_operator(config.operator, scale)
+    operator = build_file_operator(config, scale)
     found = certify(image, measurement, operator, made_for, config.max_megapixels, dequantise)
     asked = found
     given = any(config[name] is not None for name in EPSILON)
     if given:
         asked = certify(image, measurement, operator, build_epsilon(config), config.max_megapixels, dequantise)
     _print_figures(asked, dequantise)
-    compare(stated, found, scale, dequantise)
+    compare(stated, found, variant_of(config) or scale, dequantise)
     if given and not asked["epsilon_met"]:
         raise CertificateError(f"{image.name} does not meet epsilon={asked['epsilon']:g}; restore it again")
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mcnet_lightning.build import build_operator
 from mcnet_lightning.config.validation import check_modes
 from mcnet_lightning.restoration.batch import Saving, fix_pictures, restore_pictures
 from mcnet_lightning.restoration.building import (
     asked_epsilon,
+    build_file_operator,
     build_reading,
     build_restorer,
     build_scan_restorer,
@@ -47,7 +47,7 @@ def restore(config: DictConfig) -> None:
 
 def _pictures(config: DictConfig, saving: Saving) -> Report:
     if config.mode == "fix":
-        operator = build_operator(config.operator, config.scale)
+        operator = build_file_operator(config)
         sr, lr = (Path(path).expanduser() for path in (config.sr, config.lr))
         return fix_pictures(sr, lr, operator, asked_epsilon(config), saving, config.dequantise)
     restorer = build_restorer(config)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError, DataError
+from mcnet_lightning.files.arrays import complex_of
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.operators.fourier import FourierSampling, as_channels, inverse_fourier
 from mcnet_lightning.operators.sense import Sense
@@ -109,21 +110,6 @@ def kspace_of(
         operator = Sense(_checked_maps(maps, samples.shape), pattern)
         b = as_channels(tensor, dim=1)[None]
     return KSpace(b, operator, zero_frequency, image_origin, tuple(said))
-
-
-def complex_of(values: Array, what: str = "k-space") -> Array:
-    """Complex numbers, given as such or as real ones with real and imaginary part along the last axis or the first."""
-    if not (np.issubdtype(values.dtype, np.number) and values.ndim):
-        raise DataError(f"{what} holds {values.dtype} and no numbers")
-    if np.iscomplexobj(values):
-        return values.astype(np.complex128)
-    if values.ndim > 2 and 2 in (values.shape[-1], values.shape[0]):
-        real, imaginary = np.moveaxis(values, -1 if values.shape[-1] == 2 else 0, 0).astype(np.float64)
-        return real + 1j * imaginary
-    raise DataError(
-        f"{what} of shape {values.shape} holds real numbers, {values.dtype}; give complex ones, or real and imaginary "
-        "part along a last or first axis of 2"
-    )
 
 
 def _checked(values: Array) -> Array:

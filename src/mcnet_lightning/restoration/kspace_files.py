@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.files import file_digest
-from mcnet_lightning.files.arrays import array_names, ending, read_array, read_bart
+from mcnet_lightning.files.arrays import array_names, complex_of, ending, read_array, read_bart
 from mcnet_lightning.files.naming import file_of
 from mcnet_lightning.operators.fourier import FourierSampling
 from mcnet_lightning.operators.sense import Sense
-from mcnet_lightning.restoration.kspace import KSpace, complex_of, kspace_of
+from mcnet_lightning.restoration.kspace import KSpace, kspace_of
 
 Array = NDArray[Any]
 KSPACE, MASK, MAPS = ("kspace", "k_space", "ksp"), ("mask",), ("maps", "sens_maps", "sensitivities")

@@ -61,8 +61,11 @@ class Restorer:
         device: torch.device | str = "cpu",
         dequantise: str = "none",
         always_layer: bool = False,
+        start: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        """always_layer: also for noisy measurements, for which the bundled layers were not trained."""
+        """always_layer: also for noisy measurements, for which the bundled layers were not trained. start: of problems
+        beside super-resolution, from b (B, 1, h, w) to what their networks see, channel by channel.
+        """
         scale = getattr(operator, "scale", 1)
         if scale != backbone.spec.scale:
             raise ConfigError(
@@ -71,6 +74,16 @@ class Restorer:
             )
         if backbone.spec.input_kind == "picture":
             raise ConfigError("pictures made earlier need no backbone; give them to mode=fix as sr=FOLDER")
+        if (backbone.spec.input_kind == "start") != (start is not None):
+            raise ConfigError(
+                f"{backbone.spec.name} takes {backbone.spec.input_kind!r}, which this problem does not have; choose "
+                + (
+                    "another backbone"
+                    if start is None
+                    else "backbone=start or backbone=unet with backbone.weights=PATH"
+                )
+            )
+        self.start = start
         self.device = torch.device(device)
         self.backbone = backbone.to(self.device)
         self.layer = None if layer is None else layer.to(self.device).eval()
@@ -91,7 +104,9 @@ class Restorer:
         if max(height, width) > MAX_SIDE:
             raise DataError(f"the result would have {width} x {height} pixels; no side can be above {MAX_SIDE}")
         target = stated_target(measurement, self.dequantise)
-        noise = network_noise(self.epsilon, measurement)
+        if self.start is not None and measurement.alpha is not None:
+            raise DataError("the picture has transparency, which this problem does not measure; save it without")
+        noise = 0.0 if self.start is not None else network_noise(self.epsilon, measurement)
         prior = self._prior(measurement, noise)
         if self.layer is None or (is_noisy(noise) and not self.always_layer):
             estimate, stats = prior, None
@@ -114,6 +129,10 @@ class Restorer:
     def _prior(self, measurement: Picture, noise: float) -> Tensor:
         """The picture that the backbone makes or, of a noisy measurement, what becomes of its Y."""
         lr = measurement.colour
+        if self.start is not None:
+            check_pair(measurement, measurement, self.operator)  # b is as large as the picture
+            given = self.start(lr[:, None]).to(self.device, torch.float32)
+            return self.backbone.picture(given)[:, 0].cpu().double()
         if not is_noisy(noise) or self.backbone.spec.name == "bicubic":
             return self._made(lr)
         plain = enlarged(lr, self.operator)

@@ -71,7 +71,8 @@ def _data(config: DictConfig) -> dict[str, str]:
 
 
 def _images(dataset: str, part: Any, root: str | None, kind: Any) -> str:
-    from mcnet_lightning.data.sources import SCANS, image_paths
+    from mcnet_lightning.data.scans import SCANS
+    from mcnet_lightning.data.sources import image_paths
 
     if dataset in SCANS:
         return _scans(dataset, part, root and str(Path(root).resolve()), kind)
