@@ -39,3 +39,10 @@ def test_keys_of_a_problem_are_its_constructors_arguments() -> None:
     _, problem, _ = built("problem=mri", "problem.mask=cartesian", "problem.acceleration=8", "problem.coils=4")
     assert isinstance(problem, MRI)
     assert problem.label == "cartesian8x-0.04-4coils-noise0.005"
+
+
+def test_the_epsilon_that_acts_is_recorded() -> None:
+    """A run that goes on from a checkpoint compares the two: of one made with epsilon=0 nothing has changed."""
+    assert built("backbone=bicubic")[0].epsilon == 0
+    assert built("backbone=bicubic", "epsilon=0.1")[0].epsilon == 0.1
+    assert built("backbone=bicubic", "epsilon_levels=1")[0].epsilon is None

@@ -31,8 +31,8 @@ def build_problem(config: DictConfig) -> Problem:
     problem: Problem = require("problem", config.problem, make("problem", config.problem, **given), Problem)
     if problem.scale is None and "scale" in config:
         config.scale = None
-    if problem.noisy and "epsilon" in config and all(config[key] is None for key in EPSILON):
-        config.epsilon = NOISE
+    if "epsilon" in config and all(config[key] is None for key in EPSILON):
+        config.epsilon = NOISE if problem.noisy else 0.0
     backbone = config.get("backbone")
     if backbone is not None and "channels" in backbone and backbone.channels is None:
         backbone.channels = problem.channels

@@ -8,6 +8,7 @@ import textwrap
 from omegaconf import DictConfig
 
 from mcnet_lightning.config.composition import conf_dir, group_choices, group_options, without_hydra
+from mcnet_lightning.config.problems import unread
 from mcnet_lightning.config.validation import Key, describe, keys_of, shown_value
 
 COLUMN, SHORT = 34, 2  # signs, lines
@@ -40,13 +41,14 @@ def help_page(config_name: str, program: str, cfg: DictConfig, everything: bool 
     """The page for the configuration `cfg`, composed with Hydra's own part (so that a chosen group shows its keys)."""
     about, examples = _header(config_name, program)
     groups, own = group_choices(cfg), without_hydra(cfg)
-    unused = UNUSED.get(config_name, ())
+    unused = (*UNUSED.get(config_name, ()), *unread(own))
     keys = [key for key in keys_of(own) if key.field and "help" in key.field.metadata and key.path not in unused]
     usual = USUAL.get(config_name)
     few = not everything and usual is not None
     lines = [f"usage: {program} [GROUP=OPTION ...] [KEY=VALUE ...] [-m KEY=VALUE,VALUE ...]", ""]
     lines += [*textwrap.wrap(about, _width()), "", "Examples", *(f"  {example}" for example in examples)]
     if few and usual:
+        usual += tuple(key.path for key in keys if config_name == "restore" and _section(key) == "problem")
         shown = sorted((key for key in keys if key.path in usual), key=lambda key: usual.index(key.path))
         lines += ["", "Usual keys", *itertools.chain.from_iterable(_key_row(key, brief=True) for key in shown)]
     shown_groups = {group: choice for group, choice in groups.items() if not few or group in CHOICES}

@@ -49,7 +49,9 @@ def hydra_words(config_name: str, argv: list[str]) -> list[str]:
     schema = COMMANDS.get(config_name)
     keys = set(getattr(schema, "__dataclass_fields__", {}))
     words, free = list[str](), list[str]()
-    left = [OF_PROBLEM.sub(r"problem.\1=", word) for word in argv] if config_name in FROM_FILES else list(argv)
+    left = list(argv)
+    if config_name in FROM_FILES and any(word.startswith("problem=") for word in argv):
+        left = [OF_PROBLEM.sub(r"problem.\1=", word) for word in argv]
     while left:
         word = left.pop(0)
         if word == "--" and order:

@@ -35,6 +35,21 @@ def images_of(config: DictConfig) -> str:
     return "picture" if target is None else getattr(_class(target), "images", "picture")
 
 
+def unread(config: DictConfig) -> list[str]:
+    """Keys that say how a measurement is simulated, where a command reads measurements from files, and those that the
+    chosen problem does not have.
+    """
+    fields = getattr(OmegaConf.get_type(config), "__dataclass_fields__", {})
+    if "problem" not in fields or not fields["problem"].metadata.get("from_files") or config.problem is None:
+        return []
+    kind = _class(str(config.problem._target_))
+    if getattr(kind, "name", None) == FIRST:
+        return []
+    names = getattr(kind, "from_files", None) or ()
+    unused = [name for name, each in fields.items() if each.metadata.get("of_problem")]
+    return unused + [f"problem.{name}" for name in config.problem if name not in names]
+
+
 def check_answered(overrides: list[Override], tree: DictConfig) -> None:
     """Raises ConfigError for a key of problems, such as scale, or of patches, that the chosen one does not have, and
     where a measurement of a file is told how it would be simulated.

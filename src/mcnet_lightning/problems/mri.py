@@ -34,7 +34,7 @@ class MRI(Problem):
 
     mask: cartesian (columns), radial (lines through the middle), poisson (single samples), mixed (another of these for
         each image, to train a network for all), or a file: a picture or array of the images' size, PATH:NAME where it
-        holds several
+        holds several; of k-space that was measured a file, else where it is not zero
     acceleration: of cartesian masks, 1 / share of the columns
     centre: of cartesian masks, share of the columns in the middle that are all measured; null: 0.32 / acceleration
     rate: of radial and poisson masks, share of the samples

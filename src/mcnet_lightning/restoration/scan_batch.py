@@ -15,7 +15,7 @@ from torch import Tensor
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import DataError, MCNetError, printable
 from mcnet_lightning.files.extras import place_of
-from mcnet_lightning.files.naming import picture_names, shortened
+from mcnet_lightning.files.naming import file_of, picture_names, shortened
 from mcnet_lightning.imaging import Picture, find_picture
 from mcnet_lightning.operators.fourier import as_channels
 from mcnet_lightning.restoration.batch import Saving, describe_file, print_warning, run_all, stated, unsettled
@@ -48,7 +48,9 @@ def restore_scans(
 ) -> Report:
     """Restores the slices of a file of k-space, or of every one in a folder. only: which slice; None: all."""
     files = _Files(reading)
-    jobs, failed = _planned(pictures_of(source, COMPLEX), lambda path, _: path, files, saving, only)
+    others = [file_of(given).resolve() for given in (reading.mask, reading.maps) if given is not None]
+    sources = [path for path in pictures_of(source, COMPLEX) if not source.is_dir() or path.resolve() not in others]
+    jobs, failed = _planned(sources, lambda path, _: path, files, saving, only)
 
     def make(scan: KSpace, job: Job, lines: Lines) -> tuple[RestoredScan, dict[str, Any]]:
         restored = restorer(scan)
@@ -221,8 +223,9 @@ def image_in(path: Path) -> Tensor:
     """(1, 2, H, W), float64, of a .npy of one complex image, whatever the file is called while it is written."""
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as a .npy ({str(error).splitlines()[0][:80]})") from None
+    except Exception as error:  # damaged files fail in every way there is
+        reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
+        raise DataError(f"{path} cannot be read as a .npy ({reason})") from None
     if not (isinstance(values, np.ndarray) and np.iscomplexobj(values) and values.ndim == 2):
         raise DataError(
             f"{path} holds no complex image (H, W), as restore writes; the picture beside it is not certified"

@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from mcnet_lightning.config.running import running
+from mcnet_lightning.data.scans import SCANS
 from mcnet_lightning.files import write_file
 
 # where files lie on one machine says nothing about the weights
@@ -24,16 +25,20 @@ def write_model_card(
     folder: Path, title: str, config: DictConfig, start: str, seconds: float, trainer: pl.Trainer, results: list[str]
 ) -> None:
     """MODEL_CARD.md: command, seed, data, length, machine, results (Markdown lines). `start`: weights begun with."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    height, width = data.patches.observation.truth.shape[-2:]
+    own_part = all(name in SCANS for name in config.data.train)
     lines = [
         f"# {title}",
         "",
         f"Trained with mcnet_lightning from {start}, "
-        f"seed {config.seed}, on {', '.join(config.data.train)} (every tenth image held out).",
+        f"seed {config.seed}, on {', '.join(config.data.train)} "
+        f"({'its own validation part' if own_part else 'every tenth image'} held out).",
         "",
         f"    {command_line()}",
         "",
-        f"{trainer.global_step} steps of {config.data.batch_size} patches of {config.data.patch_size} x "
-        f"{config.data.patch_size}, {seconds / 60:.1f} minutes on {torch.get_num_threads()} threads "
+        f"{trainer.global_step} steps of {config.data.batch_size} {'patches' if data.problem.local else 'images'} of "
+        f"{height} x {width}, {seconds / 60:.1f} minutes on {torch.get_num_threads()} threads "
         f"({platform.machine()}, torch {torch.__version__.split('+')[0]}). "
         "The training curve is in the .csv file beside this card.",
         "",
