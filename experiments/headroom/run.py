@@ -21,10 +21,9 @@ GAINS = HERE.parent / "paper_tables" / "paper" / "gains.csv"  # of the layer, wi
 def layer_gain(network: str, scale: int) -> str:
     with GAINS.open(newline="") as file:
         for row in csv.DictReader(file):
-            wanted = f"MCNet+{network.upper()} ("
-            if row["dataset"] == "Set5" and row["scale"] == f"x{scale}" and row["method"].startswith(wanted):
-                if "ours" in row["method"]:
-                    return row["gain over backbone, dB"].split()[0]
+            ours = row["method"].startswith(f"MCNet+{network.upper()} (") and "ours" in row["method"]
+            if ours and (row["dataset"], row["scale"]) == ("Set5", f"x{scale}"):
+                return row["gain over backbone, dB"].split()[0]
     raise SystemExit(f"error: {GAINS} has no row of MCNet on {network} at x{scale}")
 
 
