@@ -4,9 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from kornia.metrics import ssim as gaussian_ssim
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from mcnet_lightning.equilibrium.precision import doubled
 from mcnet_lightning.errors import DataError
@@ -26,6 +24,8 @@ def shave(image: Tensor, border: int) -> Tensor:
 
 def psnr(estimate: Tensor, truth: Tensor, border: int, protocol: str = "paper") -> Tensor:
     """10 log10(1 / mse) in dB, per image (B,), `border` pixels removed; `standard` clips the estimate to [0, 1]."""
+    from torchmetrics.functional.image import peak_signal_noise_ratio  # who only restores need not have it
+
     estimate = estimate.clamp(0, 1) if protocol == "standard" else estimate
     pairs = zip(doubled(shave(estimate, border)), doubled(shave(truth, border)), strict=True)
     return torch.stack([peak_signal_noise_ratio(x, y, data_range=1.0) for x, y in pairs])
@@ -42,6 +42,8 @@ def ssim(estimate: Tensor, truth: Tensor, border: int, protocol: str = "paper") 
         return x.new_full((len(x),), math.nan)
     if protocol == "paper":
         return ssim_uniform(x, y, WINDOW[protocol])
+    from kornia.metrics import ssim as gaussian_ssim
+
     return gaussian_ssim(x, y, WINDOW[protocol], max_val=1.0, padding="valid").mean(dim=(1, 2, 3))
 
 
