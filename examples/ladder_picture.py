@@ -54,7 +54,7 @@ def heart() -> Row:
     projected = project_measurement_ball(smooth, b, A, epsilon=0.0)
     pnp = PnP(max_iterations=30).solve(start, MeasurementBall(b, A, torch.zeros(1)))[0]
     row = [("a heart, 20 % of k-space", image), ("zero-filled", start), ("smoothed", smooth)]
-    row += [("smoothed, projected", projected), ("plug-and-play", pnp)]
+    row += [("projected", projected), ("plug-and-play", pnp)]
     return [(name, x.norm(dim=1, keepdim=True)) for name, x in row]
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 from test_layers import COMMANDS, FLOOR, SOURCE
 
 import mcnet_lightning
+from mcnet_lightning.cli.words import hydra_words
 from mcnet_lightning.config.checking import Checker
 from mcnet_lightning.config.composition import composing
 from mcnet_lightning.config.overrides import parse
@@ -97,7 +98,7 @@ checker = cache(Checker)  # of each command; what its jobs have in common is com
 
 @dataclass
 class Place:
-    """A folder with what the pages speak of: pictures below DIR, astronaut.png, kspace.npy, the examples."""
+    """A folder with what the pages speak of: pictures below DIR, astronaut.png, the examples."""
 
     folder: Path
     done: set[str] = field(default_factory=set)
@@ -119,11 +120,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
             Image.fromarray(smooth).save(folder / "data" / name / f"picture{number}.png")
     shutil.copy(DOCS / "images" / "astronaut.png", folder)
     Image.fromarray((generator.random((80, 80)) < 0.5).astype(np.uint8) * 255).save(folder / "pixels.png")
-    mask = generator.random((32, 32)) < 0.4
-    mask[12:20, 12:20] = True
-    body = np.kron(generator.random((8, 8)), np.ones((4, 4))) * np.hanning(32) * np.hanning(32)[:, None]
-    np.save(folder / "mask.npy", mask)
-    np.save(folder / "kspace.npy", mask * np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(body), norm="ortho")))
     (folder / "examples").symlink_to(ROOT / "examples")
     return Place(folder)
 
@@ -136,6 +132,18 @@ def test_every_block_of_commands_says_whether_it_is_run() -> None:
         elif block.language != "python":
             shown = re.findall(r"^\s*(?:python -m|mcnet-|make |pip )", block.text, re.MULTILINE)
             assert not shown, f"{block}: commands stand in blocks of ```sh"
+
+
+@pytest.mark.parametrize(
+    "page", sorted({block.page for block in ALL if block.language == "python"}), ids=lambda p: p.stem
+)
+def test_python_is_run(page: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the commands, which may take the files that it writes."""
+    monkeypatch.chdir(place.folder)
+    names: dict[str, Any] = {}
+    for block in ALL:
+        if block.page == page and block.language == "python":
+            exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
 
 
 @pytest.mark.parametrize("block", chosen("run", "fails with 2"))
@@ -174,21 +182,10 @@ def test_words_of_commands_that_are_not_run_are_known(block: Block, place: Place
         name, given = found[0], [word for word in place.arguments(block, found[1])[: len(found[1])] if word != "-m"]
         if name == "pretrain":
             name, given = f"pretrain_{given[0]}", given[1:]
-        plain = [word for word in given if not word.startswith("hydra")]
+        plain = [word for word in hydra_words(name, given) if not word.startswith("hydra")]
         firsts = {o.key_or_group: next(o.sweep_string_iterator()) for o in parse(plain) if o.is_sweep_override()}
         with composing(name):
             checker(name).job([f"{key}={firsts[key]}" if (key := w.partition("=")[0]) in firsts else w for w in plain])
-
-
-@pytest.mark.parametrize(
-    "page", sorted({block.page for block in ALL if block.language == "python"}), ids=lambda p: p.stem
-)
-def test_python_is_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    for block in ALL:
-        if block.page == page and block.language == "python":
-            exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
 
 
 @pytest.mark.slow
