@@ -143,3 +143,9 @@ def test_a_planted_upward_import_is_found(line: str, tmp_path: Path) -> None:
     assert len(upward_imports(tmp_path)) == 1
     (tmp_path / "stray.py").touch()
     assert len(upward_imports(tmp_path)) == 2
+
+
+def test_no_two_files_of_tests_share_a_name() -> None:
+    """pytest imports them by it, and leaves the second one out with an error."""
+    names = sorted(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    assert len(names) == len({*names}), [name for name in names if names.count(name) > 1]
