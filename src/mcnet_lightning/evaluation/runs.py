@@ -57,7 +57,7 @@ def evaluate_ladder(
                 _write_picture(pictures, image, estimate.method.name, shown)
         if pictures is not None:
             _write_picture(pictures, image, "hr", problem.shown(seen.truth, seen))
-            _write_picture(pictures, image, "lr", problem.seen(seen))
+            _write_picture(pictures, image, "lr", problem.seen_in_colour(seen))
     if not records:
         failures.raise_first()
         raise MCNetError("there is no test image to measure; name some in data.test")

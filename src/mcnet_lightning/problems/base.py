@@ -115,6 +115,10 @@ class Problem(ABC):
         """The same in colour, where the observation has colours that x has not."""
         return self.picture(image)
 
+    def seen_in_colour(self, observation: Observation) -> Tensor:
+        """The same of b as `shown` is of x."""
+        return self.seen(observation)
+
     def seen(self, observation: Observation) -> Tensor:
         """What people are shown of b, (B, 1 or 3, h, w) in [0, 1]: the start, where b itself is no picture."""
         return self.picture(self.start(observation))

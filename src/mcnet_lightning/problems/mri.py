@@ -170,14 +170,14 @@ class MRI(Problem):
         peak = true.amax(dim=(1, 2, 3), keepdim=True)
         error = (made - true).square()
         return {
-            "psnr": self.headline(estimate, truth),
+            "psnr": _psnr(made, true),
             "ssim": ssim_uniform(made / peak, true / peak, WINDOW),
             "nmse": error.sum(dim=(1, 2, 3)) / true.square().sum(dim=(1, 2, 3)),
         }
 
     def headline(self, estimate: Tensor, truth: Tensor) -> Tensor:
         made, true = (self._magnitude(doubled(image)) for image in (estimate, truth))
-        return 10 * torch.log10(true.amax(dim=(1, 2, 3)).square() / (made - true).square().mean(dim=(1, 2, 3)))
+        return _psnr(made, true)
 
     def picture(self, image: Tensor) -> Tensor:
         return self._magnitude(image).clamp(0, 1)
@@ -186,3 +186,8 @@ class MRI(Problem):
     def _magnitude(image: Tensor) -> Tensor:
         """(B, 1, H, W); of a real image what is not negative."""
         return image.clamp(min=0) if image.shape[1] == 1 else image.norm(dim=1, keepdim=True)
+
+
+def _psnr(made: Tensor, true: Tensor) -> Tensor:
+    """Of magnitudes, in dB against the peak of the true one, (B,)."""
+    return 10 * torch.log10(true.amax(dim=(1, 2, 3)).square() / (made - true).square().mean(dim=(1, 2, 3)))

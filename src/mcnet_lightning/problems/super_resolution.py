@@ -111,6 +111,9 @@ class SuperResolution(Problem):
         return (colours + (image - rgb_to_luma(colours)) / LUMA_GAIN).clamp(0, 1)
 
     def seen(self, observation: Observation) -> Tensor:
+        return observation.measurement
+
+    def seen_in_colour(self, observation: Observation) -> Tensor:
         return observation.inputs["lr_rgb"]
 
     def radius(self, observation: Observation) -> Tensor:
