@@ -1,5 +1,6 @@
 """What every test shares: one seed, few threads, and the way to the shared data."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -8,6 +9,12 @@ import torch
 
 if "OMP_NUM_THREADS" not in os.environ:
     torch.set_num_threads(min(2, os.cpu_count() or 1))  # the images are tiny: more threads only wait for each other
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all that they import stay: the garbage collector need not look through them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -98,6 +98,7 @@ def test_published_layer_on_butterfly(shared: Path) -> None:
     assert float(found.consistency) <= 5e-5
 
 
+@pytest.mark.slow
 def test_published_layer_with_larger_beta_converges_on_butterfly(shared: Path) -> None:
     found = mcnet(shared, tolerance=1e-5, beta=0.02, images=("butterfly",))
     assert float(found.psnr) == pytest.approx(33.97, abs=0.02)

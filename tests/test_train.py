@@ -61,6 +61,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+TINY = ("experiment=tiny", "denoiser.weights=none", "denoiser.channels=8")
 TEST_SET = ("data.root=data", "data.test=[Small]")  # corners of photographs: whole ones would take minutes
 
 
@@ -70,7 +71,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data" / "test" / "Small").mkdir(parents=True)
     for image in load_images("photographs", "test"):
         write_png(folder / "data" / "test" / "Small" / f"{image.name}.png", image.rgb[:, :60, :48])
-    words = ("scale=3", "epsilon=0.1", "experiment=tiny", "pictures=true", *TEST_SET, "hydra.run.dir=run")
+    words = ("scale=3", "epsilon=0.1", *TINY, "pictures=true", *TEST_SET, "hydra.run.dir=run")
     done = command(folder, "train", *words, "trainer.log_every_n_steps=1")
     assert done.returncode == 0, done.stderr
     (folder / "stdout").write_text(done.stdout)
@@ -159,7 +160,7 @@ def test_checkpoint_and_safetensors_give_the_same_layer(finished: Path) -> None:
 def test_resume_goes_on_where_the_checkpoint_stopped(finished: Path) -> None:
     last = finished / "checkpoints" / "last.ckpt"
     steps = torch.load(last, weights_only=True)["global_step"]
-    words = ("scale=3", "epsilon=0.1", "experiment=tiny", "logger=csv", "trainer.max_epochs=2", "method=[mcnet]")
+    words = ("scale=3", "epsilon=0.1", *TINY, "logger=csv", "trainer.max_epochs=2", "method=[mcnet]")
     done = command(finished.parent, "train", *words, *TEST_SET, f"resume={last}", "hydra.run.dir=resumed")
     assert done.returncode == 0, done.stderr
     resumed = torch.load(finished.parent / "resumed" / "checkpoints" / "last.ckpt", weights_only=True)

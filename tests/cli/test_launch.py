@@ -31,6 +31,9 @@ def group_options(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
+TRIED = [group for group in GROUPS if group not in ("experiment", "problem")]  # which choose or refuse others
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test runs in an empty folder that is not the repository's, and leaves logging as it was."""
@@ -428,14 +431,19 @@ def test_help_and_refusals_do_not_import_torch(words: str) -> None:
 # ---------------------------------------------------------------------------------------- conf/ and schemas
 
 
-@pytest.mark.parametrize(("group", "option"), [(g, o) for g in GROUPS for o in group_options(g) if g != "experiment"])
-def test_every_option_composes(group: str, option: str) -> None:
+@pytest.mark.parametrize(
+    ("tried", "number"),
+    [(g, n) for g in (TRIED, ["problem"]) for n in range(max(len(group_options(group)) for group in g))],
+)
+def test_every_option_composes(tried: list[str], number: int) -> None:
+    """The options of this number of all groups, those of a command together."""
+    left = {group: group_options(group)[number] for group in tried if number < len(group_options(group))}
     for command in COMMANDS:  # the first that has the group
         defaults = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text())["defaults"]
-        if any(isinstance(entry, dict) and group in entry for entry in defaults):
-            assert compose_config(command, [f"{group}={option}"])
-            return
-    pytest.fail(f"no command has the group {group}")
+        known = {group for entry in defaults if isinstance(entry, dict) for group in entry}
+        if words := [f"{group}={left.pop(group)}" for group in known & left.keys()]:
+            assert compose_config(command, words)
+    assert not left, "no command has these groups"
 
 
 @pytest.mark.parametrize("name", group_options("experiment"))

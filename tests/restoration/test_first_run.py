@@ -88,6 +88,10 @@ def test_sizes_are_those_of_the_upright_picture(tmp_path: Path) -> None:
     exif[0x0112] = 6
     Image.new("RGB", (40, 30)).save(tmp_path / "turned.jpg", exif=exif)
     (tmp_path / "none.png").write_bytes(b"no picture")
+    Image.new("L", (40, 30)).save(tmp_path / "cut.png")
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: whole.index(b"IDAT") + 4])  # what a look at the head never reaches
+    assert picture_size(tmp_path / "cut.png") == (40, 30)
     assert picture_size(tmp_path / "turned.jpg") == (30, 40)
     assert picture_size(tmp_path / "none.png") is None
 

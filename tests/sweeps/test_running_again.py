@@ -146,6 +146,7 @@ def test_failed_jobs_start_afresh() -> None:
     assert not (job_folder("scale=2") / "history.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_training_that_ended_with_results_and_a_failure_is_kept_and_fails_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -168,6 +169,7 @@ def test_a_training_that_ended_with_results_and_a_failure_is_kept_and_fails_agai
     assert trained == [True, True, False, False, False, False]
 
 
+@pytest.mark.slow
 def test_what_was_moved_aside_is_never_replaced() -> None:
     for number in range(3):
         sweep("-m scale=2,3", write_results)
@@ -204,9 +206,10 @@ def test_a_job_sees_the_command_line_of_its_own() -> None:
     assert seen[1] == ["scale=3", "epsilon=0.1", "seed=1", "hydra.mode=RUN"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("grid", "key", "count"),
-    [pytest.param("backbone_scale", "backbone", 9, marks=pytest.mark.slow), ("epsilon", "epsilon", 6)],
+    [("backbone_scale", "backbone", 9), ("epsilon", "epsilon", 6)],
 )
 def test_named_grids_need_no_flag_and_can_be_narrowed(
     grid: str, key: str, count: int, monkeypatch: pytest.MonkeyPatch
@@ -273,6 +276,7 @@ def test_a_search_that_has_lost_its_table_is_damaged(tmp_path: Path) -> None:
     assert record.damaged(tmp_path) == "search_beta.csv"
 
 
+@pytest.mark.slow
 def test_the_jobs_folders_can_be_named() -> None:
     words = "-m scale=2,3 hydra.sweep.dir=here 'hydra.sweep.subdir=x${scale}'"
     assert sweep(words) == (["x2", "x3"], 0)

@@ -33,12 +33,12 @@ def one_thread() -> object:
 
 @pytest.mark.parametrize("name", ["train", "denoiser", "backbone"])
 def test_whatever_the_step_the_rest_is_the_same(name: str, pictures: Path) -> None:
-    """Cut within an epoch, after a validation in its midst, at its end, and when only the measuring was left."""
+    """Cut within an epoch and at its end; every step, and what a kill leaves, is in test_killed."""
     words = ("trainer.max_epochs=2", "trainer.val_check_interval=3")
     whole = run(name, *words, folder="whole", snapshots="left")
     reference, steps = checkpoint("whole"), [checkpoint(folder)["global_step"] for folder in whole.left]
     assert steps == list(range(1, 2 * STEPS + 1))
-    for folder in [whole.left[step - 1] for step in (2, 3, 6, 12)]:
+    for folder in [whole.left[step - 1] for step in (2, 6)]:
         done = checkpoint(folder)["global_step"]
         rest = run(name, *words, f"resume={folder}/checkpoints/last.ckpt", folder=str(folder))
         assert rest.patches == whole.patches[done:]

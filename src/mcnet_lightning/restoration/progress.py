@@ -115,5 +115,6 @@ def picture_size(path: Path) -> tuple[int, int] | None:
         return None
     with suppress(Exception), Image.open(path, formats=FORMATS) as picture:  # decoders fail in every way there is
         width, height = picture.size
-        return (height, width) if orientation_of(picture) >= TURNED else (width, height)
+        unsaid = picture.format == "PNG" and "exif" not in picture.info  # or behind the pixels, which would be decoded
+        return (width, height) if unsaid or orientation_of(picture) < TURNED else (height, width)
     return None
