@@ -61,7 +61,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-TINY = ("experiment=tiny", "denoiser.weights=none", "denoiser.channels=8")
+TINY = ("experiment=tiny", "denoiser.weights=none", "denoiser.channels=8", "layer.prior_weight=0.5")
 TEST_SET = ("data.root=data", "data.test=[Small]")  # corners of photographs: whole ones would take minutes
 
 
