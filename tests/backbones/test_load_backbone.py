@@ -67,7 +67,7 @@ def test_published_file_of_another_scale_is_known_by_its_name(shared: Path) -> N
 def test_tables_say_whose_weights_they_are(srcnn_file: Path) -> None:
     assert load_backbone("srcnn", 2).spec.label == "SRCNN (ours)"
     assert load_backbone("rcan", 2).spec.label == "RCAN (compact, ours)"
-    assert load_backbone("srcnn", 2, str(srcnn_file)).spec.label == "srcnn"
+    assert load_backbone("srcnn", 2, str(srcnn_file)).spec.label == "SRCNN (own file)"
     assert replace(load_backbone("rdn", 2).spec, weights="official").label == "RDN (official)"
 
 

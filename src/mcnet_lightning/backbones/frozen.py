@@ -41,13 +41,13 @@ class BackboneSpec:
 
     @property
     def label(self) -> str:
-        """For tables: whose weights these are, where the name alone would claim too much."""
+        """For tables: and whose weights these are, ours or the authors'."""
         title = self.title or self.name
         if self.weights == BUNDLED:
             return f"{title} ({'compact, ' if self.hyperparameters else ''}ours)"
         if self.weights == OFFICIAL:
             return f"{title} (official)"
-        return title if self.weights == "none" else self.name
+        return f"{title} (own file)" if self.title and self.weights != "none" else title
 
     @property
     def identity(self) -> str:

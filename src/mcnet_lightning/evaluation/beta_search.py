@@ -116,7 +116,7 @@ def write_rows(path: Path, rows: Sequence[BetaRow], name: str = "psnr_y") -> Non
     """Writes the table under its final name in one step; `name`: of the headline figure."""
     columns = [name if field.name == "quality" else field.name for field in fields(BetaRow)]
     texts = ([f"{value:.9g}" for value in astuple(row)] for row in rows)
-    write_csv(path, columns, (dict(zip(columns, text, strict=True)) for text in texts))
+    write_csv(path, columns, [dict(zip(columns, text, strict=True)) for text in texts])
 
 
 def print_rows(rows: Sequence[BetaRow], title: str, name: str = "psnr_y") -> None:

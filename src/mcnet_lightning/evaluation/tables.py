@@ -75,7 +75,7 @@ def write_metrics(path: Path, records: Sequence[Record]) -> None:
     """Writes the complete table under its final name in one step: a run without metrics.csv is not finished."""
     names = columns(dict.fromkeys(name for record in records for name in record.figures))
     rows = map(asdict, records)
-    write_csv(path, names, ({n: _text(v) for n, v in (row | row.pop("figures")).items()} for row in rows))
+    write_csv(path, names, [{n: _text(v) for n, v in (row | row.pop("figures")).items()} for row in rows])
 
 
 def _text(value: Any) -> Any:

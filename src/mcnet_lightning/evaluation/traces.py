@@ -30,4 +30,4 @@ def trace_rows(dataset: str, image: str, estimate: Estimate) -> list[Trace]:
 
 def write_traces(path: Path, rows: Iterable[Trace]) -> None:
     """Writes the file under its final name only when complete."""
-    write_csv(path, Trace._fields, (row._asdict() | {"residual": f"{row.residual:.6g}"} for row in rows))
+    write_csv(path, Trace._fields, [row._asdict() | {"residual": f"{row.residual:.6g}"} for row in rows])

@@ -1,0 +1,28 @@
+"""Runs the experiment of README.md, in the folder that it names: python experiments/mri/run.py data.root=DIR"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from running import experiment  # noqa: E402
+
+COMMON = ["problem=mri", "problem.real=true", "data=brain50", "backbone=istanet"]
+FILES = {
+    percent: [
+        f"problem.mask=data/mri/ista_brain50/masks/mask_{percent}.mat",
+        f"backbone.weights=weights/ista_net_plus/ratio_{percent}.pkl",
+    ]
+    for percent in (10, 20, 30, 40)
+}
+ALONE = ["layer.weights=none", "method=[start,start+projection,backbone,backbone+projection]"]
+CELLS = {f"istanet_{percent}": [*COMMON, *files, *ALONE] for percent, files in FILES.items()}
+CELLS |= {
+    f"istanet_10_layer_beta{beta:g}": [*COMMON, *FILES[10], "layer.weights=bundled:paper_x2", f"beta={beta}"]
+    + ["method=[backbone,backbone+projection,mcnet]"]
+    for beta in (0.05, 0.2)
+}
+
+if __name__ == "__main__":
+    experiment(HERE, CELLS)
