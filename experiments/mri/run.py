@@ -18,11 +18,8 @@ FILES = {
 }
 ALONE = ["layer.weights=none", "method=[start,start+projection,backbone,backbone+projection]"]
 CELLS = {f"istanet_{percent}": [*COMMON, *files, *ALONE] for percent, files in FILES.items()}
-CELLS |= {
-    f"istanet_10_layer_beta{beta:g}": [*COMMON, *FILES[10], "layer.weights=bundled:paper_x2", f"beta={beta}"]
-    + ["method=[backbone,backbone+projection,mcnet]"]
-    for beta in (0.05, 0.2)
-}
+LAYER = ["layer.weights=bundled:paper_x2", "beta=0.2", "method=[backbone,backbone+projection,mcnet]"]
+CELLS |= {"istanet_10_layer": [*COMMON, *FILES[10], *LAYER]}
 
 if __name__ == "__main__":
     experiment(HERE, CELLS)

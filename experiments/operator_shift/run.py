@@ -1,4 +1,4 @@
-"""Runs the experiment of README.md, in the folder that it names: python experiments/operator_shift/run.py data.root=DIR"""
+"""Runs the experiment of README.md, in the folder that it names: python run.py data.root=DIR"""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,6 @@ NETWORK = ["backbone=spandrel", "backbone.weights=weights/dctlsa/dctlsa_x3.pth"]
 COMMON = ["scale=3", "protocol=standard", "operator=bd", *PAIRS, *NETWORK]
 ROWS = "method=[bicubic,backbone,backbone+projection,mcnet]"
 CELLS = {"bd_dctlsa": [*COMMON, "layer.weights=bundled:paper", "beta=0.05", ROWS]}
-CELLS |= {"bd_dctlsa_trained": [*COMMON, "layer.weights=bundled:dctlsa_bd_x3", ROWS]}
 
 if __name__ == "__main__":
     experiment(HERE, CELLS)

@@ -16,15 +16,13 @@ from mcnet_lightning.errors import ConfigError
 FIRST = "super_resolution"  # the problem that every command has if none is named
 
 
-def usual(problem: str, group: str, otherwise: str, always: str | None = None) -> str:
-    """The option of `group` that goes with a problem of this package, by its class's attribute `usual`; or `always`, of
-    all but the first.
+def usual(problem: str, group: str, first: str, others: str | None = None) -> str:
+    """The option of `group` that goes with a problem of this package, by its class's attribute `usual`; where that says
+    nothing `others`, or what goes with the first.
     """
-    file = conf_dir() / "problem" / f"{problem}.yaml"
-    if problem == FIRST or (always is None and not file.is_file()):
-        return otherwise
-    if always is not None:
-        return always
+    file, otherwise = conf_dir() / "problem" / f"{problem}.yaml", first if others is None else others
+    if problem == FIRST or not file.is_file():
+        return first if problem == FIRST else otherwise
     said: dict[str, str] = getattr(_class(yaml.safe_load(file.read_text())["_target_"]), "usual", {})
     return said.get(group, otherwise)
 

@@ -36,7 +36,8 @@ class Problem(ABC):
     scale:      how much smaller than x, in each direction, b is; None where that means nothing.
     ladder:     rows of the ladder where `method` names none.
     noisy:      whether epsilon is `noise` where nothing else is said; else 0.
-    usual:      options of other groups that go with it where they are not chosen, such as {"backbone": "unet"}.
+    usual:      options of other groups that go with it where they are not chosen, such as {"backbone": "unet"};
+                `restoring` is the backbone of `restore`, `start` unless it is said.
     given:      arguments of the constructor that are no keys `problem.*`, as the command itself answers them.
     from_files: arguments that also say how a measurement in somebody's file came about, for `restore` and `certify`;
                 None: they read none.

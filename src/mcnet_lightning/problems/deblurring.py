@@ -29,7 +29,7 @@ class Deblurring(NoisyPicture):
 
     name = "deblurring"
     start_name = "wiener"
-    usual = {"backbone": "unet", "data": "few_photographs"}  # noqa: RUF012
+    usual = {"backbone": "unet", "data": "few_photographs", "restoring": "unet"}  # noqa: RUF012
     from_files = ("kernel", "index", "width")
 
     def __init__(

@@ -33,7 +33,7 @@ class Inpainting(NoisyPicture):
 
     name = "inpainting"
     start_name = "mean-filled"
-    usual = {"backbone": "unet", "data": "few_photographs"}  # noqa: RUF012
+    usual = {"backbone": "unet", "data": "few_photographs", "restoring": "unet"}  # noqa: RUF012
     from_files = ("mask",)
 
     def __init__(
