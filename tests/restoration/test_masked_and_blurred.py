@@ -45,12 +45,12 @@ def error(folder: Path, name: str) -> float:
 
 def test_measured_pixels_stay_and_the_others_are_found(folder: Path) -> None:
     words = ("problem=inpainting", "masked.png", "out", "mask=mask.png")
-    assert command(folder, "restore", *words, *LAYER, "suffix=_layer").returncode == 0
-    assert command(folder, "restore", *words).returncode == 0
+    assert command(folder, "restore", *words, "suffix=_layer").returncode == 0  # a network and a layer of ours
+    assert command(folder, "restore", *words, "backbone=start", "layer.weights=none").returncode == 0
     seen = levels(folder / "mask.png") > 0
     for name in ("masked.png", "masked_layer.png"):
         assert np.array_equal(levels(folder / "out" / name)[seen], levels(folder / "whole.png")[seen])
-    assert error(folder, "masked_layer.png") < 0.8 * error(folder, "masked.png")
+    assert error(folder, "masked_layer.png") < 0.5 * error(folder, "masked.png")
     check = ("problem=inpainting", "out/masked_layer.png", "masked.png", "mask=mask.png")
     checked = command(folder, "certify", *check)
     assert checked.returncode == 0, checked.stderr
