@@ -41,7 +41,7 @@ class BackboneSpec:
 
     @property
     def label(self) -> str:
-        """For tables: and whose weights these are, ours or the authors'."""
+        """For tables, and whose weights these are."""
         title = self.title or self.name
         if self.weights == BUNDLED:
             return f"{title} ({'compact, ' if self.hyperparameters else ''}ours)"
