@@ -32,6 +32,8 @@ class Plain(MeasurementOperator):
 
     name = "plain"
 
+    image_shape: tuple[int, ...]
+
     def __init__(self, matrix: Tensor, image_shape: tuple[int, ...]) -> None:
         self.matrix, self.image_shape, self.applications = matrix, image_shape, 0
 
@@ -45,7 +47,7 @@ class Plain(MeasurementOperator):
     def adjoint(self, measurement: Tensor, image_size: tuple[int, int] | None = None) -> Tensor:
         return (self.matrix.mT @ measurement.unsqueeze(2)).view(len(measurement), *self.image_shape)
 
-    def select(self, index: Tensor) -> "Plain":
+    def select(self, index: Tensor) -> MeasurementOperator:
         return self if self.matrix.ndim == 2 else type(self)(self.matrix[index], self.image_shape)
 
 
