@@ -58,7 +58,7 @@ def test_rows_come_back_with_their_epsilon_and_headroom(tmp_path: Path) -> None:
 def test_runs_of_earlier_versions_are_read_without_the_new_columns(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     write_metrics(path, RECORDS)
-    rows = list(csv.DictReader(path.open()))
+    rows = list(csv.DictReader(path.read_text().splitlines()))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [name for name in columns(OF_FIRST) if name not in ADDED], extrasaction="ignore")
         writer.writeheader()

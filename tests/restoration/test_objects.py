@@ -134,6 +134,8 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.filterwarnings("ignore:.*unclosed file")  # Pillow keeps what a test opens
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_opened_files_give_what_the_reader_gives(tmp_path: Path, name: str, loaded: bool) -> None:
     (tmp_path / name).write_bytes(FILES[name])
     image = Image.open(tmp_path / name)
