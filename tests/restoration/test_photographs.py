@@ -57,7 +57,8 @@ def save_every_kind(folder: Path) -> dict[str, np.ndarray]:
         if path.name == "deep.tif":
             expected[path.stem] = deep / 65535
             continue
-        read = ImageOps.exif_transpose(Image.open(path))
+        with Image.open(path) as opened:
+            read = ImageOps.exif_transpose(opened)
         pixels = np.asarray(read.convert("RGB") if read.mode == "P" else read) / 255
         expected[path.stem] = pixels[..., None] if pixels.ndim == 2 else pixels
     return expected
