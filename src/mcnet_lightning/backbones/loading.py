@@ -34,7 +34,7 @@ DAMAGE = "damage"  # what files of networks that were trained on noisy and compr
 def load_backbone(
     name: str | Kind,
     scale: int | str,
-    weights: str | None = None,
+    weights: str | Path | None = None,
     hyperparameters: Mapping[str, Any] | None = None,
     precision: str = "float32",
     said: Mapping[str, Any] | None = None,
@@ -53,6 +53,7 @@ def load_backbone(
     network or scale.
     """
     kind, arguments = network_named(name), dict(hyperparameters or {})
+    weights = None if weights is None else str(weights)
     facts = facts_of(kind, **(said or {}))
     if isinstance(kind, type) and issubclass(kind, FrozenBackbone):  # that reads files in its own way
         taken = [each for each in inspect.signature(kind).parameters if each != "scale"]

@@ -190,7 +190,7 @@ def dense_operator(operator: MeasurementOperator, image_shape: Shape) -> DenseOp
     return made
 
 
-def dense_gram(operator: MeasurementOperator, image_shape: Shape, folder: Path | None = None) -> DenseGram:
+def dense_gram(operator: MeasurementOperator, image_shape: Shape, folder: str | Path | None = None) -> DenseGram:
     """The operator, the same for all samples, with the eigenvectors of its Gram matrix (m, m), computed once: kept in
     memory, and in `folder` if there is one, under a key of what the operator does.
 
@@ -208,7 +208,7 @@ def dense_gram(operator: MeasurementOperator, image_shape: Shape, folder: Path |
         )
     size = (image_shape[-2], image_shape[-1])
     key = content_key(operator, image_shape)
-    file = None if folder is None else folder / f"gram-{key[:32]}.safetensors"
+    file = None if folder is None else Path(folder) / f"gram-{key[:32]}.safetensors"
 
     def make() -> dict[str, Tensor]:
         if file is not None and (kept := _kept(file, operator, size, shape)) is not None:
