@@ -11,7 +11,7 @@ from PIL import Image
 from mcnet_lightning import restore
 from mcnet_lightning.certify import run as certify
 from mcnet_lightning.config.checking import compose_config
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.errors import ConfigError, WeightsError
 from mcnet_lightning.imaging import read_picture
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.restoration import load_restorer
@@ -85,6 +85,24 @@ def test_a_jpeg_is_enlarged_better_than_by_interpolation(tmp_path: Path, quality
     assert float(10 * torch.log10(errors[0] / errors[1])) > 0.2
     assert made.stats is None  # the layer was trained on clean LR
     assert load_restorer("srcnn", 2, epsilon=0.0)(measured).stats is not None
+
+
+def test_a_network_that_knows_jpegs_sees_them_as_they_are(photograph: Image.Image, tmp_path: Path) -> None:
+    photograph.save(source := tmp_path / "a.jpg", quality=30)
+    robust = load_restorer("rcan", 2, backbone_weights="bundled:robust", layer="none")
+    assert robust.backbone.spec.robust
+    assert robust.backbone.spec.label == "RCAN (compact, robust, ours)"
+    measured = read_picture(source)
+    made = robust(measured)
+    assert not made.denoised
+    assert torch.equal(made.prior.colour, robust._made(measured.colour))
+    assert load_restorer("rcan", 2, layer="none")(measured).denoised
+    words = ["backbone=rcan", "backbone.weights=bundled:robust"]
+    picture, stated = restored(source, tmp_path / "out", *words)
+    assert "denoised" not in stated["noise"]  # type: ignore[operator]
+    certify(compose_config("certify", [f"image={picture}", f"measurement={source}"]))
+    with pytest.raises(WeightsError, match="no backbone 'rcan_robust_x3' is bundled"):
+        load_restorer("rcan", 3, backbone_weights="bundled:robust")
 
 
 def test_denoising_in_bands_is_denoising() -> None:
