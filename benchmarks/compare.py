@@ -90,7 +90,8 @@ def measure(
     found: list[Figures] = []
     truths = [converged(scenario, problem) for problem in scenario.problems]
     if where_accurate and not scenario.training:
-        chosen[PUBLISHED_ACCURATE] = published_where_accurate(scenario.problems, truths, LARGEST_PSNR_DELTA)
+        psnrs = [float(truth) for truth in truths]
+        chosen[PUBLISHED_ACCURATE] = published_where_accurate(scenario.problems, psnrs, LARGEST_PSNR_DELTA)
     for problem, truth in zip(scenario.problems, truths, strict=True):
         figures: dict[str, Figures] = {}
         for name, scheme in chosen.items():

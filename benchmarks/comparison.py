@@ -70,6 +70,12 @@ class Figures:
     gradient_error: float | None = None
     psnr_delta: float | None = None  # to the converged float64 fixed point
 
+    @property
+    def error(self) -> float:
+        found = self.psnr_delta if self.gradient_error is None else self.gradient_error
+        assert found is not None
+        return abs(found)
+
 
 def write_comparison(
     folder: Path,
@@ -165,7 +171,7 @@ def _accuracy(figures: Sequence[Figures], scenario: str, ours: str) -> list[str]
 
 
 def _worst(figures: Sequence[Figures]) -> float:
-    return max(abs(each.psnr_delta if each.gradient_error is None else each.gradient_error) for each in figures)
+    return max(each.error for each in figures)
 
 
 def _of(figures: Sequence[Figures], scenario: str, scheme: str) -> list[Figures]:

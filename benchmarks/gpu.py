@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ def forms_of_the_map(device: str, smoke: bool) -> Iterator[Row]:
         with torch.no_grad(), full_precision(moved.truth.device):
             evaluate = moved.map()
             state = moved.prior_image.clone()
-            plain = _milliseconds(lambda e=evaluate, s=state: e(s))
+            plain = _milliseconds(partial(evaluate, state))
             yield Row(f"T on {words}, ms", plain, "", None)
             for name, form in (("compiled", _compiled), ("as a CUDA graph", _graphed)):
                 if name == "as a CUDA graph" and device != "cuda":

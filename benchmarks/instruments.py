@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mcnet_lightning import EquilibriumLayer
 from mcnet_lightning.equilibrium import Linearisation, SelectableMap
+from mcnet_lightning.equilibrium.linearisation import Linearisable, Roundable
 
 
 @dataclass
@@ -62,9 +63,11 @@ class _Watched:
         return value
 
     def rounded(self, dtype: torch.dtype) -> "_Watched":
+        assert isinstance(self.denoise, Roundable)
         return _Watched(self.denoise.rounded(dtype), self.watch, half=True)
 
     def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation:
+        assert isinstance(self.denoise, Linearisable)
         value, jvp, vjp = self._timed(False, False, self.denoise.linearise, image, dtype)
         if value.requires_grad:
             self._watch_backward(image, value, half=True)

@@ -38,9 +38,9 @@ LAYER_COLUMNS = (
 @torch.no_grad()
 def convolution_peak(batch: int, side: int, device: str, half: bool, repetitions: int) -> float:
     """GFLOP/s of the fastest run."""
-    like = {"device": device, "dtype": PRECISIONS[half], "memory_format": torch.channels_last}
-    features = torch.randn(batch, CHANNELS, side, side).to(**like)
-    weight = torch.randn(CHANNELS, CHANNELS, KERNEL, KERNEL).to(**like)
+    convert = partial(torch.Tensor.to, device=device, dtype=PRECISIONS[half], memory_format=torch.channels_last)
+    features = convert(torch.randn(batch, CHANNELS, side, side))
+    weight = convert(torch.randn(CHANNELS, CHANNELS, KERNEL, KERNEL))
     work = partial(F.conv2d, features, weight, padding=KERNEL // 2)
     work()
     fastest = min(measuring.timed(work).wall for _ in range(repetitions))
@@ -73,7 +73,7 @@ def layer_shares(
 
 def _operations(call: Call, problem: Problem, last: bool) -> float:
     """GFLOP of one pass through the denoiser; the last one backwards goes to the weights as well as to the image."""
-    weights = sum(weight.numel() for weight in problem.layer.denoiser.weights)
+    weights = sum(weight.numel() for weight in problem.layer.denoiser.parameters() if weight.ndim == 4)
     passes = 2 if call.backward and last else 1
     return 2e-9 * passes * weights * call.samples * problem.truth[0].numel()
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mcnet_lightning import GMRES, AndersonSolver, BicubicDownsample, EquilibriumLayer, load_backbone, load_layer
+from mcnet_lightning import GMRES, AndersonSolver, EquilibriumLayer, MeasurementOperator, load_backbone, load_layer
 from mcnet_lightning.data import NamedImage, WholeImages, cut_patches, load_images
 from mcnet_lightning.data.sources import EMBEDDED
 from mcnet_lightning.equilibrium import DouglasRachfordMap
 from mcnet_lightning.problems.quality import psnr
-from mcnet_lightning.problems.super_resolution import SuperResolution
+from mcnet_lightning.problems.super_resolution import ProtocolName, SuperResolution
 
-PROTOCOL = "paper"
+PROTOCOL: ProtocolName = "paper"
 TRAIN_BETA = 0.05
 CONVERGED, CONVERGED_GRADIENT, CONVERGED_ESTIMATE, ROUGH = 1e-10, 1e-8, 1e-9, 1e-6
 TENSORS = ("measurement", "prior_image", "truth")
@@ -28,11 +28,12 @@ class Problem:
 
     name: str
     layer: EquilibriumLayer
-    operator: BicubicDownsample
+    operator: MeasurementOperator
     measurement: Tensor
     prior_image: Tensor
     truth: Tensor
     epsilon: float
+    scale: int
 
     def to(self, device: str) -> "Problem":
         tensors = {name: getattr(self, name).to(device) for name in TENSORS}
@@ -51,11 +52,15 @@ class Problem:
 
     def gradient(self) -> Tensor:
         """dL/dtheta of the last backward pass: all weights of the denoiser in one float64 vector."""
-        return torch.cat([weight.grad.double().flatten() for weight in self.layer.denoiser.parameters()])
+        gradients = []
+        for weight in self.layer.denoiser.parameters():
+            assert weight.grad is not None
+            gradients.append(weight.grad.double().flatten())
+        return torch.cat(gradients)
 
     def psnr(self, estimate: Tensor) -> float:
         """Mean over the samples, in dB."""
-        return psnr(estimate, self.truth, self.operator.scale, PROTOCOL).mean().item()
+        return psnr(estimate, self.truth, self.scale, PROTOCOL).mean().item()
 
     def residual(self, state: Tensor) -> float:
         """||T(y) - y|| / ||T(y)||, of the worst sample."""
@@ -77,7 +82,7 @@ def patches(batch: int, side: int, epsilon: float) -> Problem:
     layer.set_prior_weight(TRAIN_BETA)
     seen = cut_patches(photographs, degradation, side, side, seed=0, limit=batch).observation
     prior = load_backbone("srcnn", 2).of(seen)
-    return Problem("patches", layer, seen.operator, seen.measurement, prior, seen.truth, epsilon)
+    return Problem("patches", layer, seen.operator, seen.measurement, prior, seen.truth, epsilon, 2)
 
 
 def images(scale: int, epsilon: float, data: Path | None, crop: int | None, limit: int | None = None) -> list[Problem]:
@@ -111,6 +116,7 @@ def _whole_images(found: Sequence[NamedImage], scale: int, epsilon: float, crop:
             prior_image=backbone.prior_image(image),
             truth=image["observation"].truth,
             epsilon=epsilon,
+            scale=scale,
         )
         for image in (observed[index] for index in range(len(observed)))
     ]
@@ -124,6 +130,7 @@ def converged_gradient(problem: Problem) -> Tensor:
     result = exact.layer(exact.prior_image, exact.measurement, exact.operator, exact.epsilon)
     exact.loss(result.estimate).backward()
     for stats in (result.stats, exact.layer.backward_stats):
+        assert stats is not None
         stats.raise_if_failed()
     return exact.gradient()
 

@@ -96,7 +96,7 @@ def deepinv(kind: str) -> Scheme:
     from deepinv.optim import AndersonAccelerationConfig, BaseOptim, DEQConfig
     from deepinv.optim.optim_iterators import OptimIterator
 
-    class Iterator(OptimIterator):
+    class Iterator(OptimIterator):  # type: ignore[misc]  # of a package without types
         def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
             super().__init__(has_cost=False)
             self.function = function

@@ -6,6 +6,7 @@ python examples/own_operator.py
 import torch
 import torch.nn.functional as F
 from skimage.data import camera
+from torch import Tensor
 
 from mcnet_lightning import MCNet, MeasurementOperator, check_adjoint, load_layer, project_measurement_ball
 
@@ -13,14 +14,14 @@ from mcnet_lightning import MCNet, MeasurementOperator, check_adjoint, load_laye
 class Camera(MeasurementOperator):
     name = "camera"
 
-    def measurement_size(self, image_size):
+    def measurement_size(self, image_size: tuple[int, int]) -> tuple[int, int]:
         return image_size[0] // 2, image_size[1] // 2
 
-    def __call__(self, image):
+    def __call__(self, image: Tensor) -> Tensor:
         b = F.avg_pool2d(image, 2)
         return b * (torch.arange(b.shape[-1], device=b.device) % 8 != 3)  # every eighth column is dead
 
-    def adjoint(self, measurement, image_size=None):
+    def adjoint(self, measurement: Tensor, image_size: tuple[int, int] | None = None) -> Tensor:
         alive = measurement * (torch.arange(measurement.shape[-1], device=measurement.device) % 8 != 3)
         return alive.repeat_interleave(2, -2).repeat_interleave(2, -1) / 4
 

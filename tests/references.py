@@ -1,6 +1,7 @@
 """Independent references that several tests compare with: dense matrices, finite differences, and a tiny layer."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,10 +60,16 @@ class HiddenBasis(MeasurementOperator):
         return self.operator.adjoint(measurement, image_size)
 
 
-def tiny_layer(beta: float = 0.5, tolerance: float = 1e-13, **denoiser: object) -> EquilibriumLayer:
+def tiny_layer(beta: float = 0.5, tolerance: float = 1e-13, **denoiser: Any) -> EquilibriumLayer:
     """Three normalised convolutions of 8 channels and a beta that makes T a contraction by about 0.7; eval, float64."""
     network = DnCNN(**{"depth": 3, "channels": 8, **denoiser})
     with torch.no_grad():
         network.offset.fill_(0.1)
     layer = EquilibriumLayer(network, prior_weight=beta, solver=AndersonSolver(tolerance, max_evaluations=300))
     return layer.double().eval()
+
+
+def dncnn(layer: EquilibriumLayer) -> DnCNN:
+    """The layer's denoiser, as what it is in `tiny_layer`."""
+    assert isinstance(layer.denoiser, DnCNN)
+    return layer.denoiser

@@ -46,10 +46,10 @@ def test_two_processes_find_what_one_finds(launcher: str, pictures: Path) -> Non
         reference = pictures / "one" / (folder.name if swept else "scale=2")
         for ours, theirs in zip(rows(folder / "metrics.csv"), rows(reference / "metrics.csv"), strict=True):
             assert float(ours["psnr_y"]) == pytest.approx(float(theirs["psnr_y"]), abs=1e-4)
-        ours, theirs = (
+        quality, expected = (
             [row["val/psnr"] for row in rows(run / "history.csv") if row["val/psnr"]] for run in (folder, reference)
         )
-        assert [float(value) for value in ours] == pytest.approx([float(value) for value in theirs], abs=1e-4)
+        assert [float(value) for value in quality] == pytest.approx([float(value) for value in expected], abs=1e-4)
         checkpoint, single = (
             torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (folder, reference)
         )

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ TEST = ["data.root=data", "data.test=[Small]"]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the guide as mine/, two test pictures, and one of LR that the operator made."""
     shutil.copytree(GUIDE, tmp_path / "mine", ignore=shutil.ignore_patterns("__pycache__"))
     generator = np.random.default_rng(0)
@@ -104,7 +105,7 @@ def test_dotted_paths_choose_as_files_do(folder: Path) -> None:
 
 
 def test_the_operator_of_the_guide_is_one(folder: Path) -> None:
-    import toys  # type: ignore[import-not-found]
+    import toys
 
     check_adjoint(toys.Averaged(3, 0.7), (1, 12, 15))
     image = torch.rand(1, 1, 6, 6, dtype=torch.float64)

@@ -16,7 +16,7 @@ from mcnet_lightning.model.layer_files import load_layer
 from mcnet_lightning.model.mcnet import MCNet
 from mcnet_lightning.problems import Observation
 from mcnet_lightning.problems.quality import psnr
-from mcnet_lightning.problems.super_resolution import SuperResolution
+from mcnet_lightning.problems.super_resolution import ProtocolName, SuperResolution
 
 SRCNN = {  # paper/table2_quality.csv
     ("Set5", 2): 36.6530,
@@ -29,8 +29,8 @@ SRCNN = {  # paper/table2_quality.csv
 
 
 @cache
-def observations(root: Path, dataset: str, scale: int, protocol: str = "paper") -> dict[str, Observation]:
-    degradation = SuperResolution(protocol, scale)  # type: ignore[arg-type]
+def observations(root: Path, dataset: str, scale: int, protocol: ProtocolName = "paper") -> dict[str, Observation]:
+    degradation = SuperResolution(protocol, scale)
     paths = list_images(root / "data/test" / dataset)
     return {path.stem: degradation.observe(degradation.fit(read_rgb(path))[None]) for path in paths}
 
@@ -49,21 +49,21 @@ def mcnet(
     beta: float | None = None,
     images: tuple[str, ...] = (),
     scale: int = 2,
-    protocol: str = "paper",
+    protocol: ProtocolName = "paper",
 ) -> Figures:
     """The published SRCNN and layer on Set5 (or on some of its images), without gradients."""
     layer = load_layer(root / f"weights/mcnet_published/mcnet_srcnn_x{scale}.pth", scale=scale)
     layer.solver.tolerance = tolerance
     if beta is not None:
         layer.set_prior_weight(beta)
-    operator = SuperResolution(protocol, scale).operator  # type: ignore[arg-type]
+    operator = SuperResolution(protocol, scale).operator
     backbone = load_backbone("srcnn", scale, str(root / f"weights/srcnn/srcnn_x{scale}.pth"))
     model, qualities, distances, stats = MCNet(backbone, layer, operator), [], [], list[SolveStats]()
     for name, seen in observations(root, "Set5", scale, protocol).items():
         if not images or name in images:
             with torch.no_grad():
                 result = model(seen.measurement, backbone_input=seen.inputs["upsampled"])
-            qualities.append(psnr(result.estimate, seen.truth, scale, protocol))  # type: ignore[arg-type]
+            qualities.append(psnr(result.estimate, seen.truth, scale, protocol))
             distances.append(consistency(result.estimate, seen.measurement, operator))
             stats.append(result.stats)
     return Figures(
@@ -126,10 +126,10 @@ def test_published_layer_with_larger_beta_has_a_fixed_point_on_set5(shared: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("scale", "protocol"), [(4, "paper"), (2, "standard"), (4, "standard")])
-def test_published_layer_improves_the_backbone_elsewhere_too(shared: Path, scale: int, protocol: str) -> None:
+def test_published_layer_improves_the_backbone_elsewhere_too(shared: Path, scale: int, protocol: ProtocolName) -> None:
     found = mcnet(shared, 1e-4, beta=0.02, images=("butterfly",), scale=scale, protocol=protocol)
     seen = observations(shared, "Set5", scale, protocol)["butterfly"]
     backbone = load_backbone("srcnn", scale, str(shared / f"weights/srcnn/srcnn_x{scale}.pth"))
-    alone = psnr(backbone(seen.inputs["upsampled"]), seen.truth, scale, protocol)  # type: ignore[arg-type]
+    alone = psnr(backbone(seen.inputs["upsampled"]), seen.truth, scale, protocol)
     assert float(found.psnr) > float(alone) + 0.3
     assert float(found.consistency) <= 5e-5

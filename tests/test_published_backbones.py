@@ -78,9 +78,10 @@ def test_projection_and_layer_on_dctlsa(shared: Path) -> None:
     image: dict[str, Any] = images[2]
     assert image["name"] == "butterfly"
     w, b, truth = backbone.prior_image(image), image["observation"].measurement, image["observation"].truth
-    projected = project_measurement_ball(w, b, images.problem.operator)
+    operator = image["observation"].operator
+    projected = project_measurement_ball(w, b, operator)
     assert (projected - truth).norm() <= (w - truth).norm()
     layer = load_layer("bundled:srcnn", scale=4).eval()
-    result = layer(w, b, images.problem.operator, 0.0)
+    result = layer(w, b, operator, 0.0)
     assert result.stats.converged.all()
-    assert consistency(result.estimate, b, images.problem.operator) <= 5e-5
+    assert consistency(result.estimate, b, operator) <= 5e-5

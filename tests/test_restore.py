@@ -5,6 +5,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def restored(folder: Path, *words: str) -> list[str]:
     return sorted(path.name for path in (folder / "out").iterdir())
 
 
-def certificate(folder: Path, name: str) -> dict:
+def certificate(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / "out" / f"{name}.json").read_text())
 
 
@@ -244,7 +245,7 @@ def noisy(kind: str) -> bytes:
     return target.getvalue()
 
 
-def tiff(samples: np.ndarray, **options: object) -> bytes:
+def tiff(samples: np.ndarray, **options: Any) -> bytes:
     target = io.BytesIO()
     tifffile.imwrite(target, samples, **options)
     return target.getvalue()

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def restored(folder: Path, *words: str) -> None:
     restore.run(configured(folder, *words))
 
 
-def certificate(folder: Path, name: str) -> dict:
+def certificate(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / "out" / f"{name}.json").read_text())
 
 

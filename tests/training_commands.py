@@ -49,10 +49,11 @@ def run(name: str, *words: str, folder: str, snapshots: str | None = None, group
     every write of last.ckpt.
     """
     config = OmegaConf.merge(composed(name, *groups), OmegaConf.from_dotlist(list(words)))
+    assert isinstance(config, DictConfig)
     seen = Seen()
     getitems, save = TrainingSet.__getitems__, StagedCheckpoints.save_checkpoint
 
-    def note(patches: TrainingSet, indices: list[int]) -> dict[str, torch.Tensor]:
+    def note(patches: TrainingSet, indices: list[int]) -> dict[str, Any]:
         seen.patches.append(list(indices))
         return getitems(patches, indices)
 

@@ -1,11 +1,12 @@
 """A network, an operator, a denoiser, a solver, a method and a problem of one's own, each with what must be known."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mcnet_lightning.equilibrium import AndersonSolver, SolveStats
+from mcnet_lightning.equilibrium import AndersonSolver, SelectableMap, SolveStats
 from mcnet_lightning.methods import Given, Made, Method
 from mcnet_lightning.operators import Mask, MeasurementOperator
 from mcnet_lightning.problems import Observation, Problem
@@ -83,7 +84,9 @@ class Patient(AndersonSolver):
     def __init__(self, tolerance: float = 1e-4, max_evaluations: int = 60) -> None:
         super().__init__(tolerance / 10, max_evaluations)
 
-    def solve(self, fixed_point_map, start: Tensor) -> tuple[Tensor, SolveStats]:  # type: ignore[no-untyped-def]
+    def solve(
+        self, fixed_point_map: SelectableMap | Callable[[Tensor], Tensor], start: Tensor
+    ) -> tuple[Tensor, SolveStats]:
         return super().solve(fixed_point_map, start)
 
 

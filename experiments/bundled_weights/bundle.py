@@ -10,21 +10,21 @@ from pathlib import Path
 
 from mcnet_lightning.files.weights import ASSETS, read_weights, write_weights
 
-LARGEST = 19 * 10**5  # bytes; what is larger is stored in half precision
+LARGEST = 4 * 10**5  # bytes; what is larger is stored in half precision, but for single numbers such as beta
 
 
 def bundle(run: Path, kind: str, name: str) -> None:
     folder = ASSETS / f"{kind}s"
     folder.mkdir(parents=True, exist_ok=True)
     source = run / ("layer.safetensors" if kind == "layer" else "weights.safetensors")
-    file = read_weights(source)
-    file.require_kind(kind)
+    weights = read_weights(source)
+    weights.require_kind(kind)
     card = (run / "MODEL_CARD.md").read_text()
     if source.stat().st_size < LARGEST:
         shutil.copyfile(source, folder / f"{name}.safetensors")
     else:
-        halved = {key: tensor.half() for key, tensor in file.tensors.items()}
-        write_weights(folder / f"{name}.safetensors", halved, file.metadata)
+        halved = {key: tensor.half() if tensor.ndim else tensor for key, tensor in weights.tensors.items()}
+        write_weights(folder / f"{name}.safetensors", halved, weights.metadata)
         card += "\nStored in half precision, which changes no figure above by more than 0.001 dB.\n"
     (folder / f"{name}.md").write_text(f"{card}\nThe whole chain of commands: experiments/bundled_weights/README.md.\n")
     with (run / "history.csv").open(newline="") as file:

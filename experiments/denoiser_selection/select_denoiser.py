@@ -14,7 +14,7 @@ from mcnet_lightning.data import MeasurementDataModule, WholeImages
 from mcnet_lightning.equilibrium import MeasurementBall
 from mcnet_lightning.errors import MCNetError
 from mcnet_lightning.methods import PnP, load_pnp_denoiser
-from mcnet_lightning.problems.quality import psnr
+from mcnet_lightning.problems import Observation
 from mcnet_lightning.problems.super_resolution import SuperResolution
 
 COLUMNS = ("scale", "denoiser", "psnr_y", "gain_over_bicubic", "iterations", "converged")
@@ -24,10 +24,10 @@ def measure(solver: PnP, images: WholeImages) -> list[float]:
     """Means over images: PSNR and gain over bicubic in dB, iterations, share that converged."""
     figures = []
     for image in (images[index] for index in range(len(images))):
-        ball = MeasurementBall(image["observation"].measurement, images.problem.operator)
-        estimate, stats = solver.solve(image["observation"].inputs["upsampled"], ball)
-        pair = (estimate, image["observation"].inputs["upsampled"])
-        after, before = (psnr(picture, image["observation"].truth, images.problem.scale).item() for picture in pair)
+        seen: Observation = image["observation"]
+        estimate, stats = solver.solve(seen.inputs["upsampled"], MeasurementBall(seen.measurement, seen.operator))
+        pair = (estimate, seen.inputs["upsampled"])
+        after, before = (images.problem.headline(picture, seen.truth).item() for picture in pair)
         figures.append([after, after - before, float(stats.evaluations[0]), float(stats.converged[0])])
     return torch.tensor(figures, dtype=torch.float64).mean(dim=0).tolist()
 

@@ -18,11 +18,13 @@ from PIL import Image
 
 from mcnet_lightning import BicubicDownsample
 from mcnet_lightning.files import write_file
+from mcnet_lightning.operators.resize import Boundary
 from mcnet_lightning.restoration import Picture, agreement, read_picture
 from mcnet_lightning.restoration.batch import Saving, fix_pictures
 from mcnet_lightning.restoration.writing import encode
 
-METHODS, SCALES, BOUNDARY = ("RCAN", "RDN"), (2, 3, 4), "replicate"
+METHODS, SCALES = ("RCAN", "RDN"), (2, 3, 4)
+BOUNDARY: Boundary = "replicate"
 
 
 def jpeg(picture: Picture) -> Picture:
@@ -53,7 +55,10 @@ def psnr(picture: Picture, truth: Picture) -> float:
 def measure(pictures: Path, work: Path, method: str, damage: str, scale: int) -> list[str]:
     """One row: means over the images, and the worst change of PSNR with the unrounded LR."""
     operator = BicubicDownsample(scale, BOUNDARY)
-    folder = lambda kind: pictures / kind / "Set5" / f"x{scale}"  # noqa: E731
+
+    def folder(kind: str) -> Path:
+        return pictures / kind / "Set5" / f"x{scale}"
+
     sr, exact = work / "sr", work / "lr"
     shutil.rmtree(work, ignore_errors=True)
     truths, before, before_lr = {}, {}, {}

@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--dctlsa", type=Path, help="folder with dctlsa_x2.pth and so on; without it they are left out")
     parser.add_argument("--crop", type=int, default=144, help="side of the central crops in pixels")
     arguments = parser.parse_args()
-    rows = list(csv.DictReader(OUTPUT.open())) if OUTPUT.is_file() else []
+    rows = list(csv.DictReader(OUTPUT.read_text().splitlines())) if OUTPUT.is_file() else []
     for name, (_, weights) in LAYERS.items():
         for scale in (2, 3, 4):
             known = [row for row in rows if (row["layer"], int(row["scale"])) == (name, scale)]

@@ -49,17 +49,20 @@ def test_leaves_its_input_untouched() -> None:
 
 
 def test_stays_in_eval_when_its_owner_trains() -> None:
-    owner = nn.ModuleDict({"backbone": frozen()}).train()
-    assert not owner["backbone"].training
-    assert not owner["backbone"].network.training
+    backbone = frozen()
+    nn.ModuleDict({"backbone": backbone}).train()
+    assert not backbone.training
+    assert not backbone.network.training
     image = torch.rand(1, 1, 4, 4)
-    assert torch.equal(owner["backbone"](image), owner["backbone"](image))
+    assert torch.equal(backbone(image), backbone(image))
 
 
 def test_moves_with_its_owner() -> None:
-    owner = nn.ModuleDict({"backbone": frozen()}).double()
-    assert owner["backbone"](torch.rand(1, 1, 4, 4).double()).dtype == torch.float64
-    assert next(owner.to("meta")["backbone"].network.parameters()).is_meta
+    backbone = frozen()
+    owner = nn.ModuleDict({"backbone": backbone}).double()
+    assert backbone(torch.rand(1, 1, 4, 4).double()).dtype == torch.float64
+    owner.to("meta")
+    assert next(backbone.network.parameters()).is_meta
 
 
 def test_copies_take_the_network_along() -> None:
@@ -120,6 +123,6 @@ def test_whose_fault_nan_is() -> None:
     with pytest.raises(WeightsError, match="what greedy was given holds NaN or Inf; repair that image"):
         frozen()(torch.full((1, 1, 4, 4), torch.nan))
     broken = frozen()
-    broken.network.gain.data.fill_(torch.inf)
+    next(broken.network.parameters()).data.fill_(torch.inf)
     with pytest.raises(WeightsError, match=r"its weights \(none\) are damaged"):
         broken(torch.rand(1, 1, 4, 4))

@@ -205,7 +205,9 @@ def test_task_receives_the_typed_configuration() -> None:
     assert code == 0
     (cfg,) = task.configs
     assert (cfg.scale, cfg.epsilon, cfg.trainer.max_epochs) == (3, 0.1, 1)
-    assert OmegaConf.get_type(cfg.solver).__name__ == "PicardSolver"
+    solver = OmegaConf.get_type(cfg.solver)
+    assert solver is not None
+    assert solver.__name__ == "PicardSolver"
     assert isinstance(cfg.trainer.limit_train_batches, int)
     assert "hydra" not in cfg
     (folder,) = Path("outputs/train").iterdir()

@@ -3,6 +3,7 @@
 import os
 import shlex
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -52,11 +53,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def read(*argv: str, config_name: str = "restore") -> dict:
+def read(*argv: str, config_name: str = "restore") -> Any:
     """What a configuration would hold after this command line."""
     parsed = OverridesParser.create().parse_overrides(hydra_words(config_name, list(argv)))
     config = OmegaConf.create({override.key_or_group: override.value() for override in parsed})
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    return OmegaConf.to_container(config, resolve=True)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,6 +1,7 @@
 """Loaders: batches for training, whole images for validation and test."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,9 +22,9 @@ def root(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def module(root: str, **options: object) -> MeasurementDataModule:
+def module(root: str, **options: Any) -> MeasurementDataModule:
     settings = {"patch_size": 12, "patch_stride": 12, "batch_size": 8, "validation_size": 16, **options}
-    data = MeasurementDataModule(SuperResolution("standard", 2), ["own"], ["own"], root, **settings)  # type: ignore[arg-type]
+    data = MeasurementDataModule(SuperResolution("standard", 2), ["own"], ["own"], root, **settings)
     data.setup("fit")
     return data
 
@@ -45,6 +46,7 @@ def test_backbone_outputs_come_with_the_batch(root: str, tmp_path: Path) -> None
 def test_every_patch_is_seen_once_per_epoch(root: str) -> None:
     data = module(root, batch_size=4)
     seen = torch.cat([batch["observation"].truth for batch in data.train_dataloader()]).mean(dim=(1, 2, 3))
+    assert data.patches is not None
     assert torch.equal(seen.sort().values, data.patches.observation.truth.mean(dim=(1, 2, 3)).sort().values)
 
 

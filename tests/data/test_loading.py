@@ -14,6 +14,11 @@ def loader(rank: int = 0, processes: int = 1, batch: int = 4) -> ResumableLoader
     return ResumableLoader(data, batch_size=batch, sampler=PatchSampler(data, processes, rank, seed=3))
 
 
+def sampler(of: ResumableLoader) -> PatchSampler:
+    assert isinstance(of.sampler, PatchSampler)
+    return of.sampler
+
+
 def test_the_shares_of_a_step_are_the_batch_of_one_process() -> None:
     for one, *shares in zip(loader(), loader(0, 2, 2), loader(1, 2, 2), strict=True):
         assert set(one.tolist()) == set(torch.cat(shares).tolist())
@@ -22,7 +27,7 @@ def test_the_shares_of_a_step_are_the_batch_of_one_process() -> None:
 @pytest.mark.parametrize(("epoch", "done"), [(0, 1), (0, 5), (2, 3)])
 def test_a_resumed_epoch_gives_the_batches_that_are_left(epoch: int, done: int) -> None:
     first = loader()
-    first.sampler.set_epoch(epoch)
+    sampler(first).set_epoch(epoch)
     batches = iter(first)
     for _ in range(done):
         next(batches)
@@ -45,7 +50,7 @@ def test_epochs_differ_and_repeat_with_their_seed() -> None:
     one, other = loader(), loader()
     first = torch.cat(list(one))
     assert torch.equal(first, torch.cat(list(other)))
-    one.sampler.set_epoch(1)
+    sampler(one).set_epoch(1)
     assert not torch.equal(first, torch.cat(list(one)))
 
 

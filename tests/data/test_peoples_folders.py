@@ -4,6 +4,7 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_names_are_one_each_and_none_is_the_means(tmp_path: Path) -> None:
     assert find_picture([Path("mean_RCAN_x2.png")], "mean_", 2).name == "mean_RCAN_x2.png"
 
 
-def pairs(root: Path) -> dict:
+def pairs(root: Path) -> dict[str, Any]:
     (image,) = list(
         MeasurementDataModule(
             SuperResolution("standard", 2), [], ["own"], hr_folder=str(root / "hr"), lr_folder=str(root / "lr")
@@ -77,9 +78,9 @@ def pairs(root: Path) -> dict:
 def test_pairs_are_turned_upright(tmp_path: Path) -> None:
     for folder, pixels in (("hr", SMALL), ("lr", SMALL[::2, ::2])):
         (tmp_path / folder).mkdir()
-        image = Image.fromarray(np.ascontiguousarray(np.rot90(pixels)))
-        image.getexif()[0x0112] = 6
-        image.save(tmp_path / folder / "a.png", exif=image.getexif())
+        picture = Image.fromarray(np.ascontiguousarray(np.rot90(pixels)))
+        picture.getexif()[0x0112] = 6
+        picture.save(tmp_path / folder / "a.png", exif=picture.getexif())
     image = pairs(tmp_path)
     np.testing.assert_allclose(image["observation"].colour[0].permute(1, 2, 0).numpy() * 255, SMALL, atol=1e-4)
     np.testing.assert_allclose(

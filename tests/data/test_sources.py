@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcnet_lightning.data.sources import image_paths, load_images
+from mcnet_lightning.data.sources import Part, image_paths, load_images
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.imaging import write_png
 
-PARTS = ("train", "validation", "test")
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 def folder(root: Path, part: str, count: int) -> str:
@@ -20,7 +20,7 @@ def folder(root: Path, part: str, count: int) -> str:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_embedded_photographs_are_there(part: str) -> None:
+def test_embedded_photographs_are_there(part: Part) -> None:
     assert len(image_paths("photographs", part)) >= 2
     assert all(path.is_file() for path in image_paths("photographs", part))
 
@@ -56,7 +56,7 @@ def test_test_folder_is_taken_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_missing_folder_is_named(tmp_path: Path, part: str) -> None:
+def test_missing_folder_is_named(tmp_path: Path, part: Part) -> None:
     place = "test" if part == "test" else "train"
     with pytest.raises(DataError, match=rf"no folder .*{place}/nowhere; set data\.root"):
         load_images("nowhere", part, str(tmp_path))

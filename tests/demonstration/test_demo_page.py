@@ -82,6 +82,7 @@ def test_a_photograph_is_restored_seen_and_downloaded(
             assert "Traceback" not in page.content()
 
         restore(None, "there is no picture yet")
+        page.get_by_label("shrink large pictures").uncheck()
         for name, answer in (("fake", "cannot be read as an image"), ("wide", "300 x 300 pixels, more than 0.05 mill")):
             restore(tmp_path / f"{name}.png", answer)
             assert str(temporary) not in status.inner_text()
@@ -90,6 +91,8 @@ def test_a_photograph_is_restored_seen_and_downloaded(
         page.set_input_files(upload, tmp_path / "heavy.png")
         page.get_by_text(re.compile("exceed the maximum allowed size")).first.wait_for()
 
+        page.reload()
+        restore(tmp_path / "wide.png", "The float TIFF agrees with your picture")  # shrunk, as the page offers
         page.reload()
         page.locator("#scale label").filter(has_text="4").click()
         restore(given, "The float TIFF agrees with your picture")

@@ -175,7 +175,8 @@ def test_display_clips_and_magnifies() -> None:
 def test_examples_are_small_photographs(tmp_path: Path) -> None:
     paths = example_pictures(tmp_path)
     assert [path.name for path in paths] == ["astronaut.png", "camera.png", "chelsea.png"]
-    assert Image.open(paths[0]).size == (128, 128)
+    with Image.open(paths[0]) as picture:
+        assert picture.size == (128, 128)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ def convolution(into: int, out: int, bias: bool) -> nn.Conv2d:
 def with_batch_norm() -> nn.Sequential:
     """As published by Ryu et al.: no biases, batch norm after every hidden convolution but the first."""
     norm = nn.BatchNorm2d(CHANNELS)
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
     for tensor in (norm.weight.data, norm.running_var):
         tensor.uniform_(0.2, 2.0)
     for tensor in (norm.bias.data, norm.running_mean):

@@ -85,7 +85,9 @@ def test_linearised_form_equals_autograd_in_float64(parameterisation: Parameteri
     leaves = [image.requires_grad_(), *network.parameters()]
     plain = bound(image)
     expected = torch.autograd.grad(plain, leaves, direction, retain_graph=True)
-    value, _, vjp = bound.linearise(image, torch.float64)
+    linearised = bound.linearise(image, torch.float64)
+    assert linearised is not None
+    value, _, vjp = linearised
     assert relative_error(value, plain) <= 1e-13
     assert relative_error(vjp(direction), expected[0]) <= 1e-12
     for found, wanted in zip(torch.autograd.grad(value, leaves, direction), expected, strict=True):
@@ -101,6 +103,8 @@ def test_rescaling_by_the_extremes_is_left_to_autograd() -> None:
 def test_linearised_form_in_bfloat16_is_off_by_its_own_rounding_only() -> None:
     bound, image, direction = denoiser().float().bind(), torch.rand(3, 1, 16, 16), torch.randn(3, 1, 16, 16)
     full, half = (bound.linearise(image, dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert full is not None
+    assert half is not None
     assert torch.equal(full.value, half.value)
     for exact, rounded in ((full.jvp, half.jvp), (full.vjp, half.vjp)):
         assert rounded(direction).dtype == torch.float32

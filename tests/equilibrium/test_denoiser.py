@@ -1,6 +1,7 @@
 """Any image-to-image module as R: frozen within a solve, trained through it, never changed by it."""
 
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -34,6 +35,8 @@ class Network(nn.Module):
 def network() -> Network:
     torch.manual_seed(2)
     made = Network().double()
+    assert made.norm.running_mean is not None
+    assert made.norm.running_var is not None
     with torch.no_grad():
         made.norm.running_mean.normal_()
         made.norm.running_var.uniform_(0.5, 2)
@@ -50,16 +53,16 @@ def problem(batch: int = 3) -> tuple[Tensor, Tensor]:
     return truth + 0.1 * torch.randn_like(truth), A(truth)
 
 
-def state_of(module: nn.Module) -> dict[str, object]:
+def state_of(module: nn.Module) -> dict[str, Any]:
     values = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     return {**values, "training": [part.training for part in module.modules()]}
 
 
-def assert_same(found: dict[str, object], expected: dict[str, object]) -> None:
+def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert found.keys() == expected.keys()
     for name, value in found.items():
         other = expected[name]
-        assert torch.equal(value, other) if isinstance(value, Tensor) else value == other  # type: ignore[arg-type]
+        assert torch.equal(value, other) if isinstance(value, Tensor) else value == other
 
 
 @pytest.mark.filterwarnings("ignore:.*frozen")
@@ -84,7 +87,11 @@ def test_implicit_gradient_in_training_mode_is_the_unrolled_one() -> None:
         layer = plain_layer(module).train()
         layer.backward_solver = scheme
         layer(w, b, A).estimate.square().sum().backward()
-        gradients.append(torch.cat([parameter.grad.flatten() for parameter in module.parameters()]))
+        each = []
+        for parameter in module.parameters():
+            assert parameter.grad is not None
+            each.append(parameter.grad.flatten())
+        gradients.append(torch.cat(each))
     assert relative_error(gradients[0], gradients[1]) <= 1e-8
 
 
@@ -127,6 +134,7 @@ def test_a_network_with_weights_computed_from_others_can_be_copied() -> None:
     w, b = problem(1)
     module(w).sum().backward()
     solver = PnP(module, max_iterations=2)
+    assert isinstance(solver.denoiser, nn.Module)
     assert relative_error(solver.denoiser.eval()(w), module.eval()(w)) <= 1e-12
     assert solver.solve(w, MeasurementBall(b, A))[0].shape == w.shape
 

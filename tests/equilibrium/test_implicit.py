@@ -13,19 +13,20 @@ from mcnet_lightning.equilibrium import (
     GMRES,
     AdjointAnderson,
     AndersonSolver,
-    EquilibriumLayer,
     JacobianFree,
     Neumann,
     Outcome,
+    SolveStats,
     Unrolled,
 )
+from mcnet_lightning.equilibrium.implicit import AdjointSolver
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators import BicubicDownsample
 
 A = BicubicDownsample(2)
 BATCH, SIZE = 3, (7, 10)
 RADII = {"zero": (0.0, 0.0, 0.0), "positive": (0.05, 0.1, 0.02), "mixed": (0.0, 0.05, 9.0)}  # 9: inactive
-SCHEMES = {
+SCHEMES: dict[str, AdjointSolver | Unrolled] = {
     "gmres": GMRES(tolerance=1e-13, max_products=60),
     "anderson": AdjointAnderson(tolerance=1e-13, max_products=200),
     "neumann": Neumann(terms=200),
@@ -39,7 +40,7 @@ class Problem:
 
     def __init__(self, radii: str, dtype: torch.dtype = torch.float64) -> None:
         torch.manual_seed(1)
-        self.layer: EquilibriumLayer = tiny_layer()
+        self.layer = tiny_layer()
         self.target = uniform(BATCH, 1, *SIZE)
         self.leaves = {
             "w": (self.target + 0.1 * torch.randn_like(self.target)).requires_grad_(),
@@ -71,9 +72,9 @@ class Problem:
         return loss
 
 
-def gradients(problem: Problem, scheme: object) -> dict[str, Tensor]:
+def gradients(problem: Problem, scheme: AdjointSolver | Unrolled) -> dict[str, Tensor]:
     """Of the summed loss, one flat vector per group."""
-    problem.layer.backward_solver = scheme  # type: ignore[assignment]
+    problem.layer.backward_solver = scheme
     groups = problem.groups()
     leaves = [leaf for group in groups.values() for leaf in group]
     pieces = iter(torch.autograd.grad(problem.losses().sum(), leaves, materialize_grads=True))
@@ -166,11 +167,15 @@ def test_products_in_half_precision_cost_little_accuracy() -> None:
     assert full < half < 0.02
 
 
+def recorded(problem: Problem) -> SolveStats | None:
+    return problem.layer.backward_stats
+
+
 def test_backward_stats_are_recorded() -> None:
     problem = Problem("zero")
-    assert problem.layer.backward_stats is None
+    assert recorded(problem) is None
     gradients(problem, GMRES(tolerance=1e-6))
-    stats = problem.layer.backward_stats
+    stats = recorded(problem)
     assert stats is not None
     assert stats.converged.all()
     assert (stats.residual <= 1e-6).all()
@@ -197,7 +202,9 @@ def linear(*rates: float, size: int = 12) -> tuple[Tensor, Callable[[Tensor], Te
 @pytest.mark.parametrize("scheme", ["gmres", "anderson", "neumann"])
 def test_adjoint_equation_equals_the_dense_solution(scheme: str) -> None:
     matrices, vjp, g = linear(0.3, 0.8, 0.9)
-    v, stats = SCHEMES[scheme].solve_adjoint(vjp, g)  # type: ignore[attr-defined]
+    solver = SCHEMES[scheme]
+    assert not isinstance(solver, Unrolled)
+    v, stats = solver.solve_adjoint(vjp, g)
     expected = torch.linalg.solve(torch.eye(12) - matrices.transpose(1, 2), g.unsqueeze(2)).squeeze(2)
     assert relative_error(v, expected) <= 1e-9
     assert scheme == "neumann" or stats.converged.all()

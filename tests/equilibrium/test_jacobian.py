@@ -1,8 +1,10 @@
 """The local estimates against the dense Jacobian."""
 
+from typing import Any
+
 import pytest
 import torch
-from references import HiddenBasis, dense_jacobian, tiny_layer, uniform
+from references import HiddenBasis, dense_jacobian, dncnn, tiny_layer, uniform
 from torch import Tensor
 
 from mcnet_lightning.equilibrium import DouglasRachfordMap, local_jacobian
@@ -12,7 +14,7 @@ A = BicubicDownsample(2)
 
 
 def at_fixed_point(
-    epsilon: float, operator: MeasurementOperator = A, **denoiser: object
+    epsilon: float, operator: MeasurementOperator = A, **denoiser: Any
 ) -> tuple[DouglasRachfordMap, Tensor]:
     w, b = uniform(2, 1, 6, 6), operator(uniform(2, 1, 6, 6))
     layer = tiny_layer(**denoiser)
@@ -22,7 +24,7 @@ def at_fixed_point(
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.05, 9.0])
 @pytest.mark.parametrize("denoiser", [{}, {"parameterisation": "averaged"}, {"rescale": "per_sample"}], ids=str)
-def test_equals_the_dense_jacobian(epsilon: float, denoiser: dict[str, object]) -> None:
+def test_equals_the_dense_jacobian(epsilon: float, denoiser: dict[str, Any]) -> None:
     T, state = at_fixed_point(epsilon, **denoiser)
     local = local_jacobian(T, state, steps=300)  # more than there are pixels
     for sample in range(2):
@@ -52,7 +54,7 @@ def test_nan_in_the_weights_gives_nan() -> None:
     """LAPACK's eigenvalue routines may end the process when they are given one."""
     layer = tiny_layer(spectral_norm=False)
     with torch.no_grad():
-        layer.denoiser.weights[1][0, 0, 0, 0] = torch.nan
+        dncnn(layer).weights[1][0, 0, 0, 0] = torch.nan
     w = uniform(2, 1, 6, 6)
     local = local_jacobian(layer.map(w, A(w), A), w)
     assert torch.isnan(local.norm).all()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from references import norms, relative_error, tiny_layer, uniform
+from references import dncnn, norms, relative_error, tiny_layer, uniform
 from torch import Tensor
 
 from mcnet_lightning.denoisers import DnCNN, convolution_norm_bound
@@ -71,10 +71,15 @@ def test_no_sample_depends_on_its_batch_mates_in_float32() -> None:
 
 def test_finished_samples_leave_the_denoiser(monkeypatch: pytest.MonkeyPatch) -> None:
     w, b = problem()
-    layer, rows = tiny_layer(tolerance=1e-8), []
+    layer, rows = tiny_layer(tolerance=1e-8), list[int]()
     start = torch.cat([layer(w, b, A).state[:2], w[2:]])  # two samples are there already
     bound = layer.denoiser.bind()
-    monkeypatch.setattr(layer.denoiser, "bind", lambda: lambda image: rows.append(len(image)) or bound(image))
+
+    def noted(image: Tensor) -> Tensor:
+        rows.append(len(image))
+        return bound(image)
+
+    monkeypatch.setattr(layer.denoiser, "bind", lambda: noted)
     with torch.no_grad():
         stats = layer(w, b, A, initial_state=start).stats
     assert stats.evaluations.tolist() == [1, 1, len(rows)]
@@ -142,7 +147,7 @@ def test_larger_beta_keeps_the_estimate_nearer_to_the_prior_image() -> None:
 def test_black_image_converges_and_stays_black() -> None:
     layer = tiny_layer()
     with torch.no_grad():
-        layer.denoiser.offset.zero_()
+        dncnn(layer).offset.zero_()
     black = torch.zeros(1, 1, 8, 8, dtype=torch.float64)
     result = layer(black, A(black), A)
     assert result.stats.converged.all()
@@ -153,7 +158,7 @@ def test_black_image_converges_and_stays_black() -> None:
 def test_non_contractive_denoiser_ends_in_a_typed_outcome(solver: AndersonSolver) -> None:
     layer = tiny_layer(parameterisation="direct", spectral_norm=False)
     with torch.no_grad():
-        for weight in layer.denoiser.weights:
+        for weight in dncnn(layer).weights:
             weight *= 3 / weight.flatten(1).norm(dim=1).mean()
     layer.solver = solver
     w, b = problem()
@@ -170,7 +175,7 @@ def test_averaged_denoiser_never_lets_a_plain_step_grow() -> None:
     """With N 1-Lipschitz and R = (I + N)/2 the map T is averaged, for any beta."""
     layer = tiny_layer(parameterisation="averaged", spectral_norm=False)
     with torch.no_grad():
-        for weight in layer.denoiser.weights:
+        for weight in dncnn(layer).weights:
             weight /= convolution_norm_bound(weight)
     layer.set_prior_weight(0.0)
     w, b = problem(noise=1.0)
@@ -202,7 +207,7 @@ def test_nan_ends_its_own_sample_only(place: str, epsilon: float) -> None:
 def test_nan_in_the_weights_is_a_typed_outcome_of_every_sample() -> None:
     layer = tiny_layer(spectral_norm=False)
     with torch.no_grad():
-        layer.denoiser.weights[1][0, 0, 0, 0] = torch.nan
+        dncnn(layer).weights[1][0, 0, 0, 0] = torch.nan
     w, b = problem()
     assert layer(w, b, A).stats.outcome.tolist() == [Outcome.NON_FINITE] * 3
 
@@ -226,6 +231,7 @@ def test_zero_beta_is_allowed_and_has_a_finite_gradient() -> None:
     layer = EquilibriumLayer(DnCNN(2, 2), prior_weight=0.0)
     layer.prior_weight.backward()
     assert float(layer.prior_weight.detach()) == 0
+    assert layer.raw_prior_weight.grad is not None
     assert torch.isfinite(layer.raw_prior_weight.grad)
 
 
@@ -251,7 +257,7 @@ def test_cuda_equals_cpu(epsilon: float) -> None:
     for device in ("cpu", "cuda"):
         layer.to(device)
         estimate = layer(w.to(device), b.to(device), A, epsilon).estimate
-        gradient = torch.autograd.grad(estimate.square().sum(), layer.denoiser.weights[1])[0]
+        gradient = torch.autograd.grad(estimate.square().sum(), dncnn(layer).weights[1])[0]
         results.append((estimate.cpu(), gradient.cpu()))
     for cpu, cuda in zip(*results, strict=True):
         assert relative_error(cuda, cpu) <= 1e-9
@@ -262,4 +268,5 @@ def test_beta_set_below_its_floor_is_exact_and_can_still_be_learned() -> None:
     layer.set_prior_weight(0.01, floor=0.015)
     layer.prior_weight.backward()
     assert layer.prior_weight.item() == pytest.approx(0.01, rel=1e-4)
+    assert layer.raw_prior_weight.grad is not None
     assert layer.raw_prior_weight.grad > 0

@@ -1,10 +1,11 @@
 """Anderson with half-precision evaluations: the float32 answer, whatever half precision makes of the way there."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from references import norms, tiny_layer, uniform
+from references import dncnn, norms, tiny_layer, uniform
 from torch import Tensor
 
 from mcnet_lightning.equilibrium import (
@@ -13,6 +14,7 @@ from mcnet_lightning.equilibrium import (
     Linearisation,
     MeasurementBall,
     Outcome,
+    SolveStats,
     mixed_precision,
 )
 from mcnet_lightning.operators import BicubicDownsample
@@ -34,9 +36,9 @@ def double(T: DouglasRachfordMap) -> DouglasRachfordMap:
     return DouglasRachfordMap(tiny_layer().denoiser.bind(), ball, T.prior_image.double(), 0.3)
 
 
-def solve(T: DouglasRachfordMap, half: bool = True, **options: float):  # type: ignore[no-untyped-def]
+def solve(T: DouglasRachfordMap, half: bool = True, **options: Any) -> tuple[Tensor, SolveStats]:
     settings = {"tolerance": TOLERANCE, **options}
-    return AndersonSolver(half_evaluations=half, **settings).solve(T, T.prior_image)  # type: ignore[arg-type]
+    return AndersonSolver(half_evaluations=half, **settings).solve(T, T.prior_image)
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +64,7 @@ def test_reaches_the_float64_fixed_point(epsilon: float) -> None:
 @torch.no_grad()
 def test_most_evaluations_are_in_half_precision() -> None:
     full_rows = 0
-    bound = tiny_layer().float().denoiser.bind()
+    bound = dncnn(tiny_layer().float()).bind()
 
     class Counting:
         rounded, linearise = bound.rounded, bound.linearise
@@ -128,7 +130,7 @@ class Lying:
 
 @torch.no_grad()
 def test_useless_half_precision_is_left_for_full() -> None:
-    bound = tiny_layer().float().denoiser.bind()
+    bound = dncnn(tiny_layer().float()).bind()
     state, stats = solve(step_map(denoise=Lying(bound)))
     assert stats.converged.all()
     T = step_map(denoise=bound)
@@ -140,7 +142,7 @@ class OffBy:
     """R whose tangent is off by a share of the distance from where it is exact; counts its products, round by round."""
 
     def __init__(self, share: float) -> None:
-        self.bound, self.share = tiny_layer().float().denoiser.bind(), share
+        self.bound, self.share = dncnn(tiny_layer().float()).bind(), share
         self.rounded = self.bound.rounded
         self.products: list[int] = []
 
@@ -149,7 +151,9 @@ class OffBy:
         return value
 
     def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation:
-        value, jvp, vjp = self.bound.linearise(image, dtype)
+        linearised = self.bound.linearise(image, dtype)
+        assert linearised is not None
+        value, jvp, vjp = linearised
         self.products.append(0)
 
         def product(direction: Tensor) -> Tensor:
@@ -217,7 +221,7 @@ def test_float64_never_sees_half_precision() -> None:
 @torch.no_grad()
 def test_large_batches_keep_no_tangent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixed_precision, "TANGENTS_UP_TO", 4 * 16 * 20 - 1)
-    bound = tiny_layer().float().denoiser.bind()
+    bound = dncnn(tiny_layer().float()).bind()
 
     class Refusing:
         rounded = bound.rounded
@@ -245,7 +249,7 @@ def test_rescaling_denoisers_are_solved_mostly_in_half_precision_too(rescale: st
 
 @torch.no_grad()
 def test_a_network_without_these_forms_is_solved_in_full_precision() -> None:
-    bound = tiny_layer().float().denoiser.bind()
+    bound = dncnn(tiny_layer().float()).bind()
     T = step_map(denoise=lambda image: bound(image))
     (asked, asked_stats), (plain, plain_stats) = solve(T), solve(T, half=False)
     assert torch.equal(asked, plain)

@@ -16,7 +16,7 @@ from mcnet_lightning.equilibrium import (
     SolveStats,
     project_measurement_ball,
 )
-from mcnet_lightning.equilibrium.implicit import JacobianFree
+from mcnet_lightning.equilibrium.implicit import JacobianFree, Vjp
 from mcnet_lightning.equilibrium.precision import CPU_PROBES, FLOAT32_PRODUCTS, full_precision, half_pays
 from mcnet_lightning.methods import PnP
 from mcnet_lightning.operators import BicubicDownsample
@@ -83,7 +83,7 @@ class Adjoint(JacobianFree):
         super().__init__()
         self.seen: list[list[str]] = []
 
-    def solve_adjoint(self, vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]:  # type: ignore[no-untyped-def]
+    def solve_adjoint(self, vjp: Vjp, gradient: Tensor) -> tuple[Tensor, SolveStats]:
         self.seen.append(allowed())
         return super().solve_adjoint(vjp, gradient)
 
@@ -97,7 +97,8 @@ def test_solves_are_in_full_precision_whatever_the_process_allows() -> None:
     layer(w, A(truth), A).estimate.sum().backward()
     pnp = PnP(denoiser, tolerance=1e-3)
     pnp.solve(w.detach(), MeasurementBall(A(truth), A))
-    for seen in (denoiser.seen, adjoint.seen, pnp.denoiser.seen):  # type: ignore[attr-defined]
+    assert isinstance(pnp.denoiser, Halving)
+    for seen in (denoiser.seen, adjoint.seen, pnp.denoiser.seen):
         assert seen
         assert all(each == ["ieee"] * len(ALLOWED) for each in seen)
     assert allowed() == ALLOWED
@@ -137,6 +138,7 @@ def test_a_solve_that_ends_leaves_another_threads_solve_in_full_precision() -> N
     assert allowed() == ALLOWED
 
 
+CONVOLUTIONS = FLOAT32_PRODUCTS[1]  # torch.backends.cudnn.conv, which PyTorch's types do not know yet
 OLDER = {
     "as PyTorch comes": lambda: None,
     "matrix products in TF32": lambda: torch.set_float32_matmul_precision("high"),
@@ -144,7 +146,7 @@ OLDER = {
     "convolutions as such": lambda: setattr(torch.backends.cudnn, "allow_tf32", False),
     "both by the flags of old": lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
     "everything in TF32, by the newest name": lambda: setattr(torch.backends, "fp32_precision", "tf32"),
-    "convolutions, by the newest name": lambda: setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee"),
+    "convolutions, by the newest name": lambda: setattr(CONVOLUTIONS, "fp32_precision", "ieee"),
 }
 
 
@@ -167,7 +169,7 @@ def by_older_names() -> list[object]:
 def _settings_come_back() -> Iterator[None]:
     before = allowed()
     yield
-    torch.backends.fp32_precision = "none"
+    setattr(torch.backends, "fp32_precision", "none")  # noqa: B010 (PyTorch's types do not know it yet)
     torch.backends.cudnn.allow_tf32 = True
     torch.set_float32_matmul_precision("highest")
     for products, precision in zip(FLOAT32_PRODUCTS, before, strict=True):

@@ -27,9 +27,9 @@ class OnDevice(Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func == Tensor.device.__get__:  # type: ignore[attr-defined]
+        if func == Tensor.device.__get__:
             return DEVICE
-        result = super().__torch_function__(func, types, args, kwargs or {})
+        result: Any = super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]
         if func == Tensor.cpu:
             return result.as_subclass(Tensor)
         return single(result)

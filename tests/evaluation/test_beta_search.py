@@ -31,8 +31,9 @@ def test_rows_are_means_over_images_of_the_layer_at_that_beta() -> None:
     reference.set_prior_weight(0.1)
     for i in range(len(images)):
         w = backbone.prior_image(images[i])
-        x = reference(w, images[i]["observation"].measurement, images.problem.operator).estimate
-        expected.append([psnr(image, images[i]["observation"].truth, 2).item() for image in (x, w)])
+        seen = images[i]["observation"]
+        x = reference(w, seen.measurement, seen.operator).estimate
+        expected.append([psnr(image, seen.truth, 2).item() for image in (x, w)])
     of_layer, of_backbone = torch.tensor(expected, dtype=torch.float64).mean(dim=0).tolist()
     assert low.quality == pytest.approx(of_layer, abs=1e-6)
     assert low.gain == pytest.approx(of_layer - of_backbone, abs=1e-6)

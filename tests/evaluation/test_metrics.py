@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def test_lr_psnr_of_a_perfect_match_is_infinite() -> None:
 
 @pytest.mark.parametrize("sizes", [[12], [1] * 12, [5, 7], [10, 1, 1]], ids=str)
 def test_means_do_not_depend_on_batching(sizes: list[int]) -> None:
-    values = {"psnr": uniform(12), "ssim": uniform(12)}
+    values: dict[str, Any] = {"psnr": uniform(12), "ssim": uniform(12)}
     means = ImageMeans(("psnr", "ssim"))
     for rows in torch.arange(12).split(sizes):
         means.update(**{name: value[rows] for name, value in values.items()})

@@ -75,7 +75,7 @@ def damaged(good: bytes, cases: int = 60) -> Iterator[bytes]:
         yield bytes(content)
 
 
-def one_sentence(error: Exception, kind: type[Exception]) -> None:
+def one_sentence(error: Exception, kind: type[Exception] | tuple[type[Exception], ...]) -> None:
     assert isinstance(error, kind), error
     assert "\n" not in str(error)
     assert len(str(error)) < 600

@@ -1,7 +1,9 @@
 """Files that the product reads back, cut and flipped: the right value, or one sentence of the right kind."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,13 +58,13 @@ def test_layer_and_denoiser_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF"])
 @pytest.mark.parametrize("read", [read_picture, read_rgb], ids=["restore", "data"])
-def test_pictures(tmp_path: Path, kind: str, read: object) -> None:
+def test_pictures(tmp_path: Path, kind: str, read: Callable[[Path], Any]) -> None:
     path = tmp_path / f"picture.{kind.lower()}"
     picture(0, 40).save(path, kind)
     for content in damaged(path.read_bytes()):
         path.write_bytes(content)
         try:
-            found = read(path)  # type: ignore[operator]
+            found = read(path)
         except MCNetError as error:
             one_sentence(error, DataError)
         else:

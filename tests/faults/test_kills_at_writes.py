@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,13 @@ def struck(number: int, folder: Path, *words: str) -> bool:
 
 def found(folder: Path) -> dict[str, Any]:
     """What all files hold that a command has left under their final names, each read to its end."""
-    readers = {".csv": rows, ".json": entries, ".png": pixels, ".safetensors": tensors, ".html": Path.read_text}
+    readers: dict[str, Callable[[Path], Any]] = {
+        ".csv": rows,
+        ".json": entries,
+        ".png": pixels,
+        ".safetensors": tensors,
+        ".html": Path.read_text,
+    }
     files = [path for path in sorted(folder.rglob("*")) if path.suffix in readers and path.is_file()]
     return {str(path.relative_to(folder)): readers[path.suffix](path) for path in files}
 

@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import in_process
 import pytest
@@ -41,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     ids=["home", "no home", "tmpdir", "cache", "wandb"],
 )
 def test_training_ends_with_its_metrics(
-    tmp_path: Path, data: str, environment: dict[str, str | None], said: str | None
+    tmp_path: Path, data: str, environment: dict[str, Any], said: str | None
 ) -> None:
     done = run("train", *TINY_TRAINING, data, f"hydra.run.dir={tmp_path / 'run'}", "logger=wandb", **environment)
     ended_well(done, 0)

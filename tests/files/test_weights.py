@@ -4,6 +4,7 @@ import os
 import random
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -67,7 +68,7 @@ DOUBLED = {name: 2 * tensor for name, tensor in TENSORS.items()}
     ids=lambda content: "-".join(map(str, content)),
 )
 @pytest.mark.parametrize("name", ["file.pth", "file.ckpt", "file.safetensors", "file"])
-def test_the_right_set_of_tensors_is_chosen(tmp_path: Path, content: dict, name: str) -> None:
+def test_the_right_set_of_tensors_is_chosen(tmp_path: Path, content: dict[str, Any], name: str) -> None:
     torch.save(content, tmp_path / name)
     read = read_weights(tmp_path / name).tensors
     assert read.keys() == TENSORS.keys()
@@ -290,7 +291,7 @@ def test_loading_fills_every_tensor() -> None:
     ],
     ids=str,
 )
-def test_file_for_another_scale_is_refused(name: str, metadata: dict[str, object]) -> None:
+def test_file_for_another_scale_is_refused(name: str, metadata: dict[str, Any]) -> None:
     with pytest.raises(WeightsError, match="made for scale=4, not scale=2; use"):
         file(name=name, **metadata).require_scale(2)
     file(name=name, **metadata).require_scale(4)

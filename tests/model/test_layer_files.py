@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from references import relative_error, tiny_layer, uniform
+from references import dncnn, relative_error, tiny_layer, uniform
 from torch import nn
 
 from mcnet_lightning.denoisers import DnCNN
@@ -31,7 +32,7 @@ def estimate(layer: EquilibriumLayer) -> torch.Tensor:
         return layer.eval()(w, A(torch.rand(1, 1, 8, 8)), A).estimate
 
 
-def own_layer(**denoiser: object) -> EquilibriumLayer:
+def own_layer(**denoiser: Any) -> EquilibriumLayer:
     layer = tiny_layer(tolerance=1e-5, **denoiser).float()
     layer.set_prior_weight(0.3, floor=0.015)
     return layer
@@ -75,7 +76,7 @@ def test_checkpoint_of_a_training_run_holds_a_layer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_denoiser_round_trip(tmp_path: Path, variant: dict[str, object]) -> None:
-    original = own_layer(**variant).denoiser
+    original = dncnn(own_layer(**variant))
     save_denoiser(tmp_path / "denoiser.safetensors", original, {"noise": 0.05})
     loaded, v = load_denoiser(tmp_path / "denoiser.safetensors").eval(), torch.rand(1, 1, 8, 8)
     assert torch.equal(loaded(v), original(v))
@@ -163,7 +164,7 @@ def test_hyperparameters_that_no_file_can_hold_are_refused(tmp_path: Path) -> No
 
 def test_files_say_their_format_and_newer_ones_are_refused(tmp_path: Path) -> None:
     save_layer(tmp_path / "layer.safetensors", own_layer(), {"scale": 2})
-    save_denoiser(tmp_path / "denoiser.safetensors", own_layer().denoiser, {})
+    save_denoiser(tmp_path / "denoiser.safetensors", dncnn(own_layer()), {})
     for name in ("layer", "denoiser"):
         assert read_weights(tmp_path / f"{name}.safetensors").metadata["format"] == "1"
     description = {**describe_layer(own_layer()), "format": 2}
@@ -190,7 +191,7 @@ def test_file_from_before_the_format_is_read_with_beta_in_units_of_its_penalty(t
 
 
 def test_denoiser_is_no_layer(tmp_path: Path) -> None:
-    save_denoiser(tmp_path / "denoiser.safetensors", own_layer().denoiser, {})
+    save_denoiser(tmp_path / "denoiser.safetensors", dncnn(own_layer()), {})
     with pytest.raises(WeightsError, match="holds a denoiser, not a layer"):
         load_layer(tmp_path / "denoiser.safetensors")
 
@@ -247,9 +248,9 @@ def test_missing_layer_is_named(weights: str) -> None:
 def test_published_layer_loads_its_own_convolutions_and_beta(shared: Path, scale: int) -> None:
     path = shared / f"weights/mcnet_published/mcnet_srcnn_x{scale}.pth"
     layer, stored = load_layer(path, scale=scale), torch.load(path, map_location="cpu", weights_only=True)
-    for index, weight in enumerate(layer.denoiser.effective_weights()):
+    for index, weight in enumerate(dncnn(layer).effective_weights()):
         assert torch.equal(weight, stored[f"f.dncnn.dncnn.{2 * index}.weight"])
-    assert len(layer.denoiser.weights) == 6
+    assert len(dncnn(layer).weights) == 6
     assert float(layer.prior_weight.detach()) == pytest.approx(float(stored["f.alpha"]), rel=1e-6)
 
 

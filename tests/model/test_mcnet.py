@@ -77,6 +77,7 @@ def test_checkpoint_holds_the_layer_and_nothing_of_the_backbone() -> None:
 def test_training_mode_reaches_the_denoiser_and_not_the_backbone() -> None:
     network = model("lr_rgb").train()
     assert network.layer.denoiser.training
+    assert network.backbone is not None
     assert not network.backbone.training
     assert not network.backbone.network.training
 

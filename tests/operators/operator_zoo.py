@@ -25,6 +25,7 @@ from mcnet_lightning.operators import (
 from mcnet_lightning.operators.fourier import mirrored
 from mcnet_lightning.operators.sense import simulated_maps
 
+Make = Callable[[int], MeasurementOperator]  # of so many samples
 KERNEL = torch.tensor([[0.1, 0.0, 0.2], [0.0, 1.5, 0.4], [0.3, 0.1, 0.2]]) / 2.8
 
 
@@ -169,7 +170,7 @@ def with_blurred_columns(batch: int) -> DenseOperator:
     return DenseOperator(torch.randn(batch, 7, 2 * 3 * 4, generator=torch.Generator().manual_seed(2)), (2, 3, 4))
 
 
-def physics(name: str, *arguments: object, **settings: object):  # type: ignore[no-untyped-def]
+def physics(name: str, *arguments: object, **settings: object) -> Make:
     """A `deepinv.physics` object through the adapter."""
 
     def make(batch: int) -> MeasurementOperator:

@@ -1,5 +1,7 @@
 """Matrix-free conjugate gradients against dense solves."""
 
+from typing import Any
+
 import torch
 from references import relative_error, uniform
 from torch import Tensor
@@ -16,7 +18,7 @@ def spread_spectra(*conditions: float) -> Tensor:
     return bases @ torch.diag_embed(spectra) @ bases.transpose(1, 2)
 
 
-def solve(matrices: Tensor, rhs: Tensor, tolerance: float = 1e-14, **options: int) -> Tensor:
+def solve(matrices: Tensor, rhs: Tensor, tolerance: float = 1e-14, **options: Any) -> Tensor:
     return conjugate_gradient(lambda z: (matrices @ z.unsqueeze(2)).squeeze(2), rhs, tolerance, **options)
 
 

@@ -2,9 +2,11 @@
 differ per sample, eigenvalues of the named shapes, and a check that tells who keeps it.
 """
 
+from pathlib import Path
+
 import pytest
 import torch
-from operator_zoo import FOREIGN, OWN, BadTranspose, Coils, Radon, Shifted, SquareRoot, Subsampled
+from operator_zoo import FOREIGN, OWN, BadTranspose, Coils, Make, Radon, Shifted, SquareRoot, Subsampled
 from references import relative_error, uniform
 from torch import Tensor
 
@@ -20,6 +22,7 @@ from mcnet_lightning.operators import (
     check_adjoint,
     dense_gram,
 )
+from mcnet_lightning.operators.base import Shape
 from mcnet_lightning.operators.cache import CONSTANTS
 
 each_operator = pytest.mark.parametrize(("make", "shape"), [*OWN, *FOREIGN])
@@ -34,7 +37,7 @@ def rounding(dtype: torch.dtype, operator: MeasurementOperator) -> float:
 @each_operator
 @each_batch
 @each_dtype
-def test_adjoint_shape_and_linearity(make, shape, batch: int, dtype: torch.dtype) -> None:  # type: ignore[no-untyped-def]
+def test_adjoint_shape_and_linearity(make: Make, shape: Shape, batch: int, dtype: torch.dtype) -> None:
     A = make(batch)
     assert check_adjoint(A, (batch, *shape), dtype) <= rounding(dtype, A)
 
@@ -43,8 +46,8 @@ def test_adjoint_shape_and_linearity(make, shape, batch: int, dtype: torch.dtype
 @each_batch
 @each_dtype
 @pytest.mark.parametrize("share", [0.0, 0.3])
-def test_projection_lands_on_its_ball_and_stays(  # type: ignore[no-untyped-def]
-    make, shape, batch: int, dtype: torch.dtype, share: float
+def test_projection_lands_on_its_ball_and_stays(
+    make: Make, shape: Shape, batch: int, dtype: torch.dtype, share: float
 ) -> None:
     A = make(batch)
     tolerance = rounding(dtype, A)
@@ -64,7 +67,7 @@ def test_projection_lands_on_its_ball_and_stays(  # type: ignore[no-untyped-def]
 
 
 @each_operator
-def test_no_sample_depends_on_its_batch_mates(make, shape) -> None:  # type: ignore[no-untyped-def]
+def test_no_sample_depends_on_its_batch_mates(make: Make, shape: Shape) -> None:
     A = make(3)
     q, b = uniform(3, *shape), A(uniform(3, *shape))
     epsilon = torch.tensor([0.0, 0.2, 0.5], dtype=torch.float64) * (A(q) - b).flatten(1).norm(dim=1)
@@ -172,7 +175,7 @@ def test_a_wrong_adjoint_is_an_outcome(epsilon: float) -> None:
         project_measurement_ball(q, b, A, epsilon)
 
 
-def test_dense_gram_gives_the_closed_form_of_any_operator_and_is_kept(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_dense_gram_gives_the_closed_form_of_any_operator_and_is_kept(tmp_path: Path) -> None:
     A = Radon(8)
     closed = dense_gram(A, (1, 8, 8), tmp_path)
     assert isinstance(closed, DenseGram)

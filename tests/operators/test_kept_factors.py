@@ -72,6 +72,7 @@ def test_used_in_inference_mode_first_it_trains_afterwards(operator: Measurement
     q = uniform(1, 1, 26, 34).requires_grad_()
     b = operator(uniform(1, 1, 26, 34))
     project_measurement_ball(q, b, operator, epsilon).square().sum().backward()
+    assert q.grad is not None
     assert torch.isfinite(q.grad).all()
 
 
@@ -83,4 +84,5 @@ def test_tables_made_and_selected_in_inference_mode_train_afterwards() -> None:
         q = uniform(1, 1, 3, 4).requires_grad_()
         b = operator(uniform(1, 1, 3, 4))
         project_measurement_ball(q, b, operator, 0.1).square().sum().backward()
+        assert q.grad is not None
         assert torch.isfinite(q.grad).all()

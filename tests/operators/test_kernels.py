@@ -9,6 +9,7 @@ from references import dense_matrix, uniform
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators import Kernel, KernelDownsample
+from mcnet_lightning.operators.resize import Boundary
 
 scales = pytest.mark.parametrize("scale", [2, 3, 4])
 KERNELS = [
@@ -59,7 +60,7 @@ def test_gaussian_is_the_weighted_mean_around_the_centre() -> None:
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
 @pytest.mark.parametrize("boundary", ["truncated", "symmetric", "replicate"])
-def test_every_kernel_is_an_operator_with_its_transpose_and_basis(kernel: Kernel, boundary: str) -> None:
+def test_every_kernel_is_an_operator_with_its_transpose_and_basis(kernel: Kernel, boundary: Boundary) -> None:
     operator = KernelDownsample(2, kernel, boundary)
     matrix = dense_matrix(operator, 1, 9, 10)
     size = operator.measurement_size((9, 10))

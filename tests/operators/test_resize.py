@@ -1,5 +1,7 @@
 """Bicubic matrices against torch, against padding by hand, and against the published formula."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators import BicubicDownsample, upsample_bicubic
 from mcnet_lightning.operators.kernels import keys_kernel
+from mcnet_lightning.operators.resize import Boundary
 
 SIZES = [(24, 36), (25, 38), (27, 23), (5, 7)]  # multiples, no multiples, smaller than the kernel
 scales = pytest.mark.parametrize("scale", [2, 3, 4])
@@ -32,7 +35,7 @@ def test_truncated_equals_torch(scale: int, size: tuple[int, int], dtype: torch.
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("boundary", "mode"), [("symmetric", "symmetric"), ("replicate", "edge")])
 def test_other_borders_equal_torch_on_a_padded_image(
-    scale: int, size: tuple[int, int], boundary: str, mode: str
+    scale: int, size: tuple[int, int], boundary: Boundary, mode: Literal["symmetric", "edge"]
 ) -> None:
     image = uniform(1, 1, *size)
     margin = 3 * scale  # wider than the kernel, and a multiple of the scale: the sampling grid stays in place
@@ -52,14 +55,14 @@ def test_upsampling_equals_torch(scale: int) -> None:
 
 @scales
 @pytest.mark.parametrize("boundary", ["truncated", "symmetric", "replicate"])
-def test_constants_stay_constant(scale: int, boundary: str) -> None:
+def test_constants_stay_constant(scale: int, boundary: Boundary) -> None:
     ones = torch.ones(1, 1, 13, 9, dtype=torch.float64)
     assert (BicubicDownsample(scale, boundary)(ones) - 1).abs().max() <= 1e-14
 
 
 @scales
 @pytest.mark.parametrize("boundary", ["truncated", "symmetric", "replicate"])
-def test_gram_matrix_is_well_conditioned(scale: int, boundary: str) -> None:
+def test_gram_matrix_is_well_conditioned(scale: int, boundary: Boundary) -> None:
     A = dense_matrix(BicubicDownsample(scale, boundary), 1, 6 * scale, 5 * scale)
     assert torch.linalg.cond(A @ A.T) < 5
 

@@ -1,6 +1,7 @@
 """Perturbed LR: reproducible, of the right strength, named in the protocol, and absent by default."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 
 from mcnet_lightning.problems.perturbation import Perturbation
-from mcnet_lightning.problems.super_resolution import SuperResolution
+from mcnet_lightning.problems.super_resolution import ProtocolName, SuperResolution
 
 LEVEL = 1 / 255
 
@@ -19,17 +20,14 @@ def photograph(seed: int = 0) -> torch.Tensor:
     return torch.round(torch.nn.functional.interpolate(coarse, size=(96, 96), mode="bicubic") * 255) / 255
 
 
-def lr(protocol: str = "paper", seed: int = 0, **perturbation: object) -> torch.Tensor:
-    return (
-        SuperResolution(protocol, 2, perturbation=Perturbation(**perturbation))
-        .observe(photograph(), seed)
-        .inputs["lr_rgb"]
-    )  # type: ignore[arg-type]
+def lr(protocol: ProtocolName = "paper", seed: int = 0, **perturbation: Any) -> torch.Tensor:
+    problem = SuperResolution(protocol, 2, perturbation=Perturbation(**perturbation))
+    return problem.observe(photograph(), seed).inputs["lr_rgb"]
 
 
 @pytest.mark.parametrize("protocol", ["paper", "standard"])
 @pytest.mark.parametrize("level", [1.0, 5.0])
-def test_noise_has_its_standard_deviation(protocol: str, level: float) -> None:
+def test_noise_has_its_standard_deviation(protocol: ProtocolName, level: float) -> None:
     difference = (lr(protocol, noise=level) - lr(protocol)) / LEVEL
     assert float(difference.std()) == pytest.approx(np.hypot(level, 12**-0.5), rel=0.08)
     assert abs(float(difference.mean())) < 0.2
@@ -71,7 +69,7 @@ def test_blur_takes_away_detail() -> None:
 
 def test_the_protocols_name_says_what_was_perturbed() -> None:
     labels = {
-        SuperResolution("paper", 2, perturbation=Perturbation(**words)).label  # type: ignore[arg-type]
+        SuperResolution("paper", 2, perturbation=Perturbation(**words)).label
         for words in (
             {},
             {"noise": 2.0},

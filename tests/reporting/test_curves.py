@@ -1,6 +1,7 @@
 """Curves join runs that differ in one setting only."""
 
 from pathlib import Path
+from typing import Any
 
 from run_folders import PSNR, make_run
 
@@ -66,7 +67,8 @@ def test_perturbed_runs_stand_in_the_robustness_table(tmp_path: Path) -> None:
 
 def test_an_epsilon_that_nobody_gave_is_that_of_0(tmp_path: Path) -> None:
     """Runs of earlier versions have 0 where it is null today, also beside another unit."""
-    for name, settings in {"null": {"epsilon": None}, "0": {"epsilon": 0.0}}.items():
+    each: dict[str, dict[str, Any]] = {"null": {"epsilon": None}, "0": {"epsilon": 0.0}}
+    for name, settings in each.items():
         make_run(tmp_path / name, settings)
         make_run(tmp_path / f"{name}_levels", {**settings, "epsilon_levels": 0.5}, consistency=0.2)
     runs = read_runs([tmp_path])

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def save_every_kind(folder: Path) -> dict[str, np.ndarray]:
         if path.name == "deep.tif":
             expected[path.stem] = deep / 65535
             continue
-        read = ImageOps.exif_transpose(Image.open(path))
+        with Image.open(path) as opened:
+            read = ImageOps.exif_transpose(opened)
         pixels = np.asarray(read.convert("RGB") if read.mode == "P" else read) / 255
         expected[path.stem] = pixels[..., None] if pixels.ndim == 2 else pixels
     return expected
@@ -181,14 +183,13 @@ def test_tiles_shrink_where_the_system_really_refuses_memory() -> None:
 def test_memory_that_ends_elsewhere_costs_one_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mcnet_lightning.restoration import batch
+    from mcnet_lightning.restoration import batch, save_certified
 
-    def limited(path: Path, *rest: object, **named: object) -> dict:
+    def limited(path: Path, *rest: Any, **named: Any) -> dict[str, Any]:
         if path.stem == "a":
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
-        return saved(path, *rest, **named)
+        return save_certified(path, *rest, **named)
 
-    saved = batch.save_certified
     monkeypatch.setattr(batch, "save_certified", limited)
     (tmp_path / "in").mkdir()
     for name in "ab":

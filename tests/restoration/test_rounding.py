@@ -97,7 +97,7 @@ def test_saturated_pixels_stay_in_range() -> None:
     operator = BicubicDownsample(2)
     b = torch.ones(1, 8, 8, dtype=torch.float64)
     b[..., ::2] = 0
-    x = make_consistent(*(type(pair()[0])(c) for c in (torch.rand(1, 16, 16).double(), b)), operator, 0.0).colour
+    x = make_consistent(Picture(torch.rand(1, 16, 16).double()), Picture(b), operator, 0.0).colour
     z = round_consistently(x, b, operator, 255)
     assert z.min() >= 0
     assert z.max() <= 255

@@ -73,7 +73,9 @@ def settings() -> DictConfig:
 
 
 def judged(image: Path, lr: Path, epsilon: float | None = None) -> None:
-    certify.run(OmegaConf.merge(settings(), {"image": str(image), "measurement": str(lr), "epsilon": epsilon}))
+    config = OmegaConf.merge(settings(), {"image": str(image), "measurement": str(lr), "epsilon": epsilon})
+    assert isinstance(config, DictConfig)
+    certify.run(config)
 
 
 def forge(image: Path, edit: Callable[[Certificate], object], sealed: bool, good: str | None = None) -> None:
@@ -260,8 +262,9 @@ def test_no_flipped_byte_of_picture_or_certificate_goes_unnoticed(tmp_path: Path
     for path in (image, certificate_path(image)):
         good = path.read_bytes()
         for _ in range(25):
-            damaged = bytearray(good)
-            damaged[chance.randrange(len(good))] ^= 1 << chance.randrange(8)
+            flipped = bytearray(good)
+            flipped[chance.randrange(len(good))] ^= 1 << chance.randrange(8)
+            damaged = bytes(flipped)
             path.write_bytes(damaged)
             if path == image or _entries(damaged) != _entries(good):
                 with pytest.raises(MCNetError):

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sweep_commands import SETTINGS, STARTED_BY, TIMEOUT, finish, left_behind, make_pictures, rows, start
@@ -49,7 +50,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert not left_behind(tmp_path)
 
 
-def wait_for(driver: subprocess.Popen[str], condition: Callable[[], object]) -> None:
+def wait_for(driver: subprocess.Popen[Any], condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert driver.poll() is None, driver.communicate()[0]

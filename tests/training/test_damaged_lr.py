@@ -40,6 +40,13 @@ def test_noise_is_as_strong_as_drawn_and_nothing_is_the_default() -> None:
     assert float((made - 0.5).std() * 255) == pytest.approx(10, rel=0.05)
 
 
+def test_each_damage_happens_to_its_share_of_the_patches() -> None:
+    grey = torch.full((400, 3, 8, 8), 0.5)
+    seen = Observation(grey, grey, BicubicDownsample(2), {"lr_rgb": grey})
+    made = damaged(seen, Damage(noise=[10.0, 20.0], share=0.4), torch.Generator().manual_seed(0)).inputs["lr_rgb"]
+    assert sum(bool((image != 0.5).any()) for image in made) / 400 == pytest.approx(0.4, abs=0.08)
+
+
 @pytest.mark.parametrize(
     ("damage", "kind", "answer"),
     [

@@ -44,7 +44,7 @@ class Regression(pl.LightningModule):
 
 
 def fit(folder: Path, module: Regression, resume: Path | None = None) -> pl.Trainer:
-    data = torch.randn(2 * BATCHES, 3, generator=torch.Generator().manual_seed(1))
+    data: Any = torch.randn(2 * BATCHES, 3, generator=torch.Generator().manual_seed(1))
     loader = ResumableLoader(data, batch_size=2, sampler=PatchSampler(data, 1, 0, seed=0))
     forget_after(resume, folder)
     ending = EndTogether()

@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import in_process
 import pytest
@@ -39,14 +40,14 @@ def end_at(batch: int, delay: float, number: signal.Signals, folder: Path, *word
     if (child := os.fork()) == 0:
         taken, getitems = 0, TrainingSet.__getitems__
 
-        def take(patches: TrainingSet, indices: list[int]) -> dict[str, torch.Tensor]:
+        def take(patches: TrainingSet, indices: list[int]) -> dict[str, Any]:
             nonlocal taken
             taken += 1
             if taken == batch:
                 threading.Timer(delay, os.kill, (os.getpid(), number)).start()
             return getitems(patches, indices)
 
-        TrainingSet.__getitems__ = take  # type: ignore[method-assign]
+        pytest.MonkeyPatch().setattr(TrainingSet, "__getitems__", take)  # of the copy alone
         try:
             in_process.command(folder, *words)
         finally:

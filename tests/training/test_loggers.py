@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from mcnet_lightning.config.training import Logger
 from mcnet_lightning.errors import ConfigError, DataError
-from mcnet_lightning.evaluation.ladder import Record
+from mcnet_lightning.evaluation.records import Record
 from mcnet_lightning.evaluation.tables import with_means
 from mcnet_lightning.training.loggers import HistoryLogger, build_loggers, earlier_id, forget_after
 from mcnet_lightning.training.recording import record_picture, record_results, summary

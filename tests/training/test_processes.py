@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.multiprocessing import spawn
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from mcnet_lightning.data.loading import EvenShare
@@ -100,7 +100,8 @@ def process(rank: int, folder: str) -> None:
     solving = forbid_words_within_solves(setattr, said)
     model = DistributedDataParallel(Patches())
 
-    def averaged(_: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+    # PyTorch asks for this very annotation, and its types do not know the name
+    def averaged(_: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:  # type: ignore[name-defined]
         if solving[0]:
             said.append("gradients")
         work = dist.all_reduce(bucket.buffer() / PROCESSES, async_op=True)

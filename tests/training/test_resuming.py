@@ -51,7 +51,7 @@ def test_whatever_the_step_the_rest_is_the_same(name: str, pictures: Path) -> No
         )
         assert (folder / "history.csv").read_text() == (pictures / "whole" / "history.csv").read_text()
         result = "layer.safetensors" if name == "train" else "weights.safetensors"
-        assert differing(*(load_file(place / result) for place in (pictures / "whole", folder))) == []
+        assert differing(load_file(pictures / "whole" / result), load_file(folder / result)) == []
 
 
 @pytest.fixture(scope="module")
@@ -167,5 +167,4 @@ def test_the_best_so_far_comes_along_into_another_folder(pictures: Path) -> None
     run("train", "trainer.max_epochs=1", folder="first")
     run("train", "trainer.max_epochs=1", "resume=first/checkpoints/last.ckpt", folder="second")
     assert differing(checkpoint("first", "best.ckpt"), checkpoint("second", "best.ckpt")) == []
-    layers = [load_file(f"{folder}/layer.safetensors") for folder in ("first", "second")]
-    assert differing(*layers) == []
+    assert differing(load_file("first/layer.safetensors"), load_file("second/layer.safetensors")) == []

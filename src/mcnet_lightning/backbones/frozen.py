@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.errors import ConfigError, DataError, WeightsError
-from mcnet_lightning.files.weights import BUNDLED, OFFICIAL
+from mcnet_lightning.files.weights import OFFICIAL, is_bundled
 from mcnet_lightning.imaging import rgb_to_luma
 from mcnet_lightning.problems import Observation
 
@@ -32,6 +32,7 @@ class BackboneSpec:
     size_multiple: int = 1  # of the height and width it works on; other sizes are padded and cropped inside
     precision: str = "float32"  # of its convolutions; float16 and bfloat16 run under autocast
     title: str = ""  # the network's name for people
+    robust: bool = False  # its weights were trained on noisy and compressed LR
     source: str = ""  # of a network from outside the package: SHA-256 of its source, arguments and numbers
 
     @property
@@ -43,8 +44,9 @@ class BackboneSpec:
     def label(self) -> str:
         """For tables, and whose weights these are."""
         title = self.title or self.name
-        if self.weights == BUNDLED:
-            return f"{title} ({'compact, ' if self.hyperparameters else ''}ours)"
+        if is_bundled(self.weights):
+            said = ["compact"] if self.hyperparameters else []
+            return f"{title} ({', '.join([*said, *(['robust'] if self.robust else []), 'ours'])})"
         if self.weights == OFFICIAL:
             return f"{title} (official)"
         return f"{title} (own file)" if self.title and self.weights != "none" else title

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,22 @@ from mcnet_lightning.files.weights import (
     BUNDLED,
     OFFICIAL,
     WeightFile,
+    bundled_name,
     bundled_path,
+    is_bundled,
     is_bundled_file,
     read_weights,
     variant,
 )
 
 NONE, USUAL = "none", "usual"
+DAMAGE = "damage"  # what files of networks that were trained on noisy and compressed LR say of it
 
 
 def load_backbone(
     name: str | Kind,
     scale: int | str,
-    weights: str | None = None,
+    weights: str | Path | None = None,
     hyperparameters: Mapping[str, Any] | None = None,
     precision: str = "float32",
     said: Mapping[str, Any] | None = None,
@@ -38,8 +42,9 @@ def load_backbone(
     """A frozen backbone by name, or of a class of your own, or of what a function makes.
 
     scale: or the name of a problem that has none, such as "mri".
-    weights: "bundled" (ours), "official" (the authors', downloaded once), the path of a file for exactly this scale,
-    "none": as it is built, or "usual": ours where there are some that fit, else none; by default what the class says.
+    weights: "bundled" (ours), "bundled:robust" (ours for noisy and compressed LR), "official" (the authors', downloaded
+    once), the path of a file for exactly this scale, "none": as it is built, or "usual": ours where there are some that
+    fit, else none; by default what the class says.
     `spandrel` takes a path, `precomputed` its folder.
     hyperparameters: arguments of its constructor. Where the file tells them they must agree with it.
     said: facts that the class does not state, such as {"input_kind": "lr_rgb"}.
@@ -48,6 +53,7 @@ def load_backbone(
     network or scale.
     """
     kind, arguments = network_named(name), dict(hyperparameters or {})
+    weights = None if weights is None else str(weights)
     facts = facts_of(kind, **(said or {}))
     if isinstance(kind, type) and issubclass(kind, FrozenBackbone):  # that reads files in its own way
         taken = [each for each in inspect.signature(kind).parameters if each != "scale"]
@@ -82,7 +88,8 @@ def load_backbone(
     network = build_network(kind, scale, found)
     file.load_into(network)
     source = _digest(kind, arguments) if source_of(kind) else ""
-    return FrozenBackbone(network, _spec(facts, scale, weights, file.sha256, found, precision, source))
+    spec = _spec(facts, scale, weights, file.sha256, found, precision, source)
+    return FrozenBackbone(network, replace(spec, robust=DAMAGE in file.metadata))
 
 
 def build_network(kind: Kind, scale: int | str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -137,9 +144,15 @@ def _has_bundled(kind: Any, facts: Facts, scale: int | str, arguments: Mapping[s
     return all(found.get(key) == value for key, value in arguments.items())
 
 
+def bundled_backbone(name: str, scale: int | str, weights: str = BUNDLED) -> Path:
+    """The file of `bundled` or `bundled:NAME`. Raises WeightsError that lists what is bundled."""
+    chosen = bundled_name(weights, "")
+    return bundled_path("backbone", "_".join([name, *([chosen] if chosen else []), variant(scale)]))
+
+
 def _weight_path(facts: Facts, scale: int | str, weights: str) -> Path:
-    if weights == BUNDLED:
-        return bundled_path("backbone", f"{facts.name}_{variant(scale)}")
+    if is_bundled(weights):
+        return bundled_backbone(facts.name, scale, weights)
     if weights == OFFICIAL and isinstance(scale, str):
         raise WeightsError(f"there is no official file of {facts.name} for {scale}; give backbone.weights a path")
     return official_weights(facts.name, facts.official, int(scale)) if weights == OFFICIAL else Path(weights)

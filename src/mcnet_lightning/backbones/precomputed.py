@@ -36,7 +36,7 @@ class PrecomputedBackbone(FrozenBackbone):
     label, citation = "pictures", "any method's pictures, made earlier"
     default_weights = None
 
-    def __init__(self, root: Annotated[str, {"path": "folder"}], scale: int | str) -> None:
+    def __init__(self, root: Annotated[str | Path, {"path": "folder"}], scale: int | str) -> None:
         self.root, self.scale = Path(root), scale
         if not self.root.is_dir():
             raise ConfigError(f"backbone.root={root}: there is no such folder; give the one with the pictures")

@@ -53,6 +53,8 @@ def _house(group: str, option: str, subject: Any, own: bool) -> Iterator[Entry]:
         return
     words: tuple[str, ...] = ("bundled", "official") if group == "backbone" else ("bundled", "none")
     known = "bundled (ours, in the package), official (the authors', downloaded once) or the path of a weight file"
+    if group == "backbone" and usual == "bundled":
+        known = f"bundled:robust (for JPEGs and noise, where the package has it), {known}"
     if group == "denoiser":
         known = "where a fresh layer starts: bundled (ours), none (random) or a path"
     if usual == "usual":

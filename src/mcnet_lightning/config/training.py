@@ -91,3 +91,6 @@ class Damage:
     noise: list[float] | None = key(
         None, "range of the noise's standard deviation in grey levels of 255, drawn likewise; null: none", minimum=0.0
     )
+    share: float = key(
+        1.0, "share of the patches that each of the two happens to, drawn for each by itself", minimum=0.0, maximum=1.0
+    )

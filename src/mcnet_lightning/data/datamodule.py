@@ -115,14 +115,14 @@ class MeasurementDataModule(pl.LightningDataModule):
             self._digest = self.patches.digest()
         return self._digest
 
-    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         assert self.patches is not None, "setup() comes first"
         rank, processes = self._rank_and_processes()
         share = share_of_batch(self.batch_size, processes)
         return ResumableLoader(
-            self.patches,  # type: ignore[arg-type]
+            self.patches,
             batch_size=share,
-            sampler=PatchSampler(self.patches, processes, rank, seed=self.seed),  # type: ignore[arg-type]
+            sampler=PatchSampler(self.patches, processes, rank, seed=self.seed),
             drop_last=len(self.patches) // processes >= share,
             num_workers=self.num_workers,
             collate_fn=_already_a_batch,

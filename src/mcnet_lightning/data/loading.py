@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from mcnet_lightning.errors import ConfigError
@@ -24,7 +23,7 @@ class PatchSampler(DistributedSampler[Any]):
         return iter(order[seen:] if epoch == self.epoch else order)
 
 
-class ResumableLoader(DataLoader[dict[str, Tensor]]):
+class ResumableLoader(DataLoader[dict[str, Any]]):
     """A loader whose place within an epoch is kept in checkpoints, by Lightning, and taken up from there."""
 
     batches_seen = 0

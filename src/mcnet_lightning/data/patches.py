@@ -5,9 +5,11 @@ by patch; whole images where a problem is not local.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.problems import Observation, Problem
@@ -17,7 +19,7 @@ CHUNK = 1024  # patches observed at once
 
 
 @dataclass
-class TrainingSet:
+class TrainingSet(Dataset[dict[str, Any]]):
     """N patches or images in memory. Indexing with a list of positions gives a batch: `observation`, `index`, and with
     a frozen backbone its output `prior_image`. Whole images also give `images`, what was observed.
     """
@@ -29,12 +31,12 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.observation)
 
-    def __getitem__(self, index: int) -> dict[str, Observation | Tensor]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: list[int]) -> dict[str, Observation | Tensor]:
+    def __getitems__(self, indices: list[int]) -> dict[str, Any]:
         index = torch.tensor(indices)
-        batch: dict[str, Observation | Tensor] = {"observation": self.observation.select(index), "index": index}
+        batch = {"observation": self.observation.select(index), "index": index}
         more = {"images": self.images, "prior_image": self.prior_image}
         return batch | {name: tensor[index] for name, tensor in more.items() if tensor is not None}
 

@@ -111,6 +111,11 @@ def is_bundled(weights: str | Path) -> bool:
     return str(weights) == BUNDLED or str(weights).startswith(f"{BUNDLED}:")
 
 
+def bundled_name(weights: str | Path, usual: str) -> str:
+    """NAME of bundled:NAME; of bundled alone the `usual` one."""
+    return str(weights).removeprefix(BUNDLED).removeprefix(":") or usual
+
+
 def is_bundled_file(kind: str, name: str) -> bool:
     return (ASSETS / f"{kind}s" / f"{name}.safetensors").is_file()
 

@@ -15,6 +15,7 @@ from mcnet_lightning.errors import ConfigError, WeightsError
 from mcnet_lightning.files.weights import (
     BUNDLED,
     WeightFile,
+    bundled_name,
     bundled_path,
     is_bundled,
     is_bundled_file,
@@ -89,8 +90,7 @@ def load_denoiser(weights: str | Path, bundled: str = "dncnn6") -> DnCNN:
     """A trained denoiser: "bundled" (the one named `bundled`), "bundled:NAME", or a path: ours, the published format,
     or any layer's file.
     """
-    name = str(weights).removeprefix(BUNDLED).removeprefix(":") or bundled
-    path = bundled_path("denoiser", name) if is_bundled(weights) else weights
+    path = bundled_path("denoiser", bundled_name(weights, bundled)) if is_bundled(weights) else weights
     file = read_weights(path)
     if file.metadata.get("kind") == "layer" or PUBLISHED_BETA in file.tensors:
         denoiser = _layer_of(file).denoiser
@@ -195,9 +195,9 @@ def _network(file: WeightFile, settings: dict[str, Any]) -> DnCNN:
 
 def layer_path(weights: str, backbone: str, scale: int | str) -> Path:
     """The file that `load_layer` reads. Raises WeightsError that lists what is bundled."""
-    if weights != BUNDLED and not weights.startswith(f"{BUNDLED}:"):
+    if not is_bundled(weights):
         return Path(weights)
-    name = weights.removeprefix(BUNDLED).removeprefix(":") or backbone
+    name = bundled_name(weights, backbone)
     if isinstance(scale, str) and name != backbone and is_bundled_file("layer", name):  # as in bundled:paper_x2
         return bundled_path("layer", name)
     return bundled_path("layer", f"{name}_{variant(scale)}", _training_command(name, backbone, scale))

@@ -42,16 +42,17 @@ class _Tabulated(DiagonalGramOperator):
     def __init__(
         self, image_shape: Shape, measured_shape: Shape, tables: dict[str, Tensor], of: MeasurementOperator | None
     ) -> None:
-        self.image_shape, self.measured_shape, self.tables, self.of = image_shape, measured_shape, tables, of
+        self.image_shape, self.measured_shape, self.tables = image_shape, measured_shape, tables
         self.converted: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
-        stated = super() if of is None else of
-        self.rank_tolerances = {dtype: stated.rank_tolerance(dtype) for dtype in (torch.float32, torch.float64)}
+        stated: MeasurementOperator = super() if of is None else of  # type: ignore[assignment]
+        self.resolutions = {dtype: stated.resolution(dtype) for dtype in (torch.float32, torch.float64)}
+        self.rank_tolerances = {dtype: stated.rank_tolerance(dtype) for dtype in self.resolutions}
 
     def rank_tolerance(self, dtype: torch.dtype) -> float:
         return self.rank_tolerances[dtype]
 
     def resolution(self, dtype: torch.dtype) -> float:
-        return super().resolution(dtype) if self.of is None else self.of.resolution(dtype)
+        return self.resolutions[dtype]
 
     def measurement_shape(self, image_shape: Shape) -> Shape:
         if tuple(image_shape[-3:]) != self.image_shape:
@@ -192,7 +193,7 @@ def dense_operator(operator: MeasurementOperator, image_shape: Shape) -> DenseOp
     return found
 
 
-def dense_gram(operator: MeasurementOperator, image_shape: Shape, folder: Path | None = None) -> DenseGram:
+def dense_gram(operator: MeasurementOperator, image_shape: Shape, folder: str | Path | None = None) -> DenseGram:
     """The operator, the same for all samples, with the eigenvectors of its Gram matrix (m, m), computed once: kept in
     memory, and in `folder` if there is one, under a key of what the operator does.
 
@@ -210,7 +211,7 @@ def dense_gram(operator: MeasurementOperator, image_shape: Shape, folder: Path |
         )
     size = (image_shape[-2], image_shape[-1])
     key = content_key(operator, image_shape)
-    file = None if folder is None else folder / f"gram-{key[:32]}.safetensors"
+    file = None if folder is None else Path(folder) / f"gram-{key[:32]}.safetensors"
     tables = CONSTANTS.find(("gram", key), "tables")
     if tables is None:
         with lasting():

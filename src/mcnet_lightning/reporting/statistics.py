@@ -35,7 +35,9 @@ def paired_gain(ours: Mapping[str, Record], theirs: Mapping[str, Record], seed: 
     )
 
 
-def bootstrap_mean(values: Sequence[float], seed: int = 0, groups: Sequence[str] | None = None) -> Interval:
+def bootstrap_mean(
+    values: Sequence[float] | np.ndarray, seed: int = 0, groups: Sequence[str] | None = None
+) -> Interval:
     """The mean with its percentile bootstrap interval (Efron 1979), resampling whole images, or whole groups of them,
     such as the slices of one head; seeded.
     """

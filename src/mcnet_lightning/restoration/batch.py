@@ -19,7 +19,6 @@ from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.certificate import save_certified
 from mcnet_lightning.restoration.diagnosis import operator_warning, refuse_pattern
 from mcnet_lightning.restoration.failures import describe_reached, failure_of
-from mcnet_lightning.restoration.noise import is_noisy
 from mcnet_lightning.restoration.pictures import MAX_MEGAPIXELS, Picture, read_picture
 from mcnet_lightning.restoration.progress import Lines
 from mcnet_lightning.restoration.restorer import Restored, Restorer, make_consistent
@@ -64,7 +63,9 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
         restorer.on_tile = lines.tile
         measurement = read_picture(job.source, saving.max_megapixels / restorer.backbone.spec.scale**2)
         if (epsilon := restorer.epsilon) is None or epsilon.unit == "noise":
-            lines.note(job.source, compression_note(measurement, is_noisy(network_noise(epsilon, measurement))))
+            lines.note(
+                job.source, compression_note(measurement, restorer.denoises(network_noise(epsilon, measurement)))
+            )
         restored, about = restore_measurement(measurement, restorer, record, saving.force)
         print_warning(job, about["warning"])
         print_warning(job, unsettled(restored.stats))

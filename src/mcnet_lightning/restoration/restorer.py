@@ -124,7 +124,7 @@ class Restorer:
         prior_picture = replace(measurement, colour=prior, alpha=alpha)
         radius = radius_of(self.epsilon, measurement, self.operator)
         picture = make_consistent(replace(prior_picture, colour=estimate), target, self.operator, radius)
-        return Restored(picture, prior_picture, target, radius, stats, is_noisy(noise))
+        return Restored(picture, prior_picture, target, radius, stats, self.denoises(noise))
 
     def _prior(self, measurement: Picture, noise: float) -> Tensor:
         """The picture that the backbone makes or, of a noisy measurement, what becomes of its Y."""
@@ -133,11 +133,15 @@ class Restorer:
             check_pair(measurement, measurement, self.operator)  # b is as large as the picture
             given = self.start(lr[:, None]).to(self.device, torch.float32)
             return self.backbone.picture(given)[:, 0].cpu().double()
-        if not is_noisy(noise) or self.backbone.spec.name == "bicubic":
+        if not self.denoises(noise):
             return self._made(lr)
         plain = enlarged(lr, self.operator)
         made = robust_luma(luma(lr), noise, lambda y: luma(self._made(with_luma(lr, y))), self._denoiser, luma(plain))
         return with_luma(plain, made)
+
+    def denoises(self, noise: float) -> bool:
+        """Whether the backbone sees a measurement of such noise denoised: unless it was trained on it."""
+        return is_noisy(noise) and not self.backbone.spec.robust and self.backbone.spec.name != "bicubic"
 
     @cached_property
     def _denoiser(self) -> nn.Module:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mcnet_lightning.backbones import facts_of, networks
+from mcnet_lightning.backbones.loading import bundled_backbone
 from mcnet_lightning.backbones.official import cached_weights
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import CertificateError, WeightsError, printable
 from mcnet_lightning.files import file_digest
-from mcnet_lightning.files.weights import BUNDLED, OFFICIAL, bundled_path, variant
+from mcnet_lightning.files.weights import OFFICIAL, is_bundled
 from mcnet_lightning.model.layer_files import layer_path
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import agreement
@@ -187,7 +188,7 @@ def _weight_file(kind: str, stated: Mapping[str, Any], scale: int | str) -> Path
         return layer_path(weights, name, scale)
     if weights == OFFICIAL:
         return cached_weights(name, facts_of(networks()[name]).official, int(scale))
-    return bundled_path(kind, f"{name}_{variant(scale)}") if weights == BUNDLED else Path(weights)
+    return bundled_backbone(name, scale, weights) if is_bundled(weights) else Path(weights)
 
 
 def _format(head: bytes, depth: int) -> str:

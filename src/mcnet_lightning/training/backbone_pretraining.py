@@ -20,6 +20,7 @@ from mcnet_lightning.training.optimisation import adam_with_warmup, finite, trai
 class BackbonePretraining(pl.LightningModule):
     """Error on x, or on RGB for a network that makes RGB; logs train/loss, the headline figure of the problem, as
     val/psnr, and val/gain (over the start). What a problem that is not local measures is drawn anew at each visit.
+    Images held out are damaged as those that it trains on, each always in the same way.
     """
 
     def __init__(
@@ -59,8 +60,8 @@ class BackbonePretraining(pl.LightningModule):
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: dict[str, Any], _: int) -> None:
-        seen = batch["observation"]
+    def validation_step(self, batch: dict[str, Any], index: int) -> None:
+        seen = damaged(batch["observation"], self.damage, generator_for(self.seed, index))
         estimate = restored(self.network, seen, self.input_kind).float()
         quality, of_start = (self.problem.headline(image, seen.truth) for image in (estimate, seen.start))
         self.means.update(batch["counts"], **{self.headline.kind: quality, "start": of_start})

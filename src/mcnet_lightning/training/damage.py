@@ -32,12 +32,16 @@ def damaged(observation: Observation, damage: Damage, draws: Generator) -> Obser
 
 
 def _damaged(lr: Tensor, damage: Damage, draws: Generator) -> Tensor:
-    if damage.noise:
+    if damage.noise and _happens(damage, draws):
         low, high = damage.noise
         level = low + (high - low) * float(torch.rand((), generator=draws))
         lr = lr + level / 255 * torch.randn(lr.shape, generator=draws)
         lr = (lr.clamp(0, 1) * 255).round() / 255
-    if damage.jpeg:
+    if damage.jpeg and _happens(damage, draws):
         low, high = damage.jpeg
         lr = through_jpeg(lr, int(torch.randint(int(low), int(high) + 1, (), generator=draws)))
     return lr
+
+
+def _happens(damage: Damage, draws: Generator) -> bool:
+    return damage.share == 1 or float(torch.rand((), generator=draws)) < damage.share

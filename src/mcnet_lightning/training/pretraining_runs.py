@@ -1,5 +1,6 @@
 """The two pretrainings from config to artefact: weights.safetensors and MODEL_CARD.md in the run's folder."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from mcnet_lightning.backbones import load_trunk, untrained_backbone
+from mcnet_lightning.backbones.loading import DAMAGE
 from mcnet_lightning.build import backbone_arguments, build_data, build_problem, scale_or_problem
 from mcnet_lightning.build.components import make
 from mcnet_lightning.config.components import find
@@ -67,7 +69,7 @@ def pretrain_backbone(config: DictConfig) -> None:
             "after": problem.headline(restored(network, image["observation"], input_kind), image["observation"].truth),
         },
     )
-    header = {"kind": "backbone", "name": config.backbone.name} | described_problem(problem)
+    header = {"kind": "backbone", "name": config.backbone.name} | described_problem(problem) | _damage(config)
     write_weights(folder / "weights.safetensors", network.state_dict(), header)
     unit = ", dB" if figure(problem.figures[0]).decibel else f", {figure(problem.figures[0]).heading}"
     table = [f"| test set | {problem.start_name}{unit} | this network{unit} |", "|---|---|---|", *_rows(means)]
@@ -121,6 +123,12 @@ def pretrain_denoiser(config: DictConfig) -> None:
     title = f"{config.denoiser.depth}-layer denoiser, noise {low:g} to {high:g}"
     write_model_card(folder, title, config, _start(config), seconds, module.trainer, table)
     _report(folder, table)
+
+
+def _damage(config: DictConfig) -> dict[str, str]:
+    """What the network's file says of the LR that it was trained on, if that was damaged."""
+    given = {name: list(ends) for name in ("jpeg", "noise") if (ends := config.damage[name])}
+    return {DAMAGE: json.dumps({**given, "share": config.damage.share})} if given else {}
 
 
 def _start(config: DictConfig) -> str:
