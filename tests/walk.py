@@ -6,7 +6,8 @@ he came from. Calls through Lightning and PyTorch count too. Prints the files th
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -15,47 +16,60 @@ from omegaconf import DictConfig
 import mcnet_lightning
 from mcnet_lightning import train
 
-ROOT = Path(mcnet_lightning.__file__).parent
-seen, entered, back = set[tuple[CodeType | None, CodeType]](), set[str](), dict[tuple[str, str], str]()
+ROOT = f"{Path(mcnet_lightning.__file__).parent}/"
 
 
+@cache
 def place(code: CodeType) -> str | None:
     """The file of this package; None for other code, and for what runs because it is imported."""
     path = code.co_filename
-    return path.removeprefix(f"{ROOT}/") if path.startswith(f"{ROOT}/") and code.co_name != "<module>" else None
+    return path.removeprefix(ROOT) if path.startswith(ROOT) and code.co_name != "<module>" else None
 
 
-def open_files(frame: FrameType | None) -> Iterator[str]:
+def open_files(frame: FrameType | None, top: CodeType) -> list[str]:
     """From the innermost call outwards."""
-    while frame is not None and frame.f_code is not RUN.__code__:
+    found = []
+    while frame is not None and frame.f_code is not top:
         if (file := place(frame.f_code)) is not None:
-            yield file
+            found.append(file)
         frame = frame.f_back
+    return found
 
 
-def note(frame: FrameType, event: str, _: object) -> None:
-    code, caller = frame.f_code, frame.f_back
-    key = (caller.f_code if caller else None, code)
-    if key in seen or code is RUN.__code__ or (file := place(code)) is None:
-        return
-    seen.add(key)
-    entered.add(file)
-    above = list(open_files(caller))
-    if above and above[0] != file and file in above:
-        back.setdefault((above[0], file), code.co_qualname)
+def walk(task: Callable[[DictConfig], None], config: DictConfig) -> tuple[set[str], dict[tuple[str, str], str]]:
+    """Files that were entered, and the ways back up: (from, to) with what was called there."""
+    entered, back = set[str](), dict[tuple[str, str], str]()
+    top = task.__code__
 
+    def note(frame: FrameType, event: str, _: object) -> None:
+        file = place(frame.f_code)
+        if file is None or frame.f_code is top:
+            return
+        entered.add(file)
+        above = open_files(frame.f_back, top)
+        if above and above[0] != file and file in above:
+            back.setdefault((above[0], file), frame.f_code.co_qualname)
 
-def run(config: DictConfig) -> None:
     sys.settrace(note)
     try:
-        RUN(config)
+        task(config)
     finally:
         sys.settrace(None)
-    print(f"{len(entered)} files entered, {len(back)} ways back up")
-    for (below, file), name in sorted(back.items()):
-        print(f"{below} -> {file}: {name}")
+    return entered, back
+
+
+def main() -> None:
+    task = train.run
+
+    def run(config: DictConfig) -> None:
+        entered, back = walk(task, config)
+        print(f"{len(entered)} files entered, {len(back)} ways back up")
+        for (below, file), name in sorted(back.items()):
+            print(f"{below} -> {file}: {name}")
+
+    train.run = run
+    train.main()
 
 
 if __name__ == "__main__":
-    RUN, train.run = train.run, run
-    train.main()
+    main()

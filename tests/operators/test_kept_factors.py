@@ -14,25 +14,39 @@ def kilobyte() -> torch.Tensor:
     return torch.zeros(1024, dtype=torch.uint8)
 
 
+def kept(cache: ByteCache, group: object, value: torch.Tensor) -> torch.Tensor:
+    return cache.keep(group, "a", value)
+
+
 def test_groups_that_were_not_used_for_longest_go_first() -> None:
     cache = ByteCache(limit=3 * 1024, newest=1)
     for group in (0, 1, 2, 0, 3):
-        cache.get(group, "a", kilobyte)
+        if cache.find(group, "a") is None:
+            kept(cache, group, kilobyte())
     assert list(cache.groups) == [2, 0, 3]
     assert cache.bytes == 3 * 1024
 
 
 def test_what_is_in_use_stays_however_large_it_is() -> None:
     cache = ByteCache(limit=1024, newest=2)
-    first = cache.get("axis", "a", lambda: torch.zeros(10_000))
-    cache.get("other axis", "a", lambda: torch.zeros(10_000))
-    assert cache.get("axis", "a", lambda: pytest.fail("computed again")) is first
+    first = kept(cache, "axis", torch.zeros(10_000))
+    kept(cache, "other axis", torch.zeros(10_000))
+    assert cache.find("axis", "a") is first
+
+
+def test_of_two_that_make_a_value_at_once_both_have_the_first() -> None:
+    cache = ByteCache(limit=10**6)
+    first = kept(cache, "axis", kilobyte())
+    assert kept(cache, "axis", kilobyte()) is first
+    assert cache.bytes == 1024
 
 
 def test_nested_values_are_counted() -> None:
     cache = ByteCache(limit=10**6)
-    cache.get("outer", "a", lambda: (kilobyte(), cache.get("inner", "a", kilobyte)))
-    assert cache.bytes == 3 * 1024
+    cache.keep("outer", "a", (kilobyte(), {"b": [kilobyte()]}, 3.0))
+    assert cache.bytes == 2 * 1024
+    assert cache.find("outer", "b") is None
+    assert cache.find("inner", "a") is None
 
 
 def test_forty_sizes_do_not_pin_their_factors() -> None:

@@ -1,5 +1,6 @@
 """From a composed config to objects: the only place that knows both."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,7 +38,7 @@ def build_backbone(config: DictConfig, problem: Problem | None = None) -> Frozen
     made: FrozenBackbone = guarded(
         "backbone",
         backbone,
-        lambda: load_backbone(kind, scale_or_problem(config, problem), weights, arguments, precision, said),
+        partial(load_backbone, kind, scale_or_problem(config, problem), weights, arguments, precision, said),
     )
     return made
 
@@ -173,5 +174,5 @@ def build_operator(settings: DictConfig, scale: int, boundary: str | None = None
     operator: MeasurementOperator = require("operator", settings, made, MeasurementOperator)
     if not is_own(settings._target_):
         shape = operator.image_shape or (1, PROBE, PROBE)
-        guarded("operator", settings, lambda: check_adjoint(operator, shape))
+        guarded("operator", settings, partial(check_adjoint, operator, shape))
     return operator

@@ -33,12 +33,7 @@ class ImageSpaceGram(ConjugateGradientGram):
 
     def _among_images(self, rhs: Tensor, shift: Tensor, tolerance: float) -> Tensor:
         """(t I + A^T A)^{-1} rhs."""
-        weight, ended = per_sample(shift, rhs), list[Tensor]()
-        solution = conjugate_gradient(
-            lambda x: self.operator.adjoint(self.operator(x), self.size) + weight * x,
-            rhs,
-            tolerance,
-            record=ended.append,
-        )
+        ended = list[Tensor]()
+        solution = conjugate_gradient(self.operator.normal, rhs, tolerance, shift, record=ended.append)
         self.wrong_adjoint |= bool((ended[0] == int(Ended.NEGATIVE_CURVATURE)).any())
         return solution

@@ -1,5 +1,7 @@
 """Operators with a preconditioner: conjugate gradients, one system per shift, each from the last one's solution."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -78,19 +80,15 @@ class ConjugateGradientGram(GramByProducts):
 
     def _solve(self, rhs: Tensor, shift: Tensor, start: Tensor | None, tolerance: float | None = None) -> Tensor:
         """(t I + A A^T)^{-1} rhs."""
-        weight, operator, size = per_sample(shift, rhs), self.operator, self.size
-        ended: list[Tensor] = []
+        operator, ended = self.operator, list[Tensor]()
         solution = conjugate_gradient(
-            lambda z: operator.gram(z, size) + weight * z,
+            partial(operator.gram, image_size=self.size),
             rhs,
             tolerance or 256 * operator.resolution(rhs.dtype),
-            precondition=lambda z: _given(operator.precondition(z, size, shift), z),
+            shift,
+            precondition=partial(operator.precondition, image_size=self.size, shift=shift),
             start=start,
             record=ended.append,
         )
         self.wrong_adjoint |= bool((ended[0] == int(Ended.NEGATIVE_CURVATURE)).any())
         return solution
-
-
-def _given(preconditioned: Tensor | None, plain: Tensor) -> Tensor:
-    return plain if preconditioned is None else preconditioned

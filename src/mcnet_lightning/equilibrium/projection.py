@@ -54,7 +54,7 @@ def project_measurement_ball(
         ConfigError: if shapes do not belong together or epsilon is negative.
     """
     ball = MeasurementBall(b, A, epsilon)
-    estimate, reached = ball.settle(ball.project(q))
+    estimate, reached = ball.reach(q)
     if record is not None:
         record(reached)
     elif reached.missed:
@@ -106,6 +106,10 @@ class MeasurementBall:
                 return image - gram.pseudo_inverse(self.operator(image) - self.measurement)
             projected: Tensor = Projection.apply(image, self.measurement, self.radius, gram)
             return projected
+
+    def reach(self, image: Tensor) -> tuple[Tensor, Reached]:
+        """The projection, and how near it came, of which a sample that misses its ball is no warning."""
+        return self.settle(self.project(image))
 
     def tangent(self, vector: Tensor) -> Tensor:
         """v - A^+ A v, (B, C, H, W): the derivative of the projection, everywhere the same, where the set is affine."""

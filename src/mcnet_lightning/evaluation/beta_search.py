@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.data import WholeImages
-from mcnet_lightning.equilibrium import EquilibriumLayer, Outcome, project_measurement_ball
+from mcnet_lightning.equilibrium import EquilibriumLayer, MeasurementBall, Outcome
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import CertificateError, ConvergenceError
 from mcnet_lightning.evaluation.failures import ROUND_UP, UNMET, ended
@@ -58,7 +58,7 @@ def search_beta(
         truth, b, operator = seen.truth, seen.measurement, seen.operator
         w = backbone.prior_image(image, device)
         radius = problem.radii(epsilon, seen)
-        projected = project_measurement_ball(w, b, operator, radius, lambda reached: None)  # judged below
+        projected, _ = MeasurementBall(b, operator, radius).reach(w)  # judged below
         _check_met(image["name"], consistency(projected, b, operator).item(), radius.item(), b[0].numel())
         room = headroom(w, seen, problem).item()
         qualities = (problem.headline(x, truth).item() for x in (w, projected))

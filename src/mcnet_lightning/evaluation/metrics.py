@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from mcnet_lightning.equilibrium import project_measurement_ball
+from mcnet_lightning.equilibrium import MeasurementBall
 from mcnet_lightning.equilibrium.precision import doubled
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.problems import Observation, Problem
@@ -38,7 +38,7 @@ def headroom(prior_image: Tensor, observation: Observation, problem: Problem) ->
     truth = doubled(observation.truth)
     w = problem.counted(doubled(prior_image))
     operator = observation.operator
-    perfect = project_measurement_ball(w, operator(truth), operator, record=lambda reached: None)
+    perfect, _ = MeasurementBall(operator(truth), operator).reach(w)
     of_w = problem.headline(w, truth)
     gain = problem.headline(perfect, truth) - of_w
     return gain.masked_fill(of_w == math.inf, 0.0)  # of an image without error

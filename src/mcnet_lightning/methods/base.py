@@ -10,13 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from mcnet_lightning.equilibrium import (
-    EquilibriumLayer,
-    MeasurementBall,
-    Reached,
-    SolveStats,
-    project_measurement_ball,
-)
+from mcnet_lightning.equilibrium import EquilibriumLayer, MeasurementBall, SolveStats
 from mcnet_lightning.problems import Observation, Problem
 
 Made = tuple[Tensor, SolveStats | None]
@@ -44,12 +38,8 @@ class Given:
 
     def projected(self, image: Tensor) -> Made:
         """What misses its ball is judged by its record, and needs no warning beside it."""
-        observation = self.observation
-
-        def record(reached: Reached) -> None:
-            pass
-
-        return project_measurement_ball(image, observation.measurement, observation.operator, self.radii, record), None
+        estimate, _ = self.ball.reach(image)
+        return estimate, None
 
 
 class Method(ABC):

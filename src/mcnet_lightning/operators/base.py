@@ -31,6 +31,7 @@ class MeasurementOperator(ABC):
     precision: torch.dtype = torch.float64
     image_shape: Shape | None = None  # (C, H, W) of the images that it is for, if it is for one size only
     tall: bool = False  # whether it measures more numbers than an image has
+    smallest_share: float = 0.0  # of the largest eigenvalue of A A^T, that smooth operators count as measured
 
     @abstractmethod
     def __call__(self, image: Tensor) -> Tensor:
@@ -67,10 +68,10 @@ class MeasurementOperator(ABC):
         return measurement
 
     def rank_tolerance(self, dtype: torch.dtype) -> float:
-        """Eigenvalues of A A^T up to this share of the largest are directions that A does not measure. By default
-        singular values of A are told from rounding in `dtype`; smooth operators may state more.
+        """Eigenvalues of A A^T up to this share of the largest are directions that A does not measure: singular values
+        of A are told from rounding in `dtype`.
         """
-        return (RESOLVED * self.resolution(dtype)) ** 2
+        return max(self.smallest_share, (RESOLVED * self.resolution(dtype)) ** 2)
 
     def resolution(self, dtype: torch.dtype) -> float:
         """The relative rounding of what it makes of tensors of `dtype`."""
@@ -83,6 +84,10 @@ class MeasurementOperator(ABC):
     def gram(self, measurement: Tensor, image_size: Size) -> Tensor:
         """A A^T y."""
         return self(self.adjoint(measurement, image_size))
+
+    def normal(self, image: Tensor) -> Tensor:
+        """A^T A x."""
+        return self.adjoint(self(image), (image.shape[-2], image.shape[-1]))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name})"

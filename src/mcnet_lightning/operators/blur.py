@@ -8,9 +8,7 @@ from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators.base import DiagonalGramOperator, Size, short_digest
-from mcnet_lightning.operators.cache import CONSTANTS
-
-SMOOTH = 1e-10  # share of the largest eigenvalue: smaller ones would make large images of small noise
+from mcnet_lightning.operators.cache import CONSTANTS, lasting
 
 
 def gaussian_kernel(width: float) -> Tensor:
@@ -35,6 +33,8 @@ class BlurDownsample(DiagonalGramOperator):
     `kernel` is (k, k), odd, and centred. A A^T is a circular convolution of the measurement grid: its eigenvalues are
     the aliased power spectrum of the kernel. Very smooth kernels make them tiny; then use epsilon > 0.
     """
+
+    smallest_share = 1e-10  # smaller eigenvalues would make large images of small noise
 
     def __init__(self, kernel: Tensor, scale: int) -> None:
         if kernel.ndim != 2 or any(size % 2 == 0 for size in kernel.shape):
@@ -76,11 +76,8 @@ class BlurDownsample(DiagonalGramOperator):
         return torch.fft.ifft2(coefficients, norm="ortho").real
 
     def gram_eigenvalues(self, image_size: Size, like: Tensor) -> Tensor:
-        power = self._constant(image_size, like, "power", lambda: self._aliased_power(image_size))
+        power = self._constant(image_size, like, BlurDownsample._aliased_power)
         return power.expand(*like.shape[1:-2], -1, -1)
-
-    def rank_tolerance(self, dtype: torch.dtype) -> float:
-        return max(SMOOTH, super().rank_tolerance(dtype))
 
     def _aliased_power(self, image_size: Size) -> Tensor:
         height, width = self.measurement_size(image_size)
@@ -88,7 +85,7 @@ class BlurDownsample(DiagonalGramOperator):
         return power.reshape(self.scale, height, self.scale, width).sum(dim=(0, 2)) / self.scale**2
 
     def _spectrum(self, size: Size, like: Tensor) -> Tensor:
-        return self._constant(size, like, "spectrum", lambda: self._exact_spectrum(size))
+        return self._constant(size, like, BlurDownsample._exact_spectrum)
 
     def _exact_spectrum(self, size: Size) -> Tensor:
         """Transfer function of the centred kernel on an image grid; kernels larger than the image wrap around."""
@@ -98,15 +95,16 @@ class BlurDownsample(DiagonalGramOperator):
         padded.index_put_(index, self.kernel, accumulate=True)
         return torch.fft.fft2(padded)
 
-    def _constant(self, size: Size, like: Tensor, what: str, compute: Callable[[], Tensor]) -> Tensor:
-        """A table of one image size, made in float64 on the CPU, in the precision and on the device of `like`."""
+    def _constant(self, size: Size, like: Tensor, source: "Callable[[BlurDownsample, Size], Tensor]") -> Tensor:
+        """What `source` makes of one size, in float64 on the CPU, in the precision and on the device of `like`."""
         double = like.dtype in (torch.float64, torch.complex128)
-
-        def convert() -> Tensor:
-            table = compute()
-            if not double:
-                table = table.to(torch.complex64 if table.is_complex() else torch.float32)
-            return table.to(like.device)
-
-        made: Tensor = CONSTANTS.get((self.name, size), (what, double, like.device), convert)
-        return made
+        group, key = (self.name, size), (source, double, like.device)
+        found: Tensor | None = CONSTANTS.find(group, key)
+        if found is None:
+            with lasting():
+                table = source(self, size)
+                if not double:
+                    table = table.to(torch.complex64 if table.is_complex() else torch.float32)
+                table = table.to(like.device)
+            found = CONSTANTS.keep(group, key, table)
+        return found

@@ -1,8 +1,9 @@
 """What operators compute once per size: kept while it is used, bounded by bytes."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
-from threading import RLock
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
@@ -13,34 +14,42 @@ class ByteCache:
     """Values by group and key. Beyond `limit` bytes the groups that were not used for longest are dropped, but for the
     `newest` ones: a picture that is larger than the limit must not compute its factors again at every use.
 
-    A group is what is used together, such as the factors of one axis. Values are made outside inference mode, so that
-    they can be saved for a backward pass whoever asked for them first, and under a lock.
+    A group is what is used together, such as the factors of one axis. None is no value.
     """
 
     def __init__(self, limit: int, newest: int = 4) -> None:
         self.limit, self.newest = limit, newest
         self.groups: OrderedDict[Hashable, dict[Hashable, Any]] = OrderedDict()
         self.bytes = 0
-        self.lock = RLock()
+        self.lock = Lock()
 
-    def get(self, group: Hashable, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The value of (group, key), made by `make` if it is not there."""
+    def find(self, group: Hashable, key: Hashable) -> Any:
+        """The value of (group, key), or None."""
+        with self.lock:
+            if (values := self.groups.get(group)) is None:
+                return None
+            self.groups.move_to_end(group)
+            return values.get(key)
+
+    def keep(self, group: Hashable, key: Hashable, made: Any) -> Any:
+        """The value of (group, key) from now on: `made`, unless another thread was faster."""
         with self.lock:
             values = self.groups.setdefault(group, {})
             self.groups.move_to_end(group)
             if key not in values:
-                with torch.inference_mode(False), torch.no_grad():
-                    made = make()
-                self.groups.setdefault(group, values)[key] = made  # `make` may have dropped the group
-                self.groups.move_to_end(group)
+                values[key] = made
                 self.bytes += _size(made)
-                self._drop()
+                while self.bytes > self.limit and len(self.groups) > self.newest:
+                    _, dropped = self.groups.popitem(last=False)
+                    self.bytes -= sum(_size(value) for value in dropped.values())
             return values[key]
 
-    def _drop(self) -> None:
-        while self.bytes > self.limit and len(self.groups) > self.newest:
-            _, values = self.groups.popitem(last=False)
-            self.bytes -= sum(_size(value) for value in values.values())
+
+@contextmanager
+def lasting() -> Iterator[None]:
+    """Tensors made within it can be saved for a backward pass, whoever asked for them first."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 def _size(value: Any) -> int:

@@ -20,24 +20,34 @@ class Ended(IntEnum):
 
 
 def conjugate_gradient(
-    apply: Callable[[Tensor], Tensor],
+    gram: Callable[[Tensor], Tensor],
     rhs: Tensor,
     tolerance: float,
+    shift: Tensor | None = None,
     max_iterations: int = 1000,
-    precondition: Callable[[Tensor], Tensor] | None = None,
+    precondition: Callable[[Tensor], Tensor | None] | None = None,
     start: Tensor | None = None,
     record: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
-    """Solves M z = rhs for a symmetric positive (semi)definite M that acts on each sample (B, ...) by itself.
+    """Solves M z = rhs, M = t I + G, for a symmetric positive (semi)definite G that acts on each sample (B, ...) by
+    itself, and t = `shift` (B,), or none.
 
     Stops a sample at ||M z - rhs|| <= tolerance ||rhs||; further steps leave it untouched, so that no sample depends on
-    its batch-mates. `precondition` is something near M^{-1}, positive definite. `record` receives how every sample
-    ended, (B,) of `Ended`.
+    its batch-mates. `precondition` gives something near M^{-1} r, positive definite, or None. `record` receives how
+    every sample ended, (B,) of `Ended`.
     """
+
+    def apply(z: Tensor) -> Tensor:
+        return gram(z) if shift is None else gram(z) + _per_sample(shift.to(z), z) * z
+
+    def preconditioned(r: Tensor) -> Tensor:
+        made = None if precondition is None else precondition(r)
+        return r if made is None else made
+
     solution = torch.zeros_like(rhs) if start is None else start.clone()
     residual = rhs.clone() if start is None else rhs - apply(start)
     target = tolerance**2 * _dot(rhs, rhs)
-    towards = residual if precondition is None else precondition(residual)
+    towards = preconditioned(residual)
     direction, energy = towards.clone(), _dot(residual, towards)
     ended = torch.full((len(rhs),), int(Ended.MAX_ITERATIONS), device=rhs.device)
     best, smallest = solution, _dot(residual, residual)
@@ -64,7 +74,7 @@ def conjugate_gradient(
         step = torch.where(active, energy / curvature.where(active, 1.0), 0.0)
         solution = solution + _per_sample(step, rhs) * direction
         residual = residual - _per_sample(step, rhs) * image
-        towards = residual if precondition is None else precondition(residual)
+        towards = preconditioned(residual)
         new_energy = torch.where(active, _dot(residual, towards), 0.0)
         direction = towards + _per_sample(new_energy / energy.where(active, 1.0), rhs) * direction
         energy = new_energy

@@ -25,7 +25,7 @@ from mcnet_lightning.operators.base import (
     Size,
     short_digest,
 )
-from mcnet_lightning.operators.cache import CONSTANTS
+from mcnet_lightning.operators.cache import CONSTANTS, lasting
 from mcnet_lightning.operators.checks import TOLERANCE
 
 CHUNK = 64  # unit measurements at a time
@@ -42,14 +42,17 @@ class _Tabulated(DiagonalGramOperator):
     def __init__(
         self, image_shape: Shape, measured_shape: Shape, tables: dict[str, Tensor], of: MeasurementOperator | None
     ) -> None:
-        self.image_shape, self.measured_shape, self.tables, self.of = image_shape, measured_shape, tables, of
+        self.image_shape, self.measured_shape, self.tables = image_shape, measured_shape, tables
         self.converted: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+        stated: MeasurementOperator = super() if of is None else of  # type: ignore[assignment]
+        self.resolutions = {dtype: stated.resolution(dtype) for dtype in (torch.float32, torch.float64)}
+        self.rank_tolerances = {dtype: stated.rank_tolerance(dtype) for dtype in self.resolutions}
 
     def rank_tolerance(self, dtype: torch.dtype) -> float:
-        return super().rank_tolerance(dtype) if self.of is None else self.of.rank_tolerance(dtype)
+        return self.rank_tolerances[dtype]
 
     def resolution(self, dtype: torch.dtype) -> float:
-        return super().resolution(dtype) if self.of is None else self.of.resolution(dtype)
+        return self.resolutions[dtype]
 
     def measurement_shape(self, image_shape: Shape) -> Shape:
         if tuple(image_shape[-3:]) != self.image_shape:
@@ -95,7 +98,7 @@ class DenseOperator(_Tabulated):
         measured_shape: Shape | None = None,
         of: MeasurementOperator | None = None,
     ) -> None:
-        with torch.inference_mode(False), torch.no_grad():
+        with lasting():
             self._tabulate(matrix.detach().clone().cpu().double(), image_shape, measured_shape, of)
 
     def _tabulate(
@@ -179,15 +182,15 @@ def content_key(operator: MeasurementOperator, image_shape: Shape) -> str:
 
 def dense_operator(operator: MeasurementOperator, image_shape: Shape) -> DenseOperator:
     """The matrix of an operator that is the same for all samples, by its adjoint's image of every unit measurement."""
-
-    def make() -> DenseOperator:
+    group = ("matrix", content_key(operator, image_shape))
+    found: DenseOperator | None = CONSTANTS.find(group, "matrix")
+    if found is None:
         shape = tuple(operator.measurement_shape((1, *image_shape)))[1:]
-        size = (image_shape[-2], image_shape[-1])
-        rows = _of_units(lambda y: operator.adjoint(y, size), shape)
-        return DenseOperator(rows.flatten(1), image_shape, shape, operator)
-
-    made: DenseOperator = CONSTANTS.get(("matrix", content_key(operator, image_shape)), "matrix", make)
-    return made
+        with lasting():
+            rows = _of_units(lambda y: operator.adjoint(y, (image_shape[-2], image_shape[-1])), shape)
+            made = DenseOperator(rows.flatten(1), image_shape, shape, operator)
+        found = CONSTANTS.keep(group, "matrix", made)
+    return found
 
 
 def dense_gram(operator: MeasurementOperator, image_shape: Shape, folder: str | Path | None = None) -> DenseGram:
@@ -209,19 +212,19 @@ def dense_gram(operator: MeasurementOperator, image_shape: Shape, folder: str | 
     size = (image_shape[-2], image_shape[-1])
     key = content_key(operator, image_shape)
     file = None if folder is None else Path(folder) / f"gram-{key[:32]}.safetensors"
-
-    def make() -> dict[str, Tensor]:
-        if file is not None and (kept := _kept(file, operator, size, shape)) is not None:
-            return kept
-        gram = _of_units(lambda y: operator.gram(y, size), shape).flatten(1)
-        eigenvalues, basis = torch.linalg.eigh((gram + gram.T) / 2)
-        tables = {"basis": basis.contiguous(), "eigenvalues": eigenvalues.clamp_min(0)}
-        if file is not None:
-            make_folder(file.parent)
-            write_file(file, save(tables))
-        return tables
-
-    return DenseGram(operator, tuple(image_shape), CONSTANTS.get(("gram", key), "tables", make))
+    tables = CONSTANTS.find(("gram", key), "tables")
+    if tables is None:
+        with lasting():
+            tables = None if file is None else _kept(file, operator, size, shape)
+            if tables is None:
+                gram = _of_units(lambda y: operator.gram(y, size), shape).flatten(1)
+                eigenvalues, basis = torch.linalg.eigh((gram + gram.T) / 2)
+                tables = {"basis": basis.contiguous(), "eigenvalues": eigenvalues.clamp_min(0)}
+                if file is not None:
+                    make_folder(file.parent)
+                    write_file(file, save(tables))
+        tables = CONSTANTS.keep(("gram", key), "tables", tables)
+    return DenseGram(operator, tuple(image_shape), tables)
 
 
 def _kept(file: Path, operator: MeasurementOperator, size: Size, shape: Shape) -> dict[str, Tensor] | None:

@@ -67,6 +67,8 @@ class FourierSampling(Mask):
     def adjoint(self, measurement: Tensor, image_size: Size | None = None) -> Tensor:
         return as_channels(inverse_fourier(as_complex(self.seen(measurement))))
 
+    pseudo_inverse = adjoint
+
 
 class SymmetricFourierSampling(Mask):
     """b = F^-1 M F x of real images and a point-symmetric mask: an orthogonal projection, so that b is a real image.

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators.base import DiagonalGramOperator, Size
-from mcnet_lightning.operators.cache import CONSTANTS
+from mcnet_lightning.operators.cache import CONSTANTS, lasting
 from mcnet_lightning.operators.kernels import BICUBIC, Kernel, KernelName
 
 Boundary = Literal["truncated", "symmetric", "replicate"]
 NEGLIGIBLE = 1e-16  # entries of orthogonal factors below this are set to zero: they only make subnormal numbers
-SMOOTH = 1e-10  # share of the largest eigenvalue: wide kernels' smaller ones would make large images of small noise
 
 
 def resize_matrix(size_in: int, size_out: int, ratio: float, boundary: Boundary, kernel: Kernel = BICUBIC) -> Tensor:
@@ -62,14 +61,14 @@ class Axis:
 
     def eigendecomposition(self) -> tuple[Tensor, Tensor]:
         """Eigenvalues (n,) and eigenvectors (n, n) of A_1 A_1^T."""
-
-        def compute() -> tuple[Tensor, Tensor]:
-            matrix = self.matrix()
-            values, vectors = torch.linalg.eigh(matrix @ matrix.T)
-            return values.clamp_min(0), vectors.where(vectors.abs() > NEGLIGIBLE, 0.0)
-
-        decomposition: tuple[Tensor, Tensor] = CONSTANTS.get(self, "eigendecomposition", compute)
-        return decomposition
+        found: tuple[Tensor, Tensor] | None = CONSTANTS.find(self, "eigendecomposition")
+        if found is None:
+            with lasting():
+                matrix = self.matrix()
+                values, vectors = torch.linalg.eigh(matrix @ matrix.T)
+                made = values.clamp_min(0), vectors.where(vectors.abs() > NEGLIGIBLE, 0.0)
+            found = CONSTANTS.keep(self, "eigendecomposition", made)
+        return found
 
     def synthesis(self) -> Tensor:
         """A_1^T U_1, (size_in, size_out)."""
@@ -83,20 +82,21 @@ class Axis:
 
     def extremes(self) -> tuple[float, float]:
         """The smallest and largest eigenvalue of A_1 A_1^T."""
-
-        def compute() -> tuple[float, float]:
+        found: tuple[float, float] | None = CONSTANTS.find(self, "extremes")
+        if found is None:
             values = self.eigendecomposition()[0]
-            return float(values[0]), float(values[-1])
-
-        extremes: tuple[float, float] = CONSTANTS.get(self, "extremes", compute)
-        return extremes
+            found = CONSTANTS.keep(self, "extremes", (float(values[0]), float(values[-1])))
+        return found
 
     def factor(self, source: "Callable[[Axis], Tensor]", like: Tensor) -> Tensor:
         """What `source` makes of this axis, in dtype and on device of `like`, converted once."""
-        made: Tensor = CONSTANTS.get(
-            self, (source, like.dtype, like.device), lambda: source(self).to(like.device, like.dtype)
-        )
-        return made
+        key = (source, like.dtype, like.device)
+        found: Tensor | None = CONSTANTS.find(self, key)
+        if found is None:
+            with lasting():
+                made = source(self).to(like.device, like.dtype)
+            found = CONSTANTS.keep(self, key, made)
+        return found
 
 
 def eigenvalues(axis: Axis) -> Tensor:
@@ -131,6 +131,8 @@ class KernelDownsample(DiagonalGramOperator):
     Sizes that are no multiple of `scale` follow the library that the boundary belongs to: `truncated` drops the
     remainder (torch), the other two round up (MATLAB).
     """
+
+    smallest_share = 1e-10  # smaller eigenvalues of wide kernels would make large images of small noise
 
     def __init__(self, scale: int, kernel: Kernel, boundary: Boundary = "truncated") -> None:
         if isinstance(scale, bool) or not isinstance(scale, int) or scale < 1:
@@ -195,9 +197,6 @@ class KernelDownsample(DiagonalGramOperator):
     def gram_eigenvalues(self, image_size: Size, like: Tensor) -> Tensor:
         vertical, horizontal = self._factors(eigenvalues, image_size, like)
         return (vertical[:, None] * horizontal[None, :]).expand(*like.shape[1:-2], -1, -1)
-
-    def rank_tolerance(self, dtype: torch.dtype) -> float:
-        return max(SMOOTH, super().rank_tolerance(dtype))
 
     def has_full_rank(self, image_size: Size, dtype: torch.dtype) -> bool:
         """Only then the axes' pseudo-inverses make that of A: (A A^T)^{-1} is separable, its truncation is not."""

@@ -17,7 +17,7 @@ from torch.autograd.function import FunctionCtx
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators.base import MeasurementOperator, Size
-from mcnet_lightning.operators.cache import CONSTANTS
+from mcnet_lightning.operators.cache import CONSTANTS, lasting
 
 Matrix = tuple[Tensor, Tensor, Tensor]  # of compressed sparse rows: beginnings, columns, values
 
@@ -66,17 +66,23 @@ class ParallelBeam(MeasurementOperator):
 
     def rows(self, like: Tensor, transposed: bool) -> Matrix:
         """The matrix or its transpose in dtype and on device of `like`."""
+        group, key = (self.name, transposed), (like.dtype, like.device)
+        found: Matrix | None = CONSTANTS.find(group, key)
+        if found is None:
+            with lasting():
+                begins, columns, values = self._exact_rows(transposed)
+                made = begins.to(like.device), columns.to(like.device), values.to(like.device, like.dtype)
+            found = CONSTANTS.keep(group, key, made)
+        return found
 
-        def exact() -> Matrix:
+    def _exact_rows(self, transposed: bool) -> Matrix:
+        """In float64, on the CPU."""
+        found: Matrix | None = CONSTANTS.find((self.name, transposed), "exact")
+        if found is None:
             matrix = self.matrix()
-            return _compressed(matrix.T.tocsr() if transposed else matrix)
-
-        def convert() -> Matrix:
-            begins, columns, values = CONSTANTS.get((self.name, transposed), "exact", exact)
-            return begins.to(like.device), columns.to(like.device), values.to(like.device, like.dtype)
-
-        made: Matrix = CONSTANTS.get((self.name, transposed), (like.dtype, like.device), convert)
-        return made
+            made = _compressed(matrix.T.tocsr() if transposed else matrix)
+            found = CONSTANTS.keep((self.name, transposed), "exact", made)
+        return found
 
 
 class _Product(torch.autograd.Function):

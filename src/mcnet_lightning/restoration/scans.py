@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mcnet_lightning.backbones import FrozenBackbone
-from mcnet_lightning.equilibrium import EquilibriumLayer, Outcome, Reached, SolveStats, project_measurement_ball
+from mcnet_lightning.equilibrium import EquilibriumLayer, MeasurementBall, Outcome, Reached, SolveStats
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError, ConvergenceError, DataError
 from mcnet_lightning.problems import Observation
@@ -86,15 +86,14 @@ class ScanRestorer:
 @torch.no_grad()
 def agreeing(image: Tensor, scan: KSpace, epsilon: Epsilon) -> RestoredScan:
     """The nearest image with ||A x - b|| <= epsilon. Raises ConvergenceError if it is not finite."""
-    found: list[Reached] = []
     radius, peak = radius_of(epsilon, scan), scan.peak
-    x = project_measurement_ball(image / peak, scan.measurement / peak, scan.operator, radius / peak, found.append)
+    x, found = MeasurementBall(scan.measurement / peak, scan.operator, radius / peak).reach(image / peak)
     if not bool(torch.isfinite(x).all()):
         raise ConvergenceError("the projected image holds NaN or Inf; check k-space and the coil maps")
     distance = distance_of(x * peak, scan)
     met = meets(distance, radius, scan)  # to the rounding of single precision, in which k-space itself is stored
-    outcome = torch.full_like(found[0].outcome, int(Outcome.CONVERGED)) if met else found[0].outcome
-    attainable = torch.full_like(found[0].attainable, torch.nan) if met else found[0].attainable * peak
+    outcome = torch.full_like(found.outcome, int(Outcome.CONVERGED)) if met else found.outcome
+    attainable = torch.full_like(found.attainable, torch.nan) if met else found.attainable * peak
     reached = Reached(torch.full_like(attainable, distance), attainable, outcome)
     return RestoredScan(x * peak, radius, reached)
 
