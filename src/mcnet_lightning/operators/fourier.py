@@ -67,7 +67,8 @@ class FourierSampling(Mask):
     def adjoint(self, measurement: Tensor, image_size: Size | None = None) -> Tensor:
         return as_channels(inverse_fourier(as_complex(self.seen(measurement))))
 
-    pseudo_inverse = adjoint
+    def pseudo_inverse(self, measurement: Tensor, image_size: Size) -> Tensor:
+        return self.adjoint(measurement, image_size)
 
 
 class SymmetricFourierSampling(Mask):

@@ -80,7 +80,8 @@ class Mask(DiagonalGramOperator):
     def from_gram_basis(self, coefficients: Tensor, image_size: Size) -> Tensor:
         return coefficients
 
-    pseudo_inverse = adjoint
+    def pseudo_inverse(self, measurement: Tensor, image_size: Size) -> Tensor:
+        return self.adjoint(measurement, image_size)
 
     def gram_eigenvalues(self, image_size: Size, like: Tensor) -> Tensor:
         return torch.ones((), dtype=like.dtype, device=like.device).expand(like.shape[1:])
