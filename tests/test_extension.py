@@ -1,6 +1,7 @@
 """Components from a folder outside the package, which is also the guide to writing them: every command takes them."""
 
 import csv
+import importlib
 import json
 import shutil
 import sys
@@ -159,12 +160,38 @@ def test_typos_get_one_sentence(folder: Path, words: str, answer: str) -> None:
         ("method/off", "# @package method.off\n_target_: toys.Patient", "Patient is no method"),
         ("method/off", "_target_: toys.Halfway", "must begin with '# @package method.NAME'"),
         ("backbone/off", "_target_: toys.Sharpened\ngain: [1]", "'backbone.gain' takes a number"),
+        ("solver/off", "", "solver=off names no class; write the line `_target_: module.Class`"),
+        ("problem/off", "period: 3", "problem=off names no class"),
+        ("method/off", "# @package method.off\nshares: 1", "method=off names no class"),
+        ("solver/off", "_target_: toys.Patient\n\ttolerance: 1", "solver/off.yaml cannot be read as settings"),
+        ("solver/off", "_target_ toys.Patient", "solver/off.yaml cannot be read as settings"),
     ],
 )
 def test_files_of_settings_get_one_sentence(folder: Path, file: str, text: str, answer: str) -> None:
     (folder / "mine" / f"{file}.yaml").write_text(f"{text}\n")
     group = file.partition("/")[0]
     done = run(folder, "evaluate", f"{group}=[off]" if group == "method" else f"{group}=off")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert answer in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("raise RuntimeError('my module\\nis broken')", "cannot be imported, RuntimeError: my module is broken"),
+        ("class Fragile(:", "cannot be imported, SyntaxError"),
+        ("import missing_package", "cannot be imported, ModuleNotFoundError: No module named 'missing_package'"),
+        ("Fragile = 3", "'Fragile' is neither a class nor a function"),
+        ("class Fragile:\n    def solve(self): ...\n    def __init__(self): raise ValueError('no\\nway')", "no way"),
+    ],
+)
+def test_modules_that_fail_get_one_sentence(folder: Path, text: str, answer: str) -> None:
+    (folder / "mine" / "fragile.py").write_text(f"{text}\n")
+    sys.modules.pop("fragile", None)
+    importlib.invalidate_caches()
+    done = run(folder, "evaluate", *TEST, "solver._target_=fragile.Fragile", "layer.weights=bundled:paper")
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

@@ -62,13 +62,14 @@ def load_backbone(
         made: FrozenBackbone = kind(**{"scale": scale, **given, **arguments})
         return made
     weights = facts.default_weights if weights is None or facts.default_weights is None else weights
+    ours = _bundled(kind, facts, scale, arguments) if weights == USUAL else None
     if weights == USUAL:
-        weights = BUNDLED if _has_bundled(kind, facts, scale, arguments) else NONE
+        weights = NONE if ours is None else BUNDLED
     if weights is None or weights == NONE:
         network = build_network(kind, scale, arguments)
         source = "" if weights is None else _digest(kind, arguments, network)
         return FrozenBackbone(network, _spec(facts, scale, NONE, "", arguments, precision, source))
-    file = read_weights(_weight_path(facts, scale, weights))
+    file = ours or read_weights(_weight_path(facts, scale, weights))
     file.require_kind("backbone")
     found = dict(arguments)
     if hasattr(kind, "hyperparameters"):  # the file tells them
@@ -135,13 +136,14 @@ def load_trunk(network: nn.Module, file: WeightFile) -> None:
     file.load_into(network, tensors)
 
 
-def _has_bundled(kind: Any, facts: Facts, scale: int | str, arguments: Mapping[str, Any]) -> bool:
-    """Whether the package has a file of this network for this problem, with the arguments that were given."""
+def _bundled(kind: Any, facts: Facts, scale: int | str, arguments: Mapping[str, Any]) -> WeightFile | None:
+    """The package's file of this network for this problem, if there is one with the arguments that were given."""
     name = f"{facts.name}_{variant(scale)}"
     if not is_bundled_file("backbone", name):
-        return False
-    found = kind.hyperparameters(read_weights(bundled_path("backbone", name)).tensors)
-    return all(found.get(key) == value for key, value in arguments.items())
+        return None
+    file = read_weights(bundled_path("backbone", name))
+    found = kind.hyperparameters(file.tensors)
+    return file if all(found.get(key) == value for key, value in arguments.items()) else None
 
 
 def bundled_backbone(name: str, scale: int | str, weights: str = BUNDLED) -> Path:

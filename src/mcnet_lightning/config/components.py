@@ -33,6 +33,7 @@ ROLES: dict[str, tuple[str, str]] = {  # the class that one of a group extends, 
     "problem": ("mcnet_lightning.problems.base.Problem", "a Problem of mcnet_lightning.problems"),
 }
 PARTS = {"solver": ("solve",), "backward": ("solve_adjoint", "unroll")}  # or it has one of these methods
+NAMED = {*ROLES, *PARTS}  # the groups whose options name a class
 SEVERAL = "method"  # the group of which several options are chosen, each under its own name
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ENTRY_POINTS = "mcnet_lightning.components"  # name = "backbone.toy", value = "package.module:Toy"
@@ -42,7 +43,7 @@ def find(target: str) -> Any:
     """The class or function at a dotted path. Raises ConfigError, in one sentence, if there is none."""
     module_name, _, name = target.rpartition(".")
     if not module_name:
-        raise ConfigError(f"_target_={target}: give the dotted path of a class or function, as in module.{target}")
+        raise ConfigError(f"_target_={target}: give the dotted path of a class or function, as in module.Class")
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
@@ -108,9 +109,13 @@ def register_components() -> None:
 def foresee(conf: Path, config_name: str, overrides: list[str]) -> None:
     """Gives the components of this package that will be chosen their keys, so that nothing is composed twice."""
     defaults = yaml.load((conf / f"{config_name}.yaml").read_text(), LOADER)["defaults"]
-    chosen = [next(iter(each.items())) for each in defaults if isinstance(each, dict)]
-    chosen += [(word.partition("=")[0], word.partition("=")[2]) for word in overrides]
-    for group, option in chosen:
+    chosen = {group: option for each in defaults if isinstance(each, dict) for group, option in each.items()}
+    chosen |= {word.partition("=")[0]: word.partition("=")[2] for word in overrides}
+    for group in [group for group in chosen if group in registered() or (conf / group).is_dir()]:
+        try:
+            option = OmegaConf.create(chosen)[group]  # one that goes with the problem is written ${usual:...}
+        except OmegaConfBaseException:
+            continue  # whatever is wrong is said when it is composed
         path = conf / group / f"{option}.yaml"
         target = registered().get(group, {}).get(option)
         if target is None and path.is_file():
@@ -129,6 +134,8 @@ def adopt(group: str, option: str, node: Any) -> bool:
 
     Raises ConfigError where there is no such component, and where the option says of it what cannot be.
     """
+    if group in NAMED and OmegaConf.is_dict(node) and "_target_" not in node:
+        raise ConfigError(f"{group}={option} names no class; write the line `_target_: module.Class` into its file")
     if not isinstance(node, DictConfig) or OmegaConf.get_type(node) is not dict or "_target_" not in node:
         return False
     target = str(node._target_)

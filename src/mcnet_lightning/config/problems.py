@@ -20,11 +20,12 @@ def usual(problem: str, group: str, first: str, others: str | None = None) -> st
     """The option of `group` that goes with a problem of this package, by its class's attribute `usual`; where that says
     nothing `others`, or what goes with the first.
     """
-    file, otherwise = conf_dir() / "problem" / f"{problem}.yaml", first if others is None else others
-    if problem == FIRST or not file.is_file():
-        return first if problem == FIRST else otherwise
-    said: dict[str, str] = getattr(_class(yaml.safe_load(file.read_text())["_target_"]), "usual", {})
-    return said.get(group, otherwise)
+    if problem == FIRST:
+        return first
+    file, said = conf_dir() / "problem" / f"{problem}.yaml", dict[str, str]()
+    if file.is_file():
+        said = getattr(_class(yaml.safe_load(file.read_text())["_target_"]), "usual", said)
+    return said.get(group, first if others is None else others)
 
 
 def images_of(config: DictConfig) -> str:

@@ -115,7 +115,8 @@ def check_complete(cfg: DictConfig, groups: dict[str, str | None], images: str =
         if value == "???":
             section = path.split(".")[0]
             who = f"{section}={groups[section]}" if groups.get(section) else "this command"
-            raise ConfigError(f"{path} has no value, and {who} needs one; add {path}=... ({limits.get('help', '')})")
+            meaning = f" ({limits['help']})" if limits.get("help") else ""
+            raise ConfigError(f"{path} has no value, and {who} needs one; add {path}=...{meaning}")
         words = limits.get("words", ())
         if "path" not in limits or value is None or value in words:
             continue
