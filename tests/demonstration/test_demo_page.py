@@ -83,7 +83,8 @@ def test_a_photograph_is_restored_seen_and_downloaded(
 
         restore(None, "there is no picture yet")
         page.get_by_label("shrink large pictures").uncheck()
-        for name, answer in (("fake", "cannot be read as an image"), ("wide", "300 x 300 pixels, more than 0.05 mill")):
+        refused = {"fake": "cannot be read as an image", "wide": "300 x 300 pixels, more than the 0.05 mill"}
+        for name, answer in refused.items():
             restore(tmp_path / f"{name}.png", answer)
             assert str(temporary) not in status.inner_text()
             page.locator("#upload button[aria-label=Clear]").click()

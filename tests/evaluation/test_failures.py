@@ -167,7 +167,7 @@ def test_what_misses_its_ball_is_said_once(recwarn: pytest.WarningsRecorder, mon
 def test_no_beta_is_searched_where_epsilon_cannot_be_met(monkeypatch: pytest.MonkeyPatch) -> None:
     found = images(0.2)
     backbone, layer = load_backbone("bicubic", 2), load_layer()
-    monkeypatch.setattr("mcnet_lightning.evaluation.beta_search.project_measurement_ball", lambda w, *_: w + 0.1)
+    monkeypatch.setattr(MeasurementBall, "reach", lambda _, w: (w + 0.1, None))
     with pytest.raises(CertificateError, match=r"i0: the projection reaches \|\|A x - b\|\| = "):
         list(search_beta(layer, backbone, found, [0.1]))
     monkeypatch.undo()
