@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,7 @@ def test_a_package_that_pip_installs_is_listed_and_trained_on(tmp_path: Path, mo
     package.mkdir()
     write_module(package)
     (package / "pyproject.toml").write_text(PROJECT)
-    pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else [str(shutil.which("uv")), "pip"]
+    pip = [sys.executable, "-m", "pip"] if PathFinder.find_spec("pip") else [str(shutil.which("uv")), "pip"]
     if pip[0] == "None":
         pytest.skip("neither pip nor uv is here")
     words = ["install", "--no-deps", "--no-build-isolation", "--target", str(tmp_path / "site"), str(package)]
