@@ -148,8 +148,7 @@ def _bundled(kind: Any, facts: Facts, scale: int | str, arguments: Mapping[str, 
 
 def bundled_backbone(name: str, scale: int | str, weights: str = BUNDLED) -> Path:
     """The file of `bundled` or `bundled:NAME`. Raises WeightsError that lists what is bundled."""
-    chosen = bundled_name(weights, "")
-    return bundled_path("backbone", "_".join([name, *([chosen] if chosen else []), variant(scale)]))
+    return bundled_path("backbone", "_".join(filter(None, (name, bundled_name(weights, ""), variant(scale)))))
 
 
 def _weight_path(facts: Facts, scale: int | str, weights: str) -> Path:
