@@ -61,6 +61,7 @@ def test_a_photograph_is_restored_seen_and_downloaded(
     address, process, temporary = server
     given = tmp_path / "cat.png"
     Image.fromarray(data.chelsea()[40:280, 80:400]).resize((80, 60), Image.Resampling.BICUBIC).save(given)
+    Image.open(given).save(tmp_path / "photo.jpg", quality=60)
     (tmp_path / "fake.png").write_text("no picture")
     Image.new("RGB", (300, 300)).save(tmp_path / "wide.png")
     (tmp_path / "heavy.png").write_bytes(os.urandom(2**20))
@@ -94,6 +95,11 @@ def test_a_photograph_is_restored_seen_and_downloaded(
 
         page.reload()
         restore(tmp_path / "wide.png", "The float TIFF agrees with your picture")  # shrunk, as the page offers
+        page.reload()
+        restore(tmp_path / "photo.jpg", "The float TIFF agrees with your picture")
+        assert "within epsilon=0:" not in status.inner_text()  # what its tables tell
+        page.locator("#epsilon textarea, #epsilon input").fill("much")
+        restore(None, "epsilon is 'much', which is no number")
         page.reload()
         page.locator("#scale label").filter(has_text="4").click()
         restore(given, "The float TIFF agrees with your picture")

@@ -200,3 +200,9 @@ def test_serves_this_machine_alone_unless_told(
         demo.main()
     assert ended.value.code == ConfigError.exit_code
     assert "needs the package gradio; install it with pip install 'mcnet-lightning[demo]'" in capsys.readouterr().err
+
+
+def test_rounding_is_a_unit_that_needs_no_number() -> None:
+    assert "epsilon=noise" in _words(Choice("srcnn", 2, "truncated", None, "noise"))
+    assert "epsilon=null" in _words(Choice("srcnn", 2, "truncated", None, "rms"))
+    assert "epsilon_rms=0.5" in _words(Choice("srcnn", 2, "truncated", 0.5, "rms"))

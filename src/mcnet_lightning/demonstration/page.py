@@ -10,7 +10,7 @@ import gradio as gr
 from mcnet_lightning.config.problem import SCALES
 from mcnet_lightning.demonstration.restoring import Choice, Demonstrator, Shown
 from mcnet_lightning.demonstration.views import ErrorMap
-from mcnet_lightning.errors import MCNetError, printable
+from mcnet_lightning.errors import DataError, MCNetError, printable
 
 BACKBONES = [("SRCNN (fastest)", "srcnn"), ("RCAN, compact", "rcan"), ("RDN, compact", "rdn"), ("bicubic", "bicubic")]
 BOUNDARIES = [("torch, Pillow", "truncated"), ("MATLAB", "symmetric"), ("older MATLAB", "replicate")]
@@ -71,11 +71,10 @@ def _inputs(limits: str, examples: list[Path]) -> list[gr.components.Component]:
         gr.Dropdown(BACKBONES, value="srcnn", label="Backbone", elem_id="backbone"),
         gr.Radio(list(SCALES), value=SCALES[0], label="Scale", elem_id="scale"),
         gr.Dropdown(BOUNDARIES, value="truncated", label="The picture was shrunk by the bicubic filter of"),
-        gr.Number(
-            None,
+        gr.Textbox(  # a number field would show and send 0 where it is empty
             label="epsilon",
             info="how far A x may be from b in each channel; empty: 0, or for a JPEG what compression took",
-            minimum=0,
+            elem_id="epsilon",
         ),
         gr.Dropdown(UNITS, value="l2", label="epsilon is", elem_id="unit"),
         gr.Checkbox(True, label="shrink large pictures", info="phone photos are larger than this page enlarges"),
@@ -115,12 +114,22 @@ def _answers(demonstrator: Demonstrator, values: tuple[Any, ...], outputs: int) 
         yield [f"Restoring {printable(Path(upload).name)} ...", hidden, hidden, *[gr.skip()] * outputs]
     with tempfile.TemporaryDirectory(prefix="mcnet-demo-") as folder:
         try:
-            shown = demonstrator(Path(upload) if upload else None, Choice(*chosen), Path(folder))
+            backbone, scale, boundary, epsilon, unit, shrink = chosen
+            choice = Choice(backbone, scale, boundary, _number(epsilon), unit, shrink)
+            shown = demonstrator(Path(upload) if upload else None, choice, Path(folder))
         except MCNetError as error:
             yield [f"**Not restored:** {error}", hidden, hidden, *[gr.skip()] * outputs]
         else:
             visible = gr.update(visible=True)
             yield [shown.sentence, visible, visible, *_results(shown)]
+
+
+def _number(typed: str) -> float | None:
+    """None of an empty field. Raises DataError where it is no number."""
+    try:
+        return float(typed) if typed.strip() else None
+    except ValueError:
+        raise DataError(f"epsilon is {printable(typed)!r}, which is no number; leave it empty, or give one") from None
 
 
 def _results(shown: Shown) -> list[Any]:

@@ -135,7 +135,8 @@ class Demonstrator:
 
 def _words(choice: Choice) -> list[str]:
     """The same choice on the command line of `restore`."""
-    epsilon = "epsilon=null" if choice.epsilon is None else EPSILON_WORDS[choice.unit].format(choice.epsilon)
+    left_to_picture = choice.epsilon is None and choice.unit != "noise"
+    epsilon = "epsilon=null" if left_to_picture else EPSILON_WORDS[choice.unit].format(choice.epsilon)
     return [
         f"backbone={choice.backbone}",
         f"scale={choice.scale}",
