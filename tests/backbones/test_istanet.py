@@ -13,7 +13,7 @@ from mcnet_lightning.equilibrium import project_measurement_ball
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files.arrays import read_array
 from mcnet_lightning.files.weights import read_weights
-from mcnet_lightning.operators import FourierSampling, Mask, MeasurementOperator, SymmetricFourierSampling
+from mcnet_lightning.operators import FourierSampling, Mask, MeasurementOperator, RealFourierSampling
 from mcnet_lightning.operators.sampling import read_mask
 
 BRAINS = {10: (30.70, 30.74), 30: (37.48, 37.49)}  # dB, of the first two of fifty, alone and projected
@@ -45,7 +45,8 @@ def psnr(estimate: Tensor, truth: Tensor) -> float:
 @torch.no_grad()
 def figures(shared: Path, percent: int, count: int) -> tuple[float, float]:
     """Mean PSNR of the network, and of its projection."""
-    operator = SymmetricFourierSampling(read_mask(str(shared / f"data/mri/ista_brain50/masks/mask_{percent}.mat")))
+    mask, _ = read_mask(str(shared / f"data/mri/ista_brain50/masks/mask_{percent}.mat"))
+    operator = RealFourierSampling(mask)
     network = published(shared, percent)
     found = []
     for truth in brains(shared, count).split(1):

@@ -22,6 +22,7 @@ from mcnet_lightning.evaluation.records import MEAN, read_metrics
 from mcnet_lightning.evaluation.tables import print_ladder, with_means, write_metrics
 from mcnet_lightning.imaging import find_picture, list_images
 from mcnet_lightning.methods import Bicubic
+from mcnet_lightning.problems.mri import MRI
 from mcnet_lightning.problems.super_resolution import SuperResolution
 
 SMALL = np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8)
@@ -86,6 +87,17 @@ def test_pairs_are_turned_upright(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         image["observation"].inputs["lr_rgb"][0].permute(1, 2, 0).numpy() * 255, SMALL[::2, ::2], atol=1e-4
     )
+
+
+def test_one_file_is_as_good_as_a_folder_of_it(tmp_path: Path) -> None:
+    for name, pixels in (("a.png", SMALL), ("b.png", SMALL.max() - SMALL)):
+        Image.fromarray(pixels).save(tmp_path / name)
+    (tmp_path / "array.npy").write_bytes(b"none of the pictures")
+    for problem, shape in ((SuperResolution("standard", 2), (1, 24, 24)), (MRI(), (2, 24, 24))):
+        data = MeasurementDataModule(problem, [], ["own"], hr_folder=str(tmp_path / "b.png"))
+        (image,) = list(data.test_dataloader())
+        assert image["name"] == "b"
+        assert tuple(image["observation"].truth.shape[1:]) == shape
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "ppm"])

@@ -18,11 +18,10 @@ from mcnet_lightning.operators import (
     Mask,
     MeasurementOperator,
     ParallelBeam,
+    RealFourierSampling,
     Sense,
-    SymmetricFourierSampling,
     upsample_bicubic,
 )
-from mcnet_lightning.operators.fourier import mirrored
 from mcnet_lightning.operators.sense import simulated_maps
 
 Make = Callable[[int], MeasurementOperator]  # of so many samples
@@ -185,7 +184,6 @@ def physics(name: str, *arguments: object, **settings: object) -> Make:
 
 IMAGES = {"Inpainting": (1, 6, 5), "MRI": (2, 6, 8), "Tomography": (1, 12, 12), "SinglePixelCamera": (1, 8, 8)}
 MASKS = (torch.rand(3, 1, 6, 5, generator=torch.Generator().manual_seed(3)) > 0.4).double()
-SYMMETRIC = torch.maximum(MASKS[:, :1], mirrored(MASKS[:, :1]))
 MAPS = torch.stack([simulated_maps(3, (6, 5), seed) for seed in range(3)]).to(torch.complex128)
 ROWS = (torch.arange(6) % 2 == 0).float()[:, None].expand(6, 8)
 OWN = [
@@ -200,7 +198,7 @@ OWN = [
             ("blur and decimation", BlurDecimation(), (1, 12, 9)),
             ("mask", Mask(MASKS[0, 0]), (2, 6, 5)),
             ("fourier", FourierSampling(MASKS[1, 0]), (2, 6, 5)),
-            ("symmetric fourier", SymmetricFourierSampling(SYMMETRIC[1, 0]), (1, 6, 5)),
+            ("real fourier", RealFourierSampling(MASKS[1, 0]), (1, 6, 5)),
             ("coils", Sense(MAPS[0], MASKS[0, 0]), (2, 6, 5)),
             ("parallel beam", ParallelBeam(7, 4), (1, 7, 7)),
             (
@@ -212,7 +210,7 @@ OWN = [
     ),
     pytest.param(lambda batch: Mask(MASKS[:batch]), (2, 6, 5), id="masks per sample"),
     pytest.param(lambda batch: FourierSampling(MASKS[:batch]), (2, 6, 5), id="fourier per sample"),
-    pytest.param(lambda batch: SymmetricFourierSampling(SYMMETRIC[:batch]), (1, 6, 5), id="symmetric per sample"),
+    pytest.param(lambda batch: RealFourierSampling(MASKS[:batch]), (1, 6, 5), id="real fourier per sample"),
     pytest.param(lambda batch: Sense(MAPS[:batch], MASKS[:batch]), (2, 6, 5), id="coils per sample"),
     pytest.param(with_blurred_columns, (2, 3, 4), id="dense per sample"),
 ]

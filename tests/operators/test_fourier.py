@@ -5,9 +5,9 @@ import pytest
 import torch
 from references import dense_matrix, relative_error, uniform
 
-from mcnet_lightning.equilibrium import project_measurement_ball
+from mcnet_lightning.equilibrium import Reached, project_measurement_ball
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators import FourierSampling, Sense, SymmetricFourierSampling
+from mcnet_lightning.operators import FourierSampling, RealFourierSampling, Sense
 from mcnet_lightning.operators.fourier import as_complex, mirrored
 from mcnet_lightning.operators.sampling import Cartesian, Radial
 from mcnet_lightning.operators.sense import simulated_maps
@@ -40,15 +40,62 @@ def test_projection_replaces_the_samples_and_nothing_else() -> None:
     assert relative_error(kept, b * HALF + numpy_kspace(q) * (1 - HALF)) <= 1e-13
 
 
-def test_a_symmetric_mask_of_real_images_gives_the_set_of_the_samples_themselves() -> None:
-    mask = torch.maximum(HALF, mirrored(HALF))
+ANY = {  # masks of real images: neither k nor -k, one of them, or both; Nyquist frequencies where sides are even
+    "some": HALF,
+    "symmetric": torch.maximum(HALF, mirrored(HALF)),
+    "columns": Cartesian(3, 0.2).mask((6, 8), np.random.default_rng(1)).double(),
+    "all": torch.ones(4, 4, dtype=torch.float64),
+    "one side": (torch.arange(6) >= 3).double()[:, None].expand(6, 4).clone(),
+}
+
+
+@pytest.mark.parametrize("mask", ANY.values(), ids=ANY.keys())
+def test_real_images_are_projected_as_by_the_matrix_of_their_samples(mask: torch.Tensor) -> None:
+    """With noise that no real image can have: against singular values, and the secular equation solved by bisection."""
+    A, (height, width) = RealFourierSampling(mask), mask.shape
+    q, truth = uniform(2, 1, height, width), uniform(2, 1, height, width)
+    b = A(truth) + A.measured(0.2 * torch.randn(2, 2, height, width, dtype=torch.float64))
+    assert relative_error(A(truth), numpy_kspace(torch.cat([truth, 0 * truth], dim=1)) * mask) <= 1e-14
+    matrix = dense_matrix(A, 1, height, width)
+    u, d, v = torch.linalg.svd(matrix, full_matrices=False)
+    kept = d > 1e-9
+    u, d, v = u[:, kept], d[kept], v[kept]
+    assert ((d.square() - 1).abs().minimum((d.square() - 0.5).abs()) <= 1e-12).all()
+    for i in range(2):
+        one = slice(i, i + 1)
+        residual = (A(q) - b)[i].flatten()
+        inside = u.T @ residual
+        beyond = residual.square().sum() - inside.square().sum()
+        nearest = project_measurement_ball(q[one], b[one], A, record=lambda missed: None).flatten()
+        assert relative_error(nearest, q[i].flatten() - v.T @ (inside / d)) <= 1e-12
+        epsilon = float((beyond + 0.3 * inside.square().sum()).sqrt())
+        low, high = 0.0, 1e6
+        for _ in range(200):
+            mu = (low + high) / 2
+            left = (inside / (1 + mu * d.square())).square().sum() + beyond
+            low, high = (mu, high) if left > epsilon**2 else (low, mu)
+        expected = q[i].flatten() - v.T @ (mu * d * inside / (1 + mu * d.square()))
+        x = project_measurement_ball(q[one], b[one], A, epsilon)
+        assert relative_error(x.flatten(), expected) <= 1e-9
+        assert float((A(x) - b[one]).norm()) == pytest.approx(epsilon, rel=1e-9)
+
+
+def test_the_ball_of_a_real_image_and_noise_that_no_image_can_have_is_told() -> None:
+    A = RealFourierSampling(torch.ones(6, 5, dtype=torch.float64))
+    b = A(uniform(1, 1, 6, 5)) + torch.randn(1, 2, 6, 5, dtype=torch.float64)
+    reached: list[Reached] = []
+    x = project_measurement_ball(uniform(1, 1, 6, 5), b, A, 0.1, record=reached.append)
+    assert float(reached[0].attainable) == pytest.approx(float((A(x) - b).norm()))
+    other = A(x + 0.01 * torch.randn(x.shape, dtype=torch.float64))
+    assert float((other - b).norm()) > float(reached[0].attainable)
+
+
+def test_a_symmetric_mask_of_real_images_gives_the_set_of_complex_ones() -> None:
+    mask = ANY["symmetric"]
     q, truth = uniform(2, 1, 6, 5), uniform(2, 1, 6, 5)
-    real, complex_ = SymmetricFourierSampling(mask), FourierSampling(mask)
+    real, complex_ = RealFourierSampling(mask), FourierSampling(mask)
     as_two = [torch.cat([image, torch.zeros_like(image)], dim=1) for image in (q, truth)]
-    assert relative_error(real(q).flatten(1).norm(dim=1), complex_(as_two[0]).flatten(1).norm(dim=1)) <= 1e-14
-    matrix = dense_matrix(real, 1, 6, 5)
-    assert relative_error(matrix @ matrix, matrix) <= 1e-13
-    assert relative_error(matrix.T, matrix) <= 1e-13
+    assert torch.equal(real(q), complex_(as_two[0]))
     for epsilon in (0.0, 0.3):
         x = project_measurement_ball(q, real(truth), real, epsilon)
         y = project_measurement_ball(as_two[0], complex_(as_two[1]), complex_, epsilon)
@@ -56,11 +103,11 @@ def test_a_symmetric_mask_of_real_images_gives_the_set_of_the_samples_themselves
         assert y[:, 1].abs().max() <= 1e-12
 
 
-def test_real_images_need_a_symmetric_mask() -> None:
-    with pytest.raises(ConfigError, match="point-symmetric"):
-        SymmetricFourierSampling(HALF)
-    with pytest.raises(ConfigError, match="point-symmetric"):
+def test_real_and_complex_images_are_told_apart() -> None:
+    with pytest.raises(ConfigError, match="RealFourierSampling"):
         FourierSampling(HALF)(uniform(1, 1, 6, 5))
+    with pytest.raises(ConfigError, match="one channel, got 2"):
+        RealFourierSampling(HALF)(uniform(1, 2, 6, 5))
 
 
 def test_coils_equal_their_maps_times_the_image_in_numpy() -> None:

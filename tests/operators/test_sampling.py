@@ -96,6 +96,7 @@ def test_files_of_masks_are_read_with_the_zero_frequency_in_the_middle(
     else:
         np.savetxt(path, stored, fmt="%d")
     assert torch.equal(MaskFile(str(path)).mask((24, 20), np.random.default_rng(23)), mask)
+    assert MaskFile(str(path)).corner is not centred
     with pytest.raises(ConfigError, match=r"\(24, 20\).*\(20, 24\)"):
         MaskFile(str(path)).mask((20, 24), np.random.default_rng(23))
 

@@ -23,6 +23,7 @@ KINDS: list[dict[str, Any]] = [
     {"mask": "cartesian", "noise": 0.01},
     {"mask": "poisson", "rate": 0.3, "noise": 0.02},
     {"mask": "radial", "real": True, "noise": 0.02},
+    {"mask": "cartesian", "real": True, "noise": 0.02},
     {"mask": "cartesian", "coils": 4},
 ]
 
@@ -96,6 +97,56 @@ def test_figures_are_those_of_magnitudes_by_scikit_image() -> None:
     assert found["nmse"].item() == pytest.approx(((x - y) ** 2).sum() / (x**2).sum())
 
 
+def test_snr_counts_signs_and_phases() -> None:
+    truth = 0.8 * complex_images(1)
+    assert MRI().quality(-truth, truth)["snr"].item() == pytest.approx(10 * math.log10(1 / 4))
+    real = torch.linspace(0, 1, SIZE * SIZE, dtype=torch.float64).view(1, 1, SIZE, SIZE)
+    found = MRI(real=True).quality(real - 0.1, real)
+    assert found["snr"].item() == pytest.approx(10 * math.log10(float(real.square().mean()) / 0.01))
+    assert found["psnr"].item() > 20  # what is negative counts as black there
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_noise_of_a_file_makes_the_measurement_of_numpys_transform(tmp_path: Path, real: bool) -> None:
+    """Files as of Ryu et al.: zero frequency and origin in the corner, a transform without norm."""
+    generator = np.random.default_rng(0)
+    rows, columns = (np.abs(np.fft.fftfreq(SIZE)) for _ in range(2))
+    mask = (generator.random((SIZE, SIZE)) < np.exp(-8 * (rows[:, None] + columns))).astype(np.uint8)
+    noise = generator.standard_normal((SIZE, SIZE)) + 1j * generator.standard_normal((SIZE, SIZE))
+    np.savez(tmp_path / "files.npz", mask=mask, noise=noise)
+    file = tmp_path / "files.npz"
+    problem = MRI(f"{file}:mask", noise_file=f"{file}:noise", noise_factor=3 / SIZE, real=real)
+    observation = problem.observe(complex_images(), 0)
+
+    def complex_of(image: Tensor) -> Any:
+        return image[:, 0].numpy() if real else (image[:, 0] + 1j * image[:, 1]).numpy()
+
+    y = (np.fft.fft2(complex_of(observation.truth)) + 3 * noise) * mask
+    other = torch.rand(observation.truth.shape, dtype=torch.float64)
+    expected = np.linalg.norm((np.fft.fft2(complex_of(other)) - y) * mask, axis=(1, 2)) / SIZE
+    distances = (observation.operator(other) - observation.measurement).flatten(1).norm(dim=1)
+    np.testing.assert_allclose(distances, expected, rtol=1e-12)
+    start = np.fft.ifft2(y).real if real else np.fft.ifft2(y)
+    np.testing.assert_allclose(complex_of(observation.start), start, atol=1e-12)
+    torch.testing.assert_close(problem.radius(observation), distance(observation), rtol=1e-9, atol=0)
+    np.testing.assert_allclose(problem.radius(observation), np.linalg.norm(3 * noise * mask) / SIZE, rtol=1e-9)
+    assert "noise:files" in problem.label
+
+
+def test_noise_of_a_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "small.npy", np.ones((4, 4), complex))
+    np.save(tmp_path / "levels.npy", np.ones((SIZE, SIZE)))
+    np.save(tmp_path / "broken.npy", np.full((SIZE, SIZE), np.nan, complex))
+    with pytest.raises(ConfigError, match=r"small\.npy holds noise for samples \(2, 4, 4\)"):
+        MRI(noise_file=str(tmp_path / "small.npy")).observe(complex_images(), 0)
+    with pytest.raises(DataError, match=r"problem\.noise_file .*real numbers"):
+        MRI(noise_file=str(tmp_path / "levels.npy")).observe(complex_images(), 0)
+    with pytest.raises(ConfigError, match="not finite"):
+        MRI(noise_file=str(tmp_path / "broken.npy")).observe(complex_images(), 0)
+    with pytest.raises(ConfigError, match="leave one of them out"):
+        MRI(noise=0.1, noise_file=str(tmp_path / "small.npy"))
+
+
 def test_a_mask_of_a_file_is_that_of_every_image(tmp_path: Path) -> None:
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[:, SIZE // 2 - 4 : SIZE // 2 + 4] = 1
@@ -111,8 +162,6 @@ def test_coils_have_a_noise_and_real_images_have_none_of_them() -> None:
     assert MRI(coils=8).noise > 0
     with pytest.raises(ConfigError, match=r"problem\.real=true has no phase"):
         MRI(coils=2, real=True)
-    with pytest.raises(ConfigError, match="point-symmetric mask"):
-        MRI("cartesian", real=True).observe(complex_images(), 0)
 
 
 def test_own_coil_maps_are_taken(tmp_path: Path) -> None:

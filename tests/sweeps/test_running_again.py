@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -247,6 +248,15 @@ def test_settings_pictures_and_weights_are_in_the_key(tmp_path: Path) -> None:
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(b"other")
     assert content.content_key(compose_config("train", [f"layer.weights={copy}"])) == keys[-1]
+
+
+def test_a_mask_of_several_in_a_file_is_in_the_key_by_its_content_and_its_name(tmp_path: Path) -> None:
+    keys = []
+    for held in (0, 1):
+        np.savez(tmp_path / "masks.npz", a=np.eye(4) if held else np.ones((4, 4)), b=np.eye(4))
+        words = [["problem=mri", f"problem.mask={tmp_path}/masks.npz:{name}"] for name in ("a", "b")]
+        keys += [content.content_key(compose_config("train", each)) for each in words]
+    assert len(set(keys)) == 4
 
 
 @pytest.mark.parametrize(

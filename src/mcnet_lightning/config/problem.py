@@ -47,12 +47,12 @@ class Data:
     train: list[str] = key([], "training sets by name; every tenth image is held out for validation")
     test: list[str] = key(MISSING, "test sets by name")
     hr: str | None = key(
-        None, "folder of HR test images of your own, in place of root/test/NAME", path="folder", content=False
+        None, "folder or file of test images of your own, in place of root/test/NAME", path="files", content=False
     )
     lr: str | None = key(
         None,
-        "folder of their measured LR images, matched by name; null: the protocol makes LR from HR",
-        path="folder",
+        "folder or file of their measured LR images, matched by name; null: the protocol makes LR from HR",
+        path="files",
         content=False,
     )
     patch_size: int = key(48, "side of a training patch in HR pixels; a multiple of the scale", minimum=12, local=True)

@@ -129,6 +129,8 @@ def check_complete(cfg: DictConfig, groups: dict[str, str | None], images: str =
             raise ConfigError(f"{path}={value}: this is a file, and results need a folder; choose another name")
         if limits["path"] == "folder" and not target.is_dir():
             raise ConfigError(f"{path}={value}: there is no such folder (looked for {target.absolute()})")
+        if limits["path"] == "files" and not target.exists():
+            raise ConfigError(f"{path}={value}: there is no such file or folder (looked for {target.absolute()})")
         if limits["path"] == "file" and not file_of(value).is_file():
             choices = " or ".join([*(repr(word) for word in words), "the path of a file"])
             raise ConfigError(f"{path}={value}: there is no such file; give {choices}")

@@ -15,7 +15,7 @@ from mcnet_lightning.data.loading import EvenShare, PatchSampler, ResumableLoade
 from mcnet_lightning.data.patches import TrainingSet, cut_patches, whole_images
 from mcnet_lightning.data.sources import NamedImage, Part, list_files, load_images, named_images
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.imaging import find_picture, list_images, read_rgb
+from mcnet_lightning.imaging import find_picture, read_rgb
 from mcnet_lightning.problems import Problem
 from mcnet_lightning.problems.super_resolution import SuperResolution
 
@@ -142,7 +142,7 @@ class MeasurementDataModule(pl.LightningDataModule):
         return WholeImages(chosen, self.problem, self.validation_size, seed=self.seed)
 
     def test_images(self) -> WholeImages:
-        lr_pictures = None if self.lr_folder is None else list_images(self.lr_folder)
+        lr_pictures = None if self.lr_folder is None else list_files(self.lr_folder, "picture")
         if self.hr_folder is not None:
             name = self.test_sets[0] if self.test_sets else Path(self.hr_folder).name
             files = list_files(self.hr_folder, self.problem.images)

@@ -66,7 +66,9 @@ def named_images(dataset: str, paths: Sequence[Path], kind: ImageKind = "picture
 
 
 def list_files(folder: str | Path, kind: ImageKind) -> list[Path]:
-    """What `named_images` reads of a folder of one's own."""
+    """What `named_images` reads of a folder of one's own, or of one file."""
+    if Path(folder).is_file():
+        return [Path(folder)]
     return list_images(folder) if kind == "picture" else list_scans(folder)
 
 

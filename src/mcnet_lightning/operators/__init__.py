@@ -4,7 +4,7 @@ from mcnet_lightning.operators.base import DiagonalGramOperator, MeasurementOper
 from mcnet_lightning.operators.blur import BlurDownsample
 from mcnet_lightning.operators.checks import check_adjoint
 from mcnet_lightning.operators.dense import DenseGram, DenseOperator, dense_gram
-from mcnet_lightning.operators.fourier import FourierSampling, SymmetricFourierSampling
+from mcnet_lightning.operators.fourier import FourierSampling, RealFourierSampling
 from mcnet_lightning.operators.kernels import Kernel
 from mcnet_lightning.operators.mask import Mask
 from mcnet_lightning.operators.resize import (
@@ -30,8 +30,8 @@ __all__ = [
     "Mask",
     "MeasurementOperator",
     "ParallelBeam",
+    "RealFourierSampling",
     "Sense",
-    "SymmetricFourierSampling",
     "check_adjoint",
     "dense_gram",
     "resample",

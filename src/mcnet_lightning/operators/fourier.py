@@ -60,7 +60,7 @@ class FourierSampling(Mask):
         if image.shape[1] != 2:
             raise ConfigError(
                 f"{self.name} measures complex images, real and imaginary part as two channels, got "
-                f"{image.shape[1]}; real images need a point-symmetric mask"
+                f"{image.shape[1]}; RealFourierSampling takes real ones"
             )
         return self.seen(as_channels(fourier(as_complex(image))))
 
@@ -71,26 +71,47 @@ class FourierSampling(Mask):
         return self.adjoint(measurement, image_size)
 
 
-class SymmetricFourierSampling(Mask):
-    """b = F^-1 M F x of real images and a point-symmetric mask: an orthogonal projection, so that b is a real image.
+class RealFourierSampling(FourierSampling):
+    """b = M F x of real images (B, 1, H, W), with any mask: (B, 2, H, W), zero where nothing was measured.
 
-    { x : ||F^-1 M F x - b|| <= epsilon } is the same set as that of the samples themselves, and networks and layers for
-    images of one channel apply. Any number of channels, each by itself.
+    The samples at k and -k of a real image are conjugates. Where both are measured, what no image can change is half of
+    their difference, and A A^T leaves their mean as it is; one that is measured alone fixes both, and A A^T halves it.
+    Zero and Nyquist frequencies are real. So the mean of each pair is a Gram basis, with eigenvalues 1 and 1/2.
     """
 
-    def __init__(self, mask: Tensor) -> None:
-        super().__init__(mask)
-        if not torch.equal(mirrored(mask), mask):
-            raise ConfigError(
-                "real images need a point-symmetric mask, with every frequency its negative; give the image as two "
-                "channels (complex), or another mask"
-            )
+    @property
+    def image_shape(self) -> Shape:  # type: ignore[override]
+        return (1, *self.mask.shape[-2:])
 
     @property
     def name(self) -> str:
-        return super().name.replace("mask", "symmetric-fourier", 1)
+        return f"real-{super().name}"
 
-    def seen(self, values: Tensor) -> Tensor:
-        spectrum = torch.fft.rfft2(values)
-        half = torch.fft.ifftshift(self._mask_like(values), dim=PLANE)[..., : spectrum.shape[-1]]
-        return torch.fft.irfft2(spectrum * half, s=values.shape[-2:])
+    def measurement_shape(self, image_shape: Shape) -> Shape:
+        return (image_shape[0], 2, *self.measurement_size((image_shape[-2], image_shape[-1])))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        if image.shape[1] != 1:
+            raise ConfigError(f"{self.name} measures real images of one channel, got {image.shape[1]}")
+        return self.seen(as_channels(fourier(image[:, 0])))
+
+    def adjoint(self, measurement: Tensor, image_size: Size | None = None) -> Tensor:
+        return super().adjoint(measurement)[:, :1]
+
+    def pseudo_inverse(self, measurement: Tensor, image_size: Size) -> Tensor:
+        coefficients = self.to_gram_basis(measurement, image_size)
+        return self.adjoint(coefficients / self.gram_eigenvalues(image_size, measurement))
+
+    def to_gram_basis(self, measurement: Tensor, image_size: Size) -> Tensor:
+        samples = self.seen(measurement)
+        real, imaginary = mirrored(samples).unbind(1)
+        return samples.lerp(torch.stack([real, -imaginary], dim=1), self._also_mirrored(samples) / 2)
+
+    def gram_eigenvalues(self, image_size: Size, like: Tensor) -> Tensor:
+        values = (1 + self._also_mirrored(like)) / 2
+        return values.expand(*(like.shape[1:] if values.ndim == 2 else like.shape))
+
+    def _also_mirrored(self, values: Tensor) -> Tensor:
+        """One where k and -k are measured, as the mask is given."""
+        mask = self._mask_like(values)
+        return mask * mirrored(mask)

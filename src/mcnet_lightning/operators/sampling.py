@@ -23,7 +23,9 @@ CALIBRATION = 0  # seed of the masks by which the distance of Poisson discs is f
 
 
 class Sampling(ABC):
-    """A pattern of sampling."""
+    """A pattern of sampling. corner: whether it comes from where the zero frequency is a spectrum's first sample."""
+
+    corner: bool = False
 
     @abstractmethod
     def mask(self, size: Size, generator: np.random.Generator) -> Tensor:
@@ -185,18 +187,23 @@ class MaskFile(Sampling):
         return f"mask-{Path(self.path.rpartition(':')[0] or self.path).stem}"
 
     def mask(self, size: Size, generator: np.random.Generator) -> Tensor:
-        if tuple(self._read.shape) != tuple(size):
-            raise ConfigError(f"the mask {self.path} is for images of {tuple(self._read.shape)}, got {tuple(size)}")
-        return self._read
+        mask, _ = self._read
+        if tuple(mask.shape) != tuple(size):
+            raise ConfigError(f"the mask {self.path} is for images of {tuple(mask.shape)}, got {tuple(size)}")
+        return mask
+
+    @property
+    def corner(self) -> bool:  # type: ignore[override]
+        return self._read[1]
 
     @cached_property
-    def _read(self) -> Tensor:
+    def _read(self) -> tuple[Tensor, bool]:
         return read_mask(self.path)
 
 
-def read_mask(path: str) -> Tensor:
-    """(H, W) of zeros and ones; of a file with the zero frequency in its corner, as `fft2` leaves it, brought to the
-    middle: the low frequencies are where more is measured.
+def read_mask(path: str) -> tuple[Tensor, bool]:
+    """(H, W) of zeros and ones, and whether the file has the zero frequency in its corner, as `fft2` leaves it, which
+    is then brought to the middle: the low frequencies are where more is measured.
     """
     values = np.squeeze(read_array(path))
     if values.ndim != 2 or np.iscomplexobj(values):
@@ -206,7 +213,7 @@ def read_mask(path: str) -> Tensor:
         raise ConfigError(f"{path} holds values between zero and its largest; a mask is a matrix of 0 and 1")
     mask = torch.from_numpy(np.ascontiguousarray(values > 0)).float()
     shifted = torch.fft.fftshift(mask)
-    return shifted if _low(shifted) > _low(mask) else mask
+    return (shifted, True) if _low(shifted) > _low(mask) else (mask, False)
 
 
 def _low(mask: Tensor) -> float:

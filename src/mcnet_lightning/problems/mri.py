@@ -1,7 +1,6 @@
 """Magnetic resonance: complex images, or their magnitudes, from a part of k-space, of one coil or several."""
 
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -10,10 +9,11 @@ from torch import Tensor
 
 from mcnet_lightning.equilibrium.precision import doubled
 from mcnet_lightning.errors import ConfigError, DataError
-from mcnet_lightning.files.arrays import read_array
+from mcnet_lightning.files.arrays import complex_of, read_array
+from mcnet_lightning.files.naming import file_of
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.operators.base import Size
-from mcnet_lightning.operators.fourier import FourierSampling, SymmetricFourierSampling
+from mcnet_lightning.operators.fourier import FourierSampling, RealFourierSampling, as_channels, fourier
 from mcnet_lightning.operators.sampling import Cartesian, MaskFile, Mixed, PoissonDisc, Radial, Sampling
 from mcnet_lightning.operators.sense import Sense, simulated_maps
 from mcnet_lightning.problems.base import Problem, draws
@@ -30,7 +30,8 @@ class MRI(Problem):
     """x is complex, two channels, the peak of its magnitude 1; b is M F x + n, or M F S_c x + n of coils c.
 
     Each image has a mask of its own, drawn by the seed, unless a file gives it. The transform is orthonormal.
-    Figures are those of magnitudes, against the peak of the true one; SSIM as scikit-image and fastMRI count it.
+    Figures are those of magnitudes, against the peak of the true one; SSIM as scikit-image and fastMRI count it. SNR
+    alone counts the values themselves, with sign and phase: ||x||^2 over the squared error.
 
     mask: cartesian (columns), radial (lines through the middle), poisson (single samples), mixed (another of these for
         each image, to train a network for all), or a file: a picture or array of the images' size, PATH:NAME where it
@@ -41,7 +42,10 @@ class MRI(Problem):
     coils: receiving coils, simulated where maps gives none
     maps: file of complex coil maps (coils, H, W), the sum of |S_c|^2 being 1
     noise: standard deviation of real and imaginary part of the samples' noise; null: 0 of one coil, 0.005 of several
-    real: x is the magnitude, one channel, for networks of real images; needs a point-symmetric mask and one coil
+    noise_file: file of the noise itself, the same for every image, complex (H, W) or (coils, H, W), PATH:NAME where it
+        holds several; its zero frequency lies where that of the mask's file does
+    noise_factor: what the numbers of noise_file are multiplied by: 1 / sqrt(H W) for those of a transform without norm
+    real: x is the magnitude, one channel, for networks of real images; of one coil
     size: side of a central crop that is measured; null: the whole image
     """
 
@@ -49,7 +53,7 @@ class MRI(Problem):
     images = "complex"
     channels = 2
     local = False
-    figures = ("psnr", "ssim", "nmse")
+    figures = ("psnr", "ssim", "nmse", "snr")
     start_name = "zero-filled"
     usual = {"backbone": "unet", "data": "cardiac20"}  # noqa: RUF012
     from_files = ("mask", "maps")
@@ -63,6 +67,8 @@ class MRI(Problem):
         coils: Annotated[int, {"minimum": 1}] = 1,
         maps: Annotated[str | None, {"path": "file"}] = None,
         noise: Annotated[float | None, {"minimum": 0.0}] = None,
+        noise_file: Annotated[str | None, {"path": "file"}] = None,
+        noise_factor: Annotated[float, {"minimum": 0.0, "exclusive_minimum": True}] = 1.0,
         real: bool = False,
         size: Annotated[int | None, {"minimum": 16}] = None,
     ) -> None:
@@ -77,25 +83,31 @@ class MRI(Problem):
         several = coils > 1 or maps is not None
         if real and several:
             raise ConfigError("problem.real=true has no phase, and coils have; leave it out, or coils and maps")
-        self.noise = (NOISE_OF_COILS if several else 0.0) if noise is None else noise
+        if noise is not None and noise_file is not None:
+            raise ConfigError("problem.noise draws noise, and problem.noise_file is noise; leave one of them out")
+        drawn = NOISE_OF_COILS if several and noise_file is None else 0.0
+        self.noise = drawn if noise is None else noise
+        self.noise_file, self.noise_factor = noise_file, noise_factor
         self.channels = 1 if real else 2
 
     @property
     def label(self) -> str:
         parts = [self.sampling.name]
         if self.maps is not None:
-            parts.append(f"maps:{Path(self.maps.rpartition(':')[0] or self.maps).stem}")
+            parts.append(f"maps:{_stem(self.maps)}")
         elif self.coils > 1:
             parts.append(f"{self.coils}coils")
         parts += ["real"] if self.real else []
         parts += [] if self.size is None else [f"crop{self.size}"]
         parts += [f"noise{self.noise:g}"] if self.noise else []
+        if self.noise_file is not None:
+            parts.append(f"noise:{_stem(self.noise_file)}x{self.noise_factor:g}")
         return "-".join(parts)
 
     @property
     def operator_name(self) -> str:
         several = self.coils > 1 or self.maps is not None
-        kind = "sense" if several else "symmetric-fourier" if self.real else "fourier"
+        kind = "sense" if several else "real-fourier" if self.real else "fourier"
         return f"{kind}-{self.sampling.name}"
 
     def fit(self, image: Tensor) -> Tensor:
@@ -121,7 +133,9 @@ class MRI(Problem):
         operator = self.operator(masks[0] if same else torch.stack(masks)[:, None])
         truth = images.norm(dim=1, keepdim=True) if self.real else images
         measurement = operator(truth)
-        if self.noise:
+        if self.noise_file is not None:
+            measurement = measurement + self._noise_of(measurement, operator)
+        elif self.noise:
             drawn = np.stack([generator.standard_normal(tuple(measurement.shape[1:])) for generator in generators])
             measurement = measurement + self.noise * operator.measured(torch.from_numpy(drawn).to(measurement))
         return self.measured(measurement, operator, truth)
@@ -134,7 +148,7 @@ class MRI(Problem):
     def operator(self, mask: Tensor) -> MeasurementOperator:
         """With a mask (H, W) for all samples, or (B, 1, H, W), one for each."""
         if self.real:
-            return SymmetricFourierSampling(mask)
+            return RealFourierSampling(mask)
         if self.coils == 1 and self.maps is None:
             return FourierSampling(mask)
         return Sense(self._maps((mask.shape[-2], mask.shape[-1])), mask)
@@ -155,15 +169,32 @@ class MRI(Problem):
             raise ConfigError(f"problem.maps={self.maps} holds {maps.dtype} {maps.shape}, not complex (coils, H, W)")
         return torch.from_numpy(np.ascontiguousarray(maps)).to(torch.complex64)
 
+    def _noise_of(self, measurement: Tensor, operator: MeasurementOperator) -> Tensor:
+        """That of the file, where something was measured."""
+        if self._read_noise.shape != measurement.shape[1:]:
+            raise ConfigError(
+                f"problem.noise_file={self.noise_file} holds noise for samples {tuple(self._read_noise.shape)}, "
+                f"and those of one image are {tuple(measurement.shape[1:])}"
+            )
+        return operator.measured(self._read_noise.to(measurement).expand_as(measurement))
+
+    @cached_property
+    def _read_noise(self) -> Tensor:
+        """(2, H, W) or (coils, 2, H, W), float64, of the centred, orthonormal transform."""
+        values = complex_of(np.squeeze(read_array(self.noise_file or "")), "the array of problem.noise_file")
+        if values.ndim not in (2, 3) or not np.isfinite(values).all():
+            raise ConfigError(f"problem.noise_file={self.noise_file} is no noise, but {values.shape}, or not finite")
+        noise = self.noise_factor * torch.from_numpy(np.ascontiguousarray(values))
+        return as_channels(fourier(torch.fft.ifft2(noise, norm="ortho")) if self.sampling.corner else noise, dim=-3)
+
     def radius(self, observation: Observation) -> Tensor:
-        """sigma sqrt(m) for the m numbers that were measured."""
+        """sigma sqrt(m) for the m numbers that were measured; of noise in a file its norm."""
         operator = observation.operator
+        if self.noise_file is not None:
+            return self._noise_of(doubled(observation.measurement), operator).flatten(1).norm(dim=1).cpu()
         mask = operator.sampling.mask if isinstance(operator, Sense) else operator.mask  # type: ignore[attr-defined]
-        shape = (len(observation), 1, *mask.shape[-2:])
-        values = mask.cpu().double().expand(shape).flatten(1).sum(1)
-        if not self.real:  # of a real image half of the samples are the conjugates of the others
-            values = values * (2 * observation.measurement[0, ..., 0, 0, 0].numel())
-        return self.noise * values.sqrt()
+        samples = mask.cpu().double().expand(len(observation), 1, *mask.shape[-2:]).flatten(1).sum(1)
+        return self.noise * (samples * (2 * observation.measurement[0, ..., 0, 0, 0].numel())).sqrt()
 
     def quality(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:
         made, true = (self._magnitude(doubled(image)) for image in (estimate, truth))
@@ -173,6 +204,7 @@ class MRI(Problem):
             "psnr": _psnr(made, true),
             "ssim": ssim_uniform(made / peak, true / peak, WINDOW),
             "nmse": error.sum(dim=(1, 2, 3)) / true.square().sum(dim=(1, 2, 3)),
+            "snr": _decibel(doubled(truth), doubled(estimate) - doubled(truth)),
         }
 
     def headline(self, estimate: Tensor, truth: Tensor) -> Tensor:
@@ -191,3 +223,13 @@ class MRI(Problem):
 def _psnr(made: Tensor, true: Tensor) -> Tensor:
     """Of magnitudes, in dB against the peak of the true one, (B,)."""
     return 10 * torch.log10(true.amax(dim=(1, 2, 3)).square() / (made - true).square().mean(dim=(1, 2, 3)))
+
+
+def _decibel(signal: Tensor, error: Tensor) -> Tensor:
+    """The energy of one over that of the other, (B,)."""
+    return 10 * torch.log10(signal.square().sum(dim=(1, 2, 3)) / error.square().sum(dim=(1, 2, 3)))
+
+
+def _stem(file: str) -> str:
+    """The name of a file without its ending, also of PATH:NAME."""
+    return file_of(file).stem

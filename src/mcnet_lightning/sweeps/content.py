@@ -17,6 +17,7 @@ from mcnet_lightning.config.outline import is_own
 from mcnet_lightning.config.problems import images_of
 from mcnet_lightning.config.validation import keys_of
 from mcnet_lightning.files import file_digest, files_digest
+from mcnet_lightning.files.naming import file_of
 from mcnet_lightning.files.sources import source_digest
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -49,9 +50,9 @@ def _by_content(value: Any, limits: Any) -> Any:
     if OmegaConf.is_config(value):
         return OmegaConf.to_container(value, resolve=True)
     if isinstance(value, str) and "path" in limits and value not in limits.get("words", ()):
-        target = Path(value).expanduser()
-        if target.is_file():
-            return file_digest(target)
+        target, file = Path(value).expanduser(), file_of(value)
+        if file.is_file():  # of PATH:NAME the name, too
+            return file_digest(file) if file == target else [file_digest(file), value.rpartition(":")[2]]
         if target.is_dir():
             return files_digest([path for path in target.rglob("*") if path.is_file()])
     return value
@@ -91,7 +92,8 @@ def _scans(dataset: str, part: Any, root: str | None, kind: Any) -> str:
 
 
 def _folder(folder: str) -> str:
-    return _files([path for path in Path(folder).rglob("*") if path.is_file()])
+    paths = [Path(folder)] if Path(folder).is_file() else Path(folder).rglob("*")
+    return _files([path for path in paths if path.is_file()])
 
 
 def _files(paths: list[Path]) -> str:
