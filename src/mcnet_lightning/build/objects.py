@@ -12,7 +12,7 @@ from mcnet_lightning.build.components import arguments_of, guarded, make, requir
 from mcnet_lightning.config.commands import AUTO
 from mcnet_lightning.config.components import find
 from mcnet_lightning.config.outline import is_own
-from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.denoisers import BiasedDnCNN, DnCNN
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files.downloads import cache_folder
@@ -73,7 +73,13 @@ def build_layer(config: DictConfig, problem: Problem | None = None) -> Equilibri
             config.backbone.name,
             scale_or_problem(config, problem),
             classes=allowed_classes(config),
+            noise_level=config.layer.noise_level,
         )
+        if "trainer" in config and isinstance(layer.denoiser, BiasedDnCNN):
+            raise ConfigError(
+                f"layer.weights={config.layer.weights} is a denoiser that others have published, and is not trained "
+                "on here; use it in evaluate, or leave layer.weights out"
+            )
     if config.get("beta") not in (None, AUTO):
         layer.set_prior_weight(config.beta, config.layer.prior_weight_floor)
     layer.solver = build_solver(config)

@@ -21,8 +21,8 @@ class Layer:
         "none",
         "bundled (the layer named like the backbone), bundled:NAME (in the package: "
         + ", ".join(BUNDLED_LAYERS)
-        + "), a "
-        "path (own checkpoint or published format), or none: train starts afresh, evaluate uses no layer",
+        + "), a path (own checkpoint, published format, or a published denoiser, DnCNN or FFDNet, as R), or none: "
+        "train starts afresh, evaluate uses no layer",
         path="file",
         words=("bundled", "none"),
     )
@@ -33,5 +33,7 @@ class Layer:
         minimum=0.0,
     )
     prior_weight_floor: float = key(0.015, "beta never falls below this: where the map contracts", minimum=0.0)
-
+    noise_level: float = key(
+        0.06, "of the noise that an FFDNet of weights takes away, in units of 1", minimum=0.0, maximum=1.0
+    )
     classes: list[str] = key([], CLASSES)

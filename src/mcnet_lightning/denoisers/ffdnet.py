@@ -8,7 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcnet_lightning.denoisers.biased import BiasedDnCNN, chain, read_chain
+from mcnet_lightning.denoisers.biased import (
+    BiasedDnCNN,
+    chain,
+    is_published_dncnn,
+    read_chain,
+    read_published_dncnn,
+)
 from mcnet_lightning.denoisers.tiles import in_tiles
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files.weights import WeightFile
@@ -55,6 +61,13 @@ class FFDNet(BiasedDnCNN):
             return (own - made if self.of_noise else made).reshape(image.shape)
 
         return denoise
+
+
+def read_published(file: WeightFile, noise_level: float) -> BiasedDnCNN | None:
+    """The denoiser of a file in the format of others, an FFDNet for `noise_level`; None for any other file."""
+    if is_ffdnet(file):
+        return read_ffdnet(file, noise_level)
+    return read_published_dncnn(file) if is_published_dncnn(file) else None
 
 
 def is_ffdnet(file: WeightFile) -> bool:

@@ -13,8 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from mcnet_lightning.denoisers import is_published_dncnn, read_published_dncnn
-from mcnet_lightning.denoisers.ffdnet import is_ffdnet, read_ffdnet
+from mcnet_lightning.denoisers.ffdnet import read_published
 from mcnet_lightning.equilibrium import Denoiser, DouglasRachfordMap, MeasurementBall, PicardSolver, SolveStats
 from mcnet_lightning.equilibrium.denoiser import as_denoiser, copied
 from mcnet_lightning.equilibrium.precision import full_precision, half_pays
@@ -120,9 +119,7 @@ def load_pnp_denoiser(weights: str | Path = BUNDLED, noise_level: float = 0.06) 
     if weights == OFFICIAL:
         weights = fetch(OFFICIAL_DENOISER, cache_folder() / "weights" / "dncnn_25.pth")
     if not is_bundled(weights):
-        file = read_weights(weights)
-        if is_ffdnet(file):
-            return read_ffdnet(file, noise_level)
-        if is_published_dncnn(file):
-            return read_published_dncnn(file)
+        published = read_published(read_weights(weights), noise_level)
+        if published is not None:
+            return published
     return load_denoiser(weights, BUNDLED_DENOISER)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.denoisers.ffdnet import read_published
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.equilibrium.denoiser import PlainDenoiser, copied
 from mcnet_lightning.errors import ConfigError, WeightsError
@@ -42,22 +43,28 @@ def load_layer(
     scale: int | str = 2,
     denoiser: nn.Module | type[nn.Module] | None = None,
     classes: Sequence[type[nn.Module]] = (),
+    noise_level: float = 0.06,
 ) -> EquilibriumLayer:
     """A trained layer, ready to run.
 
     scale: or the name of a problem that has none, such as "mri", where layers for other problems may be tried, too.
     weights: "bundled" (for `backbone` and `scale`), "bundled:NAME" (assets/layers/NAME_xSCALE), or a path to our
-    safetensors, a training checkpoint, or the published format. Solver settings are those of the library;
+    safetensors, a training checkpoint, the published format, or a denoiser that others have published (a DnCNN with
+    biases, an FFDNet), which becomes R as it is, untrained, at beta = 0.05. Solver settings are those of the library;
     `layer.solver.tolerance` is writable.
     denoiser: where the layer was trained on a network that is not of this package, its class, or an instance of the
     same shape (which is copied). No class is imported because a file says so.
     classes: others that the file may name.
+    noise_level: of the noise that an FFDNet is to take away, in units of 1.
 
     Raises WeightsError if there is none, or if it was made for another scale or on another denoiser.
     """
     file = read_weights(layer_path(str(weights), backbone, scale))
     file.require_kind("layer")
     file.require_scale(scale)
+    published = None if PUBLISHED_BETA in file.tensors else read_published(file, noise_level)
+    if published is not None:
+        return EquilibriumLayer(published)
     return _layer_of(file, denoiser, classes)
 
 
