@@ -289,12 +289,12 @@ def loaded(path: str) -> ModuleType:
 
 
 def test_the_picture_of_the_house_shows_every_room_below_what_it_imports() -> None:
-    pictures = loaded("docs/building/pictures.py")
-    graph = pictures.imports(SOURCE)
-    drawn = pictures.rooms(SOURCE)
+    drawings = loaded("docs/building/drawings.py")
+    graph = drawings.imports(SOURCE)
+    drawn = drawings.rooms(SOURCE)
     assert set(graph) == (set(FLOOR) | {"commands"}) - {"hydra_plugins", "__init__", *COMMANDS}
     floor = {**FLOOR, "commands": FLOOR[COMMANDS[0]]}
-    for room, others in pictures.reduced(graph).items():
+    for room, others in drawings.reduced(graph).items():
         assert f">{room}</text>" in drawn
         assert all(floor[each] < floor[room] for each in others)
 

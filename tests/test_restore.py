@@ -53,17 +53,21 @@ def certificate(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / "out" / f"{name}.json").read_text())
 
 
+def values_of(path: Path, format: str) -> np.ndarray:
+    """(H, W, 3), float64, by other readers than ours."""
+    if format == "png16":
+        from kornia_rs.io import read_image_png_u16
+
+        return np.asarray(read_image_png_u16(str(path), "rgb")) / 65535.0
+    return tifffile.imread(path).astype(np.float64) if format == "tiff" else np.asarray(Image.open(path)) / 255.0
+
+
 @pytest.mark.parametrize(("format", "suffix"), [("png8", "png"), ("png16", "png"), ("tiff", "tiff")])
 def test_certificate_equals_a_recomputation_from_the_files(folder: Path, format: str, suffix: str) -> None:
     names = restored(folder, f"format={format}")
     assert names == sorted(f"{stem}.{suffix}{extra}" for stem in "ab" for extra in ("", ".json"))
     stated = certificate(folder, f"a.{suffix}")
-    read = tifffile.imread if suffix == "tiff" else (lambda path: np.asarray(Image.open(path)) / 255.0)
-    if format == "png16":
-        from kornia_rs.io import read_image_png_u16
-
-        read = lambda path: np.asarray(read_image_png_u16(str(path), "rgb")) / 65535.0  # noqa: E731
-    x = torch.from_numpy(read(folder / "out" / f"a.{suffix}").astype(np.float64)).permute(2, 0, 1)
+    x = torch.from_numpy(values_of(folder / "out" / f"a.{suffix}", format)).permute(2, 0, 1)
     b = torch.from_numpy(np.asarray(Image.open(folder / "in" / "a.png")) / 255.0).permute(2, 0, 1)
     error = torch.nn.functional.interpolate(x[None], scale_factor=0.5, mode="bicubic", antialias=True)[0] - b
     for name, channel in zip(("red", "green", "blue"), error, strict=True):

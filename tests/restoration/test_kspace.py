@@ -348,13 +348,14 @@ def test_a_folder_is_restored_but_for_what_cannot_be(tmp_path: Path) -> None:
 
 def wrong(name: str) -> tuple[dict[str, Any], str]:
     spectrum, maps = measured(4)
+    assert maps is not None
     single = measured()[0]
     noted = single.copy()
     noted[3, 3] = np.nan
-    return {
+    cases: dict[str, tuple[dict[str, Any], str]] = {
         "coils without maps": ({"kspace": spectrum}, "k-space of 4 coils needs their sensitivities"),
-        "other maps": ({"kspace": spectrum, "maps": maps[:3]}, "do not belong to k-space"),  # type: ignore[index]
-        "real maps": ({"kspace": spectrum, "maps": np.abs(maps)}, "coil maps .* holds real numbers"),  # type: ignore[arg-type]
+        "other maps": ({"kspace": spectrum, "maps": maps[:3]}, "do not belong to k-space"),
+        "real maps": ({"kspace": spectrum, "maps": np.abs(maps)}, "coil maps .* holds real numbers"),
         "real": ({"kspace": np.abs(single)}, "holds real numbers"),
         "NaN": ({"kspace": noted}, "NaN or Inf"),
         "zeros": ({"kspace": 0 * single}, "nothing but zeros"),
@@ -367,7 +368,8 @@ def wrong(name: str) -> tuple[dict[str, Any], str]:
         "empty mask": ({"kspace": single, "mask": 0 * SEEN}, "matrix of 0 and 1"),
         "mask elsewhere": ({"kspace": single, "mask": ~SEEN & ~np.fft.fftshift(SEEN)}, "do not belong together|mask"),
         "origin": ({"kspace": single, "zero_frequency": "left"}, "zero_frequency='left' is unknown"),
-    }[name]
+    }
+    return cases[name]
 
 
 @pytest.mark.parametrize(

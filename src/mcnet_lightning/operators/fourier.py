@@ -4,11 +4,13 @@ Images and spectra have their origin in the middle, at (H // 2, W // 2), as scan
 are two channels.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators.base import Shape, Size
+from mcnet_lightning.operators.base import Size
 from mcnet_lightning.operators.mask import Mask
 
 PLANE = (-2, -1)
@@ -48,9 +50,7 @@ class FourierSampling(Mask):
     What b holds outside the mask cannot have been measured and is ignored.
     """
 
-    @property
-    def image_shape(self) -> Shape:  # type: ignore[override]
-        return (2, *self.mask.shape[-2:])
+    channels: ClassVar = 2
 
     @property
     def name(self) -> str:

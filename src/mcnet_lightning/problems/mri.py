@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from mcnet_lightning.equilibrium.precision import doubled
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.files.arrays import read_array
-from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.operators import Mask, MeasurementOperator
 from mcnet_lightning.operators.base import Size
 from mcnet_lightning.operators.fourier import FourierSampling, SymmetricFourierSampling
 from mcnet_lightning.operators.sampling import Cartesian, MaskFile, Mixed, PoissonDisc, Radial, Sampling
@@ -51,7 +51,7 @@ class MRI(Problem):
     local = False
     figures = ("psnr", "ssim", "nmse")
     start_name = "zero-filled"
-    usual = {"backbone": "unet", "data": "cardiac20"}  # noqa: RUF012
+    usual: ClassVar = {"backbone": "unet", "data": "cardiac20"}
     from_files = ("mask", "maps")
 
     def __init__(
@@ -158,7 +158,9 @@ class MRI(Problem):
     def radius(self, observation: Observation) -> Tensor:
         """sigma sqrt(m) for the m numbers that were measured."""
         operator = observation.operator
-        mask = operator.sampling.mask if isinstance(operator, Sense) else operator.mask  # type: ignore[attr-defined]
+        sampling = operator.sampling if isinstance(operator, Sense) else operator
+        assert isinstance(sampling, Mask)
+        mask = sampling.mask
         shape = (len(observation), 1, *mask.shape[-2:])
         values = mask.cpu().double().expand(shape).flatten(1).sum(1)
         if not self.real:  # of a real image half of the samples are the conjugates of the others

@@ -17,7 +17,7 @@ from mcnet_lightning.errors import ConfigError, Terminated
 from mcnet_lightning.training.callbacks import progress
 from mcnet_lightning.training.checkpoints import BestCheckpoint, LastCheckpoint, StagedCheckpoints
 from mcnet_lightning.training.loggers import build_loggers, forget_after
-from mcnet_lightning.training.optimisation import FiniteWeights
+from mcnet_lightning.training.optimisation import FiniteWeights, Training
 from mcnet_lightning.training.processes import EndTogether, WorldSize, leave_process_group
 from mcnet_lightning.training.resuming import LAST, Identity, RunRecord, require_fit
 
@@ -46,7 +46,7 @@ def plain(config: Any) -> dict[str, Any]:
 
 def fit(
     config: DictConfig,
-    module: pl.LightningModule,
+    module: Training,
     data: MeasurementDataModule,
     folder: Path,
     name: str,
@@ -69,7 +69,7 @@ def fit(
     forget_after(resume, folder)
     ending = EndTogether()
     run_callbacks: list[Callback] = [
-        BestCheckpoint(folder / "checkpoints", resume, module.headline),  # type: ignore[arg-type]
+        BestCheckpoint(folder / "checkpoints", resume, module.headline),
         LastCheckpoint(folder / LAST, config.checkpoint_steps, ending),
         RunRecord(plain(config), identity, data),
         LearningRateMonitor("step"),

@@ -98,7 +98,9 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     records, failures = evaluate_ladder(ladder, test_images, pictures=folder / "pictures" if config.pictures else None)
     means = [row for row in records if row.image == MEAN]
     title = f"equilibrium layer {name} on {backbone.spec.label}"
-    write_model_card(folder, title, config, _start(config), seconds, module.trainer, _card(model, means))
+    write_model_card(
+        folder, title, config, data, _start(config), module.trainer.global_step, seconds, _card(model, means)
+    )
     record_results(module.trainer.loggers, records, certificate, folder, name)
     return records, failures
 

@@ -41,8 +41,9 @@ def pretrain_backbone(config: DictConfig) -> None:
     problem = build_problem(config)
     kind, arguments = find(config.backbone._target_), backbone_arguments(config)
     network, input_kind = untrained_backbone(kind, scale_or_problem(config, problem), arguments)
-    if hasattr(network, "start_from_interpolation"):
-        network.start_from_interpolation()  # type: ignore[operator]
+    start: Any = getattr(network, "start_from_interpolation", None)
+    if start is not None:
+        start()
     if config.initial_weights is not None:
         load_trunk(network, read_weights(config.initial_weights))
     data = build_data(config, problem)
@@ -73,9 +74,8 @@ def pretrain_backbone(config: DictConfig) -> None:
     write_weights(folder / "weights.safetensors", network.state_dict(), header)
     unit = ", dB" if figure(problem.figures[0]).decibel else f", {figure(problem.figures[0]).heading}"
     table = [f"| test set | {problem.start_name}{unit} | this network{unit} |", "|---|---|---|", *_rows(means)]
-    write_model_card(
-        folder, f"{config.backbone.name} {problem.short}", config, _start(config), seconds, module.trainer, table
-    )
+    title, steps = f"{config.backbone.name} {problem.short}", module.trainer.global_step
+    write_model_card(folder, title, config, data, _start(config), steps, seconds, table)
     _report(folder, table)
 
 
@@ -121,7 +121,7 @@ def pretrain_denoiser(config: DictConfig) -> None:
         "Upper bounds of the layers' norms: " + ", ".join(f"{bound:.3f}" for bound in bounds) + ".",
     ]
     title = f"{config.denoiser.depth}-layer denoiser, noise {low:g} to {high:g}"
-    write_model_card(folder, title, config, _start(config), seconds, module.trainer, table)
+    write_model_card(folder, title, config, data, _start(config), module.trainer.global_step, seconds, table)
     _report(folder, table)
 
 
