@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from composing_once import compose
 from references import norms, tiny_layer, uniform
 
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.build import build_epsilon
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.equilibrium.epsilon import Epsilon, measured_values
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.model.mcnet import MCNet
@@ -67,7 +67,7 @@ def test_what_is_no_radius_is_refused(value: float, unit: Any) -> None:
     ],
 )
 def test_every_command_takes_every_unit(command: str, words: list[str], expected: Epsilon, label: str) -> None:
-    epsilon = build_epsilon(compose_config(command, [*NEEDED.get(command, []), *words]))
+    epsilon = build_epsilon(compose(command, [*NEEDED.get(command, []), *words]))
     assert (epsilon, epsilon.label) == (expected, label)
 
 
@@ -89,7 +89,7 @@ def test_every_command_takes_every_unit(command: str, words: list[str], expected
 )
 def test_two_of_them_or_none_of_them_is_one_sentence(command: str, words: list[str], answer: str) -> None:
     with pytest.raises(ConfigError, match=answer):
-        compose_config(command, [*NEEDED.get(command, []), *words])
+        compose(command, [*NEEDED.get(command, []), *words])
 
 
 def test_model_takes_every_unit() -> None:

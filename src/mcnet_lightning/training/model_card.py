@@ -11,6 +11,7 @@ from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.data.scans import SCANS
 from mcnet_lightning.files import write_file
 
+UNMEASURED = "nothing was measured, since data.test names no image"
 # where files lie on one machine says nothing about the weights
 NOT_IN_CARD = ("data.root=", "hydra.", "hydra/", "logger")
 

@@ -27,7 +27,7 @@ from mcnet_lightning.training.backbone_pretraining import BackbonePretraining, r
 from mcnet_lightning.training.denoiser_pretraining import DenoiserPretraining, denoising_psnr
 from mcnet_lightning.training.fit import fit
 from mcnet_lightning.training.loggers import one_wandb_run
-from mcnet_lightning.training.model_card import write_model_card
+from mcnet_lightning.training.model_card import UNMEASURED, write_model_card
 from mcnet_lightning.training.resuming import described, take_up
 
 Measure = Callable[[dict[str, Any], int], dict[str, Tensor]]
@@ -47,7 +47,7 @@ def pretrain_backbone(config: DictConfig) -> None:
     if config.initial_weights is not None:
         load_trunk(network, read_weights(config.initial_weights))
     data = build_data(config, problem)
-    test_images = data.test_images()  # read first: a missing folder must not cost a training
+    test_images = data.test_images()  # read first: what cannot be measured must not cost a training
     identity = described(
         kind="backbone",
         scale=problem.scale,
@@ -73,7 +73,7 @@ def pretrain_backbone(config: DictConfig) -> None:
     header = {"kind": "backbone", "name": config.backbone.name} | described_problem(problem) | _damage(config)
     write_weights(folder / "weights.safetensors", network.state_dict(), header)
     unit = ", dB" if figure(problem.figures[0]).decibel else f", {figure(problem.figures[0]).heading}"
-    table = [f"| test set | {problem.start_name}{unit} | this network{unit} |", "|---|---|---|", *_rows(means)]
+    table = _table(f"| test set | {problem.start_name}{unit} | this network{unit} |", means)
     title, steps = f"{config.backbone.name} {problem.short}", module.trainer.global_step
     write_model_card(folder, title, config, data, _start(config), steps, seconds, table)
     _report(folder, table)
@@ -114,9 +114,7 @@ def pretrain_denoiser(config: DictConfig) -> None:
     bounds = denoiser.certificate()["layer_norm_bounds"]
     save_denoiser(folder / "weights.safetensors", denoiser, {"noise_level": f"{low:g}..{high:g}"})
     table = [
-        f"| test set, noise level {level:g} | noisy, dB | denoised, dB |",
-        "|---|---|---|",
-        *_rows(means),
+        *_table(f"| test set, noise level {level:g} | noisy, dB | denoised, dB |", means),
         "",
         "Upper bounds of the layers' norms: " + ", ".join(f"{bound:.3f}" for bound in bounds) + ".",
     ]
@@ -149,5 +147,8 @@ def _means_by_dataset(images: WholeImages, measure: Measure) -> dict[str, dict[s
     return {name: {key: float(value) for key, value in mean.compute().items()} for name, mean in means.items()}
 
 
-def _rows(means: dict[str, dict[str, float]]) -> list[str]:
-    return [f"| {dataset} | {mean['before']:.3f} | {mean['after']:.3f} |" for dataset, mean in means.items()]
+def _table(head: str, means: dict[str, dict[str, float]]) -> list[str]:
+    if not means:
+        return [f"{UNMEASURED[0].upper()}{UNMEASURED[1:]}."]
+    rows = [f"| {dataset} | {mean['before']:.3f} | {mean['after']:.3f} |" for dataset, mean in means.items()]
+    return [head, "|---|---|---|", *rows]
