@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from composing_once import compose
 from omegaconf import DictConfig
 from PIL import Image
 
 from mcnet_lightning import certify, restore
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import CertificateError, ConfigError, DataError
 from mcnet_lightning.operators import BicubicDownsample
 
@@ -40,7 +40,7 @@ def configured(folder: Path, *words: str) -> DictConfig:
     if "mode=fix" not in words:
         given = ["backbone=bicubic", *given]
         given += [] if any(word.startswith("input=") for word in words) else [f"input={folder / 'in'}"]
-    return compose_config("restore", given)
+    return compose("restore", given)
 
 
 def restored(folder: Path, *words: str) -> list[str]:
@@ -156,9 +156,7 @@ def test_names_that_terminals_or_disks_refuse(folder: Path, capfd: pytest.Captur
 def test_output_into_the_input_folder_is_refused(folder: Path) -> None:
     before = (folder / "in" / "a.png").read_bytes()
     with pytest.raises(ConfigError, match="would replace one of the pictures"):
-        restore.run(
-            compose_config("restore", [f"input={folder / 'in'}", f"output={folder / 'in'}", "backbone=bicubic"])
-        )
+        restore.run(compose("restore", [f"input={folder / 'in'}", f"output={folder / 'in'}", "backbone=bicubic"]))
     assert (folder / "in" / "a.png").read_bytes() == before
 
 
@@ -201,7 +199,7 @@ def test_fix_makes_other_peoples_pictures_consistent(folder: Path) -> None:
 
 
 def certified(image: Path, measurement: Path, *words: str) -> None:
-    certify.run(compose_config("certify", [f"image={image}", f"measurement={measurement}", *words]))
+    certify.run(compose("certify", [f"image={image}", f"measurement={measurement}", *words]))
 
 
 def test_certify_agrees_and_notices_changes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

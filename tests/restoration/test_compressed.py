@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from composing_once import compose
 from PIL import Image
 
 from mcnet_lightning import restore
 from mcnet_lightning.certify import run as certify
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import ConfigError, WeightsError
 from mcnet_lightning.imaging import read_picture
 from mcnet_lightning.operators import BicubicDownsample
@@ -28,7 +28,7 @@ def photograph(tmp_path: Path) -> Image.Image:
 
 def restored(source: Path, output: Path, *words: str) -> tuple[Path, dict[str, Any]]:
     given = [f"input={source}", f"output={output}", "backbone=srcnn", "layer.weights=none", "device=cpu", *words]
-    restore.run(compose_config("restore", given))
+    restore.run(compose("restore", given))
     (certificate,) = output.glob("*.json")
     return certificate.with_suffix(""), json.loads(certificate.read_text())
 
@@ -46,7 +46,7 @@ def test_the_tables_of_a_jpeg_are_its_epsilon(
     assert stated["noise"]["denoised"]
     said = capsys.readouterr()
     assert said.err.count("its JPEG tables tell of errors of") == 1
-    certify(compose_config("certify", [f"image={made}", f"measurement={source}"]))
+    certify(compose("certify", [f"image={made}", f"measurement={source}"]))
     assert "certificate agrees" in capsys.readouterr().out
     restored(source, tmp_path / "out")
     assert "1 were there already" in capsys.readouterr().out
@@ -101,7 +101,7 @@ def test_a_network_that_knows_jpegs_sees_them_as_they_are(photograph: Image.Imag
     words = ["backbone=rcan", "backbone.weights=bundled:robust"]
     picture, stated = restored(source, tmp_path / "out", *words)
     assert "denoised" not in stated["noise"]
-    certify(compose_config("certify", [f"image={picture}", f"measurement={source}"]))
+    certify(compose("certify", [f"image={picture}", f"measurement={source}"]))
     with pytest.raises(WeightsError, match="no backbone 'rcan_robust_x3' is bundled"):
         load_restorer("rcan", 3, backbone_weights="bundled:robust")
 
@@ -134,7 +134,7 @@ def test_formats_and_suffixes(
     assert read_picture(made).size == (80, 96)
     if format == "webp":
         assert stated["lr_psnr"] > 66
-    certify(compose_config("certify", [f"image={made}", f"measurement={source}"]))
+    certify(compose("certify", [f"image={made}", f"measurement={source}"]))
     assert "certificate agrees" in capsys.readouterr().out
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from composing_once import compose
 from in_process import command
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,7 +17,6 @@ from torch import Tensor, nn
 
 from mcnet_lightning import restore_scan
 from mcnet_lightning.backbones import BackboneSpec, FrozenBackbone
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import CertificateError, ConfigError, DataError
 from mcnet_lightning.operators import FourierSampling, check_adjoint
@@ -229,7 +229,7 @@ EDITS: list[tuple[str, Any]] = [
 def test_edited_certificates_are_refused(finished: Path, tmp_path: Path, resealed: bool) -> None:
     from mcnet_lightning.restoration.scan_certification import certify_scan
 
-    config = compose_config(
+    config = compose(
         "certify",
         [
             *("problem=mri", f"image={finished / 'out/k.npy'}", f"measurement={finished / 'k.npy'}"),
@@ -459,7 +459,7 @@ def test_networks_see_a_peak_of_one_and_tensors_come_back_as_tensors() -> None:
 )
 def test_keys_that_k_space_has_no_use_for_are_answered(words: str, answer: str) -> None:
     with pytest.raises(ConfigError, match=answer):
-        compose_config("restore", ["problem=mri", "input=k.npy", "output=out", *words.split()])
+        compose("restore", ["problem=mri", "input=k.npy", "output=out", *words.split()])
 
 
 def test_other_problems_and_kinds_of_files_are_one_sentence(tmp_path: Path) -> None:

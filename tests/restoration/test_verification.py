@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from composing_once import compose
 from omegaconf import DictConfig, OmegaConf
 from pictures import levels, save_png, smooth
 
 from mcnet_lightning import certify
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import CertificateError, DataError, MCNetError
 from mcnet_lightning.files.weights import bundled_path, read_weights
 from mcnet_lightning.operators import BicubicDownsample
@@ -69,7 +69,7 @@ def made(folder: Path, format: Format = "png8", **record: object) -> tuple[Path,
 
 @cache
 def settings() -> DictConfig:
-    return compose_config("certify", ["image=x", "measurement=y"])
+    return compose("certify", ["image=x", "measurement=y"])
 
 
 def judged(image: Path, lr: Path, epsilon: float | None = None) -> None:
