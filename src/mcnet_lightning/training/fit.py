@@ -120,10 +120,10 @@ def _quieten_lightning() -> None:
     """Keeps advertisements and hints that do not concern this framework off the screen; warnings stay."""
     for talkative in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own call of PyTorch
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # patches are in memory
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")  # it goes on
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")  # short trainings are meant
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # one process may be meant
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # ImageMeans has reduced these already
     warnings.filterwarnings("ignore", message=".*do not match bucket view strides.*")  # weights are channels-last
