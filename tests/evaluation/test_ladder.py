@@ -8,6 +8,7 @@ import torch
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.data import WholeImages, load_images
 from mcnet_lightning.data.sources import EMBEDDED
+from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Estimate, Ladder
 from mcnet_lightning.methods import (
     TV,
@@ -68,6 +69,8 @@ def test_what_cannot_be_run_has_no_row() -> None:
     methods, problem = [Bicubic(), Backbone(), MCNetLayer()], SuperResolution("paper", 2)
     bare = Ladder(load_backbone("bicubic", 2), None, problem, 0.0, methods, torch.device("cpu"))
     assert bare.methods == methods[:2]
+    with pytest.raises(ConfigError, match=r"method=\[mcnet\] needs a layer; choose one in layer.weights"):
+        Ladder(load_backbone("bicubic", 2), None, problem, 0.0, methods[2:], torch.device("cpu"))
 
 
 def test_without_a_method_that_needs_it_no_backbone_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,8 +82,9 @@ class MeanShift(nn.Conv2d):
 
     def __init__(self, sign: int) -> None:
         super().__init__(3, 3, 1)
-        self.weight.data = torch.eye(3)[..., None, None]
-        self.bias = nn.Parameter(sign * LEVELS * torch.tensor(DIV2K_MEAN))
+        nn.init.dirac_(self.weight)
+        mean = sign * LEVELS * torch.tensor(DIV2K_MEAN, device="cpu")
+        self.bias = nn.Parameter(mean.to(self.weight.device))
         self.requires_grad_(False)
 
 
