@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import measuring
 import torch
@@ -43,11 +44,8 @@ def watched(layer: EquilibriumLayer) -> Iterator[Watch]:
     """Whatever is bound from `layer.denoiser` meanwhile is counted and timed; any solver may call it."""
     watch = Watch()
     bind = layer.denoiser.bind
-    layer.denoiser.bind = lambda *args, **options: _Watched(bind(*args, **options), watch)  # type: ignore[method-assign]
-    try:
+    with mock.patch.object(layer.denoiser, "bind", lambda *args, **options: _Watched(bind(*args, **options), watch)):
         yield watch
-    finally:
-        del layer.denoiser.bind
 
 
 class _Watched:

@@ -8,12 +8,19 @@ from torch import Tensor
 
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.equilibrium import AndersonSolver, EquilibriumLayer
-from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.operators import Mask, MeasurementOperator
+from mcnet_lightning.problems import Observation
 
 
 def uniform(*shape: int) -> Tensor:
     """Random pixels in [0, 1], float64."""
     return torch.rand(shape, dtype=torch.float64)
+
+
+def mask_of(observation: Observation) -> Tensor:
+    operator = observation.operator
+    assert isinstance(operator, Mask)
+    return operator.mask
 
 
 def norms(tensor: Tensor) -> Tensor:

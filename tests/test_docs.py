@@ -9,21 +9,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from composing_once import compose
 from in_process import command
 from PIL import Image
 from test_layers import COMMANDS, FLOOR, SOURCE
 
 import mcnet_lightning
 from mcnet_lightning.cli.words import hydra_words
-from mcnet_lightning.config.checking import Checker
-from mcnet_lightning.config.composition import composing
 from mcnet_lightning.config.overrides import parse
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,9 +89,6 @@ def ours(words: list[str]) -> tuple[str, list[str]] | None:
     if words[0].startswith("mcnet-"):
         return words[0].removeprefix("mcnet-").replace("-", "_"), words[1:]
     return None
-
-
-checker = cache(Checker)  # of each command; what its jobs have in common is composed once
 
 
 @dataclass
@@ -184,8 +179,7 @@ def test_words_of_commands_that_are_not_run_are_known(block: Block, place: Place
             name, given = f"pretrain_{given[0]}", given[1:]
         plain = [word for word in hydra_words(name, given) if not word.startswith("hydra")]
         firsts = {o.key_or_group: next(o.sweep_string_iterator()) for o in parse(plain) if o.is_sweep_override()}
-        with composing(name):
-            checker(name).job([f"{key}={firsts[key]}" if (key := w.partition("=")[0]) in firsts else w for w in plain])
+        compose(name, [f"{key}={firsts[key]}" if (key := w.partition("=")[0]) in firsts else w for w in plain])
 
 
 @pytest.mark.slow
@@ -289,12 +283,12 @@ def loaded(path: str) -> ModuleType:
 
 
 def test_the_picture_of_the_house_shows_every_room_below_what_it_imports() -> None:
-    pictures = loaded("docs/building/pictures.py")
-    graph = pictures.imports(SOURCE)
-    drawn = pictures.rooms(SOURCE)
+    drawings = loaded("docs/building/drawings.py")
+    graph = drawings.imports(SOURCE)
+    drawn = drawings.rooms(SOURCE)
     assert set(graph) == (set(FLOOR) | {"commands"}) - {"hydra_plugins", "__init__", *COMMANDS}
     floor = {**FLOOR, "commands": FLOOR[COMMANDS[0]]}
-    for room, others in pictures.reduced(graph).items():
+    for room, others in drawings.reduced(graph).items():
         assert f">{room}</text>" in drawn
         assert all(floor[each] < floor[room] for each in others)
 

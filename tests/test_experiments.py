@@ -8,9 +8,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from composing_once import compose
 from omegaconf import DictConfig
 
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import WeightsError
 from mcnet_lightning.sweeps import content, swept_job
 
@@ -34,7 +34,7 @@ def test_cells_are_valid_commands_and_the_readme_has_what_it_needs(name: str) ->
     assert len({tuple(words) for words in cells.values()}) == len(cells)
     distinct = {tuple(word.split("=")[0] for word in words): words for words in cells.values()}  # one of each kind
     for words in distinct.values():
-        compose_config("evaluate", words)
+        compose("evaluate", words)
     page = (EXPERIMENTS / name / "README.md").read_text()
     for part in ("**Question.**", "**Result.**", "**Answer.**", "data.root=DIR", "eed 0"):
         assert part in page, part
@@ -53,7 +53,7 @@ def test_paper_tables_have_every_row() -> None:
 
 @cache
 def once(name: str, *words: str) -> DictConfig:
-    return compose_config(name, list(words))
+    return compose(name, list(words))
 
 
 def composed(name: str, words: list[str]) -> DictConfig:

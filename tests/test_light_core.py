@@ -106,3 +106,24 @@ def test_every_command_is_a_script() -> None:
     commands = [path.stem for path in (ROOT / "src" / "mcnet_lightning").glob("*.py")]
     expected = {f"mcnet-{name.replace('_', '-')}": f"mcnet_lightning.{name}:main" for name in commands}
     assert PROJECT["scripts"] == {n: v for n, v in expected.items() if n not in ("mcnet---init--", "mcnet-errors")}
+
+
+def test_loading_weights_does_not_load_the_compiler_of_pytorch() -> None:
+    """Which takes seconds: it does so for an operation on its meta device that is made of others, eye or normal_."""
+    code = """
+        import sys
+        from mcnet_lightning.backbones import load_backbone
+        from mcnet_lightning.backbones.istanet import ISTANetPlus
+        from mcnet_lightning.model.layer_files import load_denoiser, load_layer
+        import torch
+
+        for name in ("srcnn", "rcan", "rdn"):
+            load_backbone(name, 2)
+        load_backbone("unet", "mri")
+        load_layer("bundled", "srcnn", 2)
+        load_denoiser("bundled")
+        with torch.device("meta"):
+            ISTANetPlus()
+        assert "torch._dynamo" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)

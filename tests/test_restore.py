@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from composing_once import compose
 from omegaconf import DictConfig
 from PIL import Image
 
 from mcnet_lightning import certify, restore
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import CertificateError, ConfigError, DataError
 from mcnet_lightning.operators import BicubicDownsample
 
@@ -40,7 +40,7 @@ def configured(folder: Path, *words: str) -> DictConfig:
     if "mode=fix" not in words:
         given = ["backbone=bicubic", *given]
         given += [] if any(word.startswith("input=") for word in words) else [f"input={folder / 'in'}"]
-    return compose_config("restore", given)
+    return compose("restore", given)
 
 
 def restored(folder: Path, *words: str) -> list[str]:
@@ -53,17 +53,21 @@ def certificate(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / "out" / f"{name}.json").read_text())
 
 
+def values_of(path: Path, format: str) -> np.ndarray:
+    """(H, W, 3), float64, by other readers than ours."""
+    if format == "png16":
+        from kornia_rs.io import read_image_png_u16
+
+        return np.asarray(read_image_png_u16(str(path), "rgb")) / 65535.0
+    return tifffile.imread(path).astype(np.float64) if format == "tiff" else np.asarray(Image.open(path)) / 255.0
+
+
 @pytest.mark.parametrize(("format", "suffix"), [("png8", "png"), ("png16", "png"), ("tiff", "tiff")])
 def test_certificate_equals_a_recomputation_from_the_files(folder: Path, format: str, suffix: str) -> None:
     names = restored(folder, f"format={format}")
     assert names == sorted(f"{stem}.{suffix}{extra}" for stem in "ab" for extra in ("", ".json"))
     stated = certificate(folder, f"a.{suffix}")
-    read = tifffile.imread if suffix == "tiff" else (lambda path: np.asarray(Image.open(path)) / 255.0)
-    if format == "png16":
-        from kornia_rs.io import read_image_png_u16
-
-        read = lambda path: np.asarray(read_image_png_u16(str(path), "rgb")) / 65535.0  # noqa: E731
-    x = torch.from_numpy(read(folder / "out" / f"a.{suffix}").astype(np.float64)).permute(2, 0, 1)
+    x = torch.from_numpy(values_of(folder / "out" / f"a.{suffix}", format)).permute(2, 0, 1)
     b = torch.from_numpy(np.asarray(Image.open(folder / "in" / "a.png")) / 255.0).permute(2, 0, 1)
     error = torch.nn.functional.interpolate(x[None], scale_factor=0.5, mode="bicubic", antialias=True)[0] - b
     for name, channel in zip(("red", "green", "blue"), error, strict=True):
@@ -152,9 +156,7 @@ def test_names_that_terminals_or_disks_refuse(folder: Path, capfd: pytest.Captur
 def test_output_into_the_input_folder_is_refused(folder: Path) -> None:
     before = (folder / "in" / "a.png").read_bytes()
     with pytest.raises(ConfigError, match="would replace one of the pictures"):
-        restore.run(
-            compose_config("restore", [f"input={folder / 'in'}", f"output={folder / 'in'}", "backbone=bicubic"])
-        )
+        restore.run(compose("restore", [f"input={folder / 'in'}", f"output={folder / 'in'}", "backbone=bicubic"]))
     assert (folder / "in" / "a.png").read_bytes() == before
 
 
@@ -197,7 +199,7 @@ def test_fix_makes_other_peoples_pictures_consistent(folder: Path) -> None:
 
 
 def certified(image: Path, measurement: Path, *words: str) -> None:
-    certify.run(compose_config("certify", [f"image={image}", f"measurement={measurement}", *words]))
+    certify.run(compose("certify", [f"image={image}", f"measurement={measurement}", *words]))
 
 
 def test_certify_agrees_and_notices_changes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from composing_once import compose
 from omegaconf import DictConfig
 from PIL import Image
 
 from mcnet_lightning import certify, load_backbone, restore, restore_image
 from mcnet_lightning.backbones.bicubic import BicubicIdentity
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.equilibrium import Outcome, SolveStats
 from mcnet_lightning.errors import CertificateError, DataError, WeightsError
 from mcnet_lightning.operators import BicubicDownsample
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 def configured(folder: Path, *words: str) -> DictConfig:
     given = [] if any(word.startswith("input=") for word in words) else [f"input={folder / 'in'}"]
-    return compose_config("restore", ["backbone=bicubic", f"output={folder / 'out'}", *given, *words])
+    return compose("restore", ["backbone=bicubic", f"output={folder / 'out'}", *given, *words])
 
 
 def restored(folder: Path, *words: str) -> None:
@@ -48,7 +48,7 @@ def certificate(folder: Path, name: str) -> dict[str, Any]:
 
 
 def certified(image: Path, measurement: Path, *words: str) -> None:
-    certify.run(compose_config("certify", [f"image={image}", f"measurement={measurement}", *words]))
+    certify.run(compose("certify", [f"image={image}", f"measurement={measurement}", *words]))
 
 
 def test_epsilon_in_grey_levels_holds_per_value_in_every_channel(folder: Path) -> None:

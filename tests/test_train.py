@@ -72,7 +72,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for image in load_images("photographs", "test"):
         write_png(folder / "data" / "test" / "Small" / f"{image.name}.png", image.rgb[:, :60, :48])
     words = ("scale=3", "epsilon=0.1", *TINY, "pictures=true", *TEST_SET, "hydra.run.dir=run")
-    done = command(folder, "train", *words, "trainer.log_every_n_steps=1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MCNET_CACHE", str(folder / "cache"))
+        patch.setenv("WANDB_MODE", "")
+        done = in_process.command(folder, "train", *words, "trainer.log_every_n_steps=1")
     assert done.returncode == 0, done.stderr
     (folder / "stdout").write_text(done.stdout)
     return folder / "run"

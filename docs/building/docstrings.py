@@ -9,7 +9,7 @@ LINE = re.compile(r"^( *)(\w+): +(\S.*(?:\n\1 +\S.*)*)", re.MULTILINE)
 SECTIONS = ("Args", "Returns", "Raises", "Yields")
 
 
-class Meanings(Extension):
+class Meanings(Extension):  # type: ignore[misc]  # of a package that the checks do not need
     def on_object(self, *, obj: Object, **_: Any) -> None:
         if obj.docstring and not re.search(rf"^(?:{'|'.join(SECTIONS)}):$", obj.docstring.value, re.MULTILINE):
             obj.docstring.value = LINE.sub(_item, obj.docstring.value)

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pictures
+import drawings
 import reference
 from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
@@ -27,7 +27,7 @@ def on_files(files: Files, config: Any) -> Files:
             place = path.relative_to(ROOT).as_posix()
             if "runs" not in path.parts and files.get_file_from_path(place) is None:
                 files.append(File.generated(config, place, content=path.read_bytes()))
-    for place, content in {**reference.pages(), **pictures.pictures(ROOT)}.items():
+    for place, content in {**reference.pages(), **drawings.drawings(ROOT)}.items():
         files.append(File.generated(config, place, content=content))
     reference.add_to(config.nav)
     return files

@@ -6,7 +6,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from running import experiment  # noqa: E402
+from running import experiment
 
 PAIRS = ["data=pairs", "data.hr=sr_results/HR/Set5/x3", "data.lr=sr_results/LRBD/Set5/x3"]
 NETWORK = ["backbone=spandrel", "backbone.weights=weights/dctlsa/dctlsa_x3.pth"]

@@ -6,7 +6,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from running import measure, report  # noqa: E402
+from running import measure, report
 
 PROTOCOLS = ("paper", "standard")
 DATASETS = ("Set5", "Set14")

@@ -6,7 +6,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from running import experiment  # noqa: E402
+from running import experiment
 
 COMMON = ["data.test=[Set5]", "method=[backbone,backbone+projection,mcnet]"]
 CELLS = {

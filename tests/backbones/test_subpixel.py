@@ -5,6 +5,8 @@ import torch
 from references import relative_error
 
 from mcnet_lightning.backbones import untrained_backbone
+from mcnet_lightning.backbones.rcan import RCAN
+from mcnet_lightning.backbones.rdn import RDN
 from mcnet_lightning.backbones.subpixel import start_from_interpolation, subpixel_upsampler
 
 
@@ -15,7 +17,8 @@ def test_training_starts_near_an_enlarged_image(name: str, scale: int) -> None:
     large = torch.stack([0.5 + 0.3 * torch.sin(x + k) * torch.cos(y) for k in range(3)])[None]
     small = torch.nn.functional.avg_pool2d(large, scale)
     network, _ = untrained_backbone(name, scale)
-    network.start_from_interpolation()  # type: ignore[operator]
+    assert isinstance(network, RCAN | RDN)
+    network.start_from_interpolation()
     inner = (..., slice(3 * scale, -3 * scale), slice(3 * scale, -3 * scale))  # zero padding darkens the rim
     assert relative_error(network(small)[inner], large[inner]) < 0.1  # the rest is random weights
 

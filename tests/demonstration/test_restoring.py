@@ -86,6 +86,25 @@ def test_views_show_the_pictures_of_the_saved_file(upload: Path, folder: Path) -
     assert not np.asarray(shown.residual_after.image).any()
 
 
+def test_it_tells_what_it_is_at(upload: Path, folder: Path) -> None:
+    told: list[tuple[float, str]] = []
+    Demonstrator(0.004, "cpu")(
+        upload,
+        Choice("srcnn", 2, "truncated", 0.0, shrink=True),
+        folder,
+        lambda share, words: told.append((share, words)),
+    )
+    shares, words = zip(*told, strict=True)
+    assert list(shares) == sorted(shares)
+    assert 0 == shares[0] < shares[-1] < 1
+    stages = ("reading", "shrinking", "the network", "the layer", "writing the PNG", "writing the TIFF", "drawing")
+    assert [
+        next(stage for stage in stages if each.startswith(stage))
+        for each in dict.fromkeys(w.split(":")[0] for w in words)
+    ] == list(stages)
+    assert sum(each.startswith("the layer") for each in words) > 3
+
+
 def test_gray_and_alpha_are_shown_too(tmp_path: Path, folder: Path) -> None:
     levels = np.random.default_rng(0).integers(60, 200, (20, 24, 2)).astype(np.uint8)
     Image.fromarray(levels).save(tmp_path / "gray.png")

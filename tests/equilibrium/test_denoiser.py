@@ -16,6 +16,9 @@ from mcnet_lightning.operators import BicubicDownsample
 
 A = BicubicDownsample(2)
 
+# said once, as a test sees
+parts_are_frozen = pytest.mark.filterwarnings("ignore:.*frozen")
+
 
 class Network(nn.Module):
     """v -> v - a small residual, with everything that training mode changes."""
@@ -65,7 +68,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
         assert torch.equal(value, other) if isinstance(value, Tensor) else value == other
 
 
-@pytest.mark.filterwarnings("ignore:.*frozen")
+@parts_are_frozen
 @pytest.mark.parametrize("training", [False, True])
 def test_fixed_point_is_that_of_the_network_in_evaluation_mode(training: bool) -> None:
     w, b = problem()
@@ -78,7 +81,7 @@ def test_fixed_point_is_that_of_the_network_in_evaluation_mode(training: bool) -
     assert relative_error(alone.estimate, result.estimate[[1]]) <= 1e-10
 
 
-@pytest.mark.filterwarnings("ignore:.*frozen")
+@parts_are_frozen
 def test_implicit_gradient_in_training_mode_is_the_unrolled_one() -> None:
     w, b = problem()
     gradients = []
@@ -106,7 +109,7 @@ def test_said_once_that_parts_are_frozen() -> None:
         plain_layer(network(), 1e-3).eval()(w, b, A)
 
 
-@pytest.mark.filterwarnings("ignore:.*frozen")
+@parts_are_frozen
 def test_no_solve_changes_the_callers_module() -> None:
     w, b = problem()
     module = network().train()

@@ -1,14 +1,15 @@
 """epsilon in its units: the radius that each of them stands for, and the keys that say so."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from composing_once import compose
 from references import norms, tiny_layer, uniform
 
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.build import build_epsilon
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.equilibrium.epsilon import Epsilon, measured_values
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.model.mcnet import MCNet
@@ -47,9 +48,9 @@ def test_only_what_a_mask_lets_through_was_measured() -> None:
 
 
 @pytest.mark.parametrize(("value", "unit"), [(-1.0, "l2"), (math.nan, "rms"), (math.inf, "levels"), (0.1, "decibel")])
-def test_what_is_no_radius_is_refused(value: float, unit: str) -> None:
+def test_what_is_no_radius_is_refused(value: float, unit: Any) -> None:
     with pytest.raises(ConfigError):
-        Epsilon(value, unit)  # type: ignore[arg-type]
+        Epsilon(value, unit)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -66,7 +67,7 @@ def test_what_is_no_radius_is_refused(value: float, unit: str) -> None:
     ],
 )
 def test_every_command_takes_every_unit(command: str, words: list[str], expected: Epsilon, label: str) -> None:
-    epsilon = build_epsilon(compose_config(command, [*NEEDED.get(command, []), *words]))
+    epsilon = build_epsilon(compose(command, [*NEEDED.get(command, []), *words]))
     assert (epsilon, epsilon.label) == (expected, label)
 
 
@@ -88,7 +89,7 @@ def test_every_command_takes_every_unit(command: str, words: list[str], expected
 )
 def test_two_of_them_or_none_of_them_is_one_sentence(command: str, words: list[str], answer: str) -> None:
     with pytest.raises(ConfigError, match=answer):
-        compose_config(command, [*NEEDED.get(command, []), *words])
+        compose(command, [*NEEDED.get(command, []), *words])
 
 
 def test_model_takes_every_unit() -> None:

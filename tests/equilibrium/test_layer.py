@@ -1,5 +1,7 @@
 """The whole layer: consistent however early it stops, one sample at a time, and clear about what went wrong."""
 
+from typing import Any
+
 import pytest
 import torch
 from references import dncnn, norms, relative_error, tiny_layer, uniform
@@ -236,9 +238,9 @@ def test_zero_beta_is_allowed_and_has_a_finite_gradient() -> None:
 
 
 @pytest.mark.parametrize("options", [{"prior_weight": -0.1}, {"prior_weight_floor": -0.1}], ids=str)
-def test_impossible_weights_are_refused(options: dict[str, float]) -> None:
+def test_impossible_weights_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="beta"):
-        EquilibriumLayer(DnCNN(2, 2), **options)  # type: ignore[arg-type]
+        EquilibriumLayer(DnCNN(2, 2), **options)
 
 
 def test_measurement_of_another_size_is_refused() -> None:

@@ -169,7 +169,7 @@ def by_older_names() -> list[object]:
 def _settings_come_back() -> Iterator[None]:
     before = allowed()
     yield
-    setattr(torch.backends, "fp32_precision", "none")  # noqa: B010 (PyTorch's types do not know it yet)
+    setattr(torch.backends, "fp32_precision", "none")  # noqa: B010 (PyTorch has it, its types do not)
     torch.backends.cudnn.allow_tf32 = True
     torch.set_float32_matmul_precision("highest")
     for products, precision in zip(FLOAT32_PRODUCTS, before, strict=True):

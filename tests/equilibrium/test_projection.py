@@ -137,7 +137,7 @@ def test_autocast_does_not_reach_the_projection() -> None:
     assert torch.equal(found, expected)
 
 
-@pytest.mark.filterwarnings("ignore:.*not within epsilon")
+@pytest.mark.filterwarnings("ignore:.*not within epsilon")  # as must be
 def test_unreachable_measurement_gives_the_nearest_reachable_one() -> None:
     """A kernel that vanishes at the highest frequency cannot produce every b; the answer is finite and closest."""
     A = BlurDownsample(torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16, 1)
@@ -148,7 +148,7 @@ def test_unreachable_measurement_gives_the_nearest_reachable_one() -> None:
         assert relative_error(project_measurement_ball(q, b, A, epsilon).flatten(), expected) <= 1e-9
 
 
-@pytest.mark.filterwarnings("ignore:.*NON_FINITE")
+@pytest.mark.filterwarnings("ignore:.*NON_FINITE")  # of that sample
 @pytest.mark.parametrize("epsilon", [0.0, 0.5])
 def test_nan_stays_in_its_sample(epsilon: float) -> None:
     A = BicubicDownsample(2)

@@ -29,7 +29,7 @@ class OnDevice(Tensor):
     def __torch_function__(cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func == Tensor.device.__get__:
             return DEVICE
-        result: Any = super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]
+        result: Any = super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]  # torch's
         if func == Tensor.cpu:
             return result.as_subclass(Tensor)
         return single(result)

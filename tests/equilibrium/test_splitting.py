@@ -1,5 +1,7 @@
 """The Douglas-Rachford map against the two-variable ADMM of the paper."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from references import dense_matrix, norms, relative_error, tiny_layer, uniform
@@ -22,7 +24,9 @@ def step_map(w: Tensor, b: Tensor, epsilon: float = 0.0) -> DouglasRachfordMap:
     return DouglasRachfordMap(tiny_layer().denoiser.bind(), MeasurementBall(b, A, epsilon), w, BETA / RHO)
 
 
-def admm(w: Tensor, b: Tensor, denoise, estimate: Tensor, multiplier: Tensor, steps: int):  # type: ignore[no-untyped-def]
+def admm(
+    w: Tensor, b: Tensor, denoise: Callable[[Tensor], Tensor], estimate: Tensor, multiplier: Tensor, steps: int
+) -> tuple[Tensor, Tensor]:
     """Textbook scaled ADMM on f(u) + g(x), u = x, with g = beta/2 ||x - w||^2 on {A x = b}; projects densely."""
     M = dense_matrix(A, 1, 8, 10)
     pseudo_inverse = torch.linalg.pinv(M)

@@ -1,11 +1,14 @@
 """The ladder's rows on a small photograph."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.data import WholeImages, load_images
 from mcnet_lightning.data.sources import EMBEDDED
+from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.ladder import Estimate, Ladder
 from mcnet_lightning.methods import (
     TV,
@@ -31,9 +34,9 @@ PROJECTED = ("bicubic+projection", "backbone+projection", *ITERATIVE)
 def rows() -> tuple[Ladder, dict[str, object], list[Estimate]]:
     degradation = SuperResolution("paper", 2)
     image = WholeImages(load_images(EMBEDDED, "test")[:1], degradation, crop=48)[0]
-    quick = {"tolerance": 1e-2, "max_steps": 1000}
-    alone = (Bicubic(), ProjectedBicubic(), Wavelet(**quick), TV(**quick))  # type: ignore[arg-type]
-    networks = (Backbone(), ProjectedBackbone(), TVTV(**quick), PnP(load_denoiser("bundled"), 1e-3), MCNetLayer())  # type: ignore[arg-type]
+    quick: dict[str, Any] = {"tolerance": 1e-2, "max_steps": 1000}
+    alone = (Bicubic(), ProjectedBicubic(), Wavelet(**quick), TV(**quick))
+    networks = (Backbone(), ProjectedBackbone(), TVTV(**quick), PnP(load_denoiser("bundled"), 1e-3), MCNetLayer())
     methods = [*alone, *networks]
     ladder = Ladder(load_backbone("srcnn", 2), load_layer(), degradation, 0.0, methods, torch.device("cpu"))
     return ladder, image, list(ladder.estimates(image))
@@ -66,11 +69,13 @@ def test_what_cannot_be_run_has_no_row() -> None:
     methods, problem = [Bicubic(), Backbone(), MCNetLayer()], SuperResolution("paper", 2)
     bare = Ladder(load_backbone("bicubic", 2), None, problem, 0.0, methods, torch.device("cpu"))
     assert bare.methods == methods[:2]
+    with pytest.raises(ConfigError, match=r"method=\[mcnet\] needs a layer; choose one in layer.weights"):
+        Ladder(load_backbone("bicubic", 2), None, problem, 0.0, methods[2:], torch.device("cpu"))
 
 
-def test_without_a_method_that_needs_it_no_backbone_is_asked() -> None:
+def test_without_a_method_that_needs_it_no_backbone_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = load_backbone("bicubic", 2)
-    backbone.prior_image = None  # type: ignore[assignment,method-assign]
+    monkeypatch.setattr(backbone, "prior_image", None)
     problem = SuperResolution("paper", 2)
     ladder = Ladder(backbone, None, problem, 0.0, [Start(), ProjectedStart()], torch.device("cpu"))
     image = WholeImages(load_images(EMBEDDED, "test")[:1], problem, crop=24)[0]

@@ -1,6 +1,7 @@
 """Figures of merit against scikit-image, and what each protocol means by them."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_standard_ssim_is_gaussian_on_the_valid_region(border: int) -> None:
 
 @protocols
 @pytest.mark.parametrize("figure", [psnr, ssim])
-def test_float32_images_are_measured_in_float64(figure, protocol: str) -> None:  # type: ignore[no-untyped-def]
+def test_float32_images_are_measured_in_float64(figure: Callable[..., Tensor], protocol: str) -> None:
     estimate, truth = (image.float() for image in pair())
     value = figure(estimate, truth, 2, protocol)
     assert value.dtype == torch.float64

@@ -62,7 +62,7 @@ def struck(number: int, folder: Path, *words: str) -> bool:
             if due:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        os.replace = strike  # type: ignore[assignment]
+        pytest.MonkeyPatch().setattr(os, "replace", strike)
         try:
             code = in_process.command(folder, *words).returncode
         finally:

@@ -1,5 +1,7 @@
 """TV and wavelet sparsity: transposes, tight frames, minimisers that keep their constraint."""
 
+from typing import Any
+
 import pytest
 import torch
 from references import norms, relative_error, uniform
@@ -41,9 +43,9 @@ def test_tv_is_tvtv_without_its_prior_image() -> None:
     truth = uniform(1, 1, 8, 10)
     mask = torch.rand(8, 10, generator=torch.Generator().manual_seed(5)).round().double()
     ball = MeasurementBall(mask * truth, Mask(mask))
-    options = {"tolerance": 1e-9, "max_steps": 100}
-    tv, _ = TV(**options).solve(mask * truth, ball)  # type: ignore[arg-type]
-    tvtv, _ = TVTV(prior_weight=0.0, **options).solve(mask * truth, ball)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"tolerance": 1e-9, "max_steps": 100}
+    tv, _ = TV(**options).solve(mask * truth, ball)
+    tvtv, _ = TVTV(prior_weight=0.0, **options).solve(mask * truth, ball)
     assert torch.equal(tv, tvtv)
 
 

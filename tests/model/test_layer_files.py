@@ -1,6 +1,7 @@
 """Layers and denoisers from files: ours, training checkpoints, and the published format."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class Foreign(nn.Module):
 
     def __init__(self, features: int = 3) -> None:
         super().__init__()
-        self.hyperparameters = {"features": features}
+        self.hyperparameters: dict[str, Any] = {"features": features}
         self.first, self.norm = nn.Conv2d(1, features, 3, padding=1), nn.BatchNorm2d(features)
         self.again = self.first
 
@@ -157,7 +158,7 @@ def test_foreign_denoiser_without_hyperparameters_is_given_as_an_instance(tmp_pa
 
 def test_hyperparameters_that_no_file_can_hold_are_refused(tmp_path: Path) -> None:
     network = Foreign()
-    network.hyperparameters["features"] = torch.ones(2)  # type: ignore[assignment]
+    network.hyperparameters["features"] = torch.ones(2)
     with pytest.raises(WeightsError, match=r"Foreign\.hyperparameters holds more than"):
         save_layer(tmp_path / "layer.safetensors", EquilibriumLayer(network), {})
 
@@ -210,7 +211,7 @@ def test_layer_lends_its_denoiser(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("load", [load_layer, load_denoiser])
-def test_foreign_file_is_refused(tmp_path: Path, load) -> None:  # type: ignore[no-untyped-def]
+def test_foreign_file_is_refused(tmp_path: Path, load: Callable[[Path], object]) -> None:
     write_weights(tmp_path / "other.safetensors", {"conv.weight": torch.ones(2)}, {})
     with pytest.raises(WeightsError, match=r"holds no equilibrium layer|neither ours nor the published"):
         load(tmp_path / "other.safetensors")

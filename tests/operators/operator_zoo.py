@@ -129,7 +129,11 @@ class Preconditioned(Radon):
         return measurement / (diagonal + shift.to(measurement).view(-1, 1, 1))
 
 
-def _hide(operator: MeasurementOperator, adjoint: Callable[[Tensor], Tensor]) -> MeasurementOperator:
+def _hide(
+    operator: MeasurementOperator,
+    adjoint: Callable[[Tensor], Tensor],
+    forward: Callable[[Tensor], Tensor] | None = None,
+) -> MeasurementOperator:
     class Hidden(MeasurementOperator):
         name = f"hidden-{operator.name}"
 
@@ -137,7 +141,7 @@ def _hide(operator: MeasurementOperator, adjoint: Callable[[Tensor], Tensor]) ->
             return operator.measurement_size(image_size)
 
         def __call__(self, image: Tensor) -> Tensor:
-            return operator(image)
+            return (forward or operator)(image)
 
         def adjoint(self, measurement: Tensor, image_size: tuple[int, int] | None = None) -> Tensor:
             return adjoint(measurement)
@@ -153,16 +157,12 @@ def BadTranspose() -> MeasurementOperator:
 
 def Shifted() -> MeasurementOperator:
     operator = BicubicDownsample(2)
-    hidden = _hide(operator, operator.adjoint)
-    type(hidden).__call__ = lambda self, image: operator(image) + 0.1  # type: ignore[method-assign]
-    return hidden
+    return _hide(operator, operator.adjoint, lambda image: operator(image) + 0.1)
 
 
 def SquareRoot() -> MeasurementOperator:
     operator = BicubicDownsample(2)
-    hidden = _hide(operator, operator.adjoint)
-    type(hidden).__call__ = lambda self, image: operator(image).abs().sqrt()  # type: ignore[method-assign]
-    return hidden
+    return _hide(operator, operator.adjoint, lambda image: operator(image).abs().sqrt())
 
 
 def with_blurred_columns(batch: int) -> DenseOperator:

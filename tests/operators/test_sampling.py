@@ -1,5 +1,6 @@
 """Masks of k-space: their rate, their symmetry, their seed, and files of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_samples_of_poisson_discs_keep_their_distance() -> None:
 
 
 @pytest.mark.parametrize("pattern", [lambda: Cartesian(2, 0.6), lambda: Radial(0.0), lambda: PoissonDisc(1.2)])
-def test_impossible_rates_are_refused(pattern) -> None:  # type: ignore[no-untyped-def]
+def test_impossible_rates_are_refused(pattern: Callable[[], object]) -> None:
     with pytest.raises(ConfigError):
         pattern()
 

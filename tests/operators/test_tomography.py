@@ -1,5 +1,7 @@
 """Parallel-beam tomography against scikit-image."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def test_batches_channels_and_derivative() -> None:
     assert torch.autograd.gradcheck(A.adjoint, (A(image).detach().requires_grad_(),))
 
 
-def test_the_eigenbasis_gives_the_projection_of_the_krylov_method(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_eigenbasis_gives_the_projection_of_the_krylov_method(tmp_path: Path) -> None:
     A = ParallelBeam(12, 5)
     closed = dense_gram(A, (1, 12, 12), tmp_path)
     q, b = uniform(2, 1, 12, 12), A(uniform(2, 1, 12, 12))

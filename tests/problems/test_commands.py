@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from composing_once import compose
 
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import ConfigError
 
 COMMANDS = ("train", "evaluate", "search_beta", "pretrain_backbone", "pretrain_denoiser")
@@ -14,14 +14,14 @@ PROBLEMS = ("super_resolution", "deblurring", "inpainting", "mri", "ct")
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_takes_every_problem_with_what_usually_goes_with_it(command: str, problem: str) -> None:
-    config = compose_config(command, [f"problem={problem}"])
+    config = compose(command, [f"problem={problem}"])
     assert config.data.train
     if "backbone" in config:
         assert config.backbone.name == ("srcnn" if problem == "super_resolution" else "unet")
 
 
 def test_what_is_chosen_stays_chosen() -> None:
-    config = compose_config("train", ["backbone=istanet", "problem=mri", "data=siat", "method=[tv,mcnet]"])
+    config = compose("train", ["backbone=istanet", "problem=mri", "data=siat", "method=[tv,mcnet]"])
     assert (config.backbone.name, list(config.data.train)) == ("istanet", ["siat"])
     assert list(config.method) == ["tv", "mcnet"]
 
@@ -46,14 +46,14 @@ def test_what_is_chosen_stays_chosen() -> None:
 )
 def test_a_key_that_a_problem_does_not_have_is_answered(words: str, answer: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        compose_config("evaluate", words.split())
+        compose("evaluate", words.split())
     assert answer in str(raised.value)
 
 
 def test_measured_pairs_are_of_super_resolution(tmp_path: Path) -> None:
     from mcnet_lightning.build import build_data, build_problem
 
-    config = compose_config("evaluate", ["problem=mri", f"data.lr={tmp_path}"])
+    config = compose("evaluate", ["problem=mri", f"data.lr={tmp_path}"])
     with pytest.raises(ConfigError, match=r"data\.lr=.* holds low-resolution pictures"):
         build_data(config, build_problem(config))
     assert config.scale is None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from references import mask_of
 from scipy.ndimage import convolve
 from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
@@ -79,7 +80,7 @@ def test_a_share_of_the_pixels_is_seen_and_the_rest_filled_with_their_mean(colou
     problem = Inpainting(0.25, colour=colour)
     images = pictures()
     observation = problem.observe(images, 0)
-    seen = observation.operator.mask.bool()  # type: ignore[attr-defined]
+    seen = mask_of(observation).bool()
     assert seen.flatten(1).sum(1).tolist() == [round(0.25 * 24 * 31)] * 2
     assert not torch.equal(seen[0], seen[1])
     assert observation.truth.shape[1] == problem.channels == (3 if colour else 1)
@@ -96,7 +97,7 @@ def test_a_mask_of_a_file_is_taken_whole_for_images_of_its_size_and_in_parts_for
     Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "scratches.png")
     problem = Inpainting(mask=str(tmp_path / "scratches.png"), noise=5)
     observation = problem.observe(pictures(), 0)
-    assert np.array_equal(observation.operator.mask[1, 0].bool().numpy(), mask)  # type: ignore[attr-defined]
+    assert np.array_equal(mask_of(observation)[1, 0].bool().numpy(), mask)
     assert problem.radius(observation)[0].item() == pytest.approx(5 / 255 * np.sqrt(mask.sum()))
     assert problem.observe(pictures(size=(8, 8)), 0).start.shape == (2, 1, 8, 8)
     with pytest.raises(DataError, match="smaller than an image"):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from references import mask_of
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
@@ -81,7 +82,7 @@ def test_the_samples_are_those_of_numpys_transform() -> None:
     image = images[0, 0].numpy() + 1j * images[0, 1].numpy()
     spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image), norm="ortho"))
     b = observation.measurement[0].numpy()
-    seen = observation.operator.mask[0, 0].numpy() == 1  # type: ignore[attr-defined]
+    seen = mask_of(observation)[0, 0].numpy() == 1
     np.testing.assert_allclose((b[0] + 1j * b[1])[seen], spectrum[seen], atol=1e-12)
     assert seen.mean() == pytest.approx(0.4, abs=0.05)
     assert not b[:, ~seen].any()

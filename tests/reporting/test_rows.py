@@ -1,6 +1,7 @@
 """Rows, their names, and the refusal to mix."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from run_folders import PSNR, make_run
@@ -18,9 +19,9 @@ from mcnet_lightning.reporting.runs import read_runs
         {"protocol": "paper-float"},
     ],
 )
-def test_protocols_and_operators_do_not_share_a_column(tmp_path: Path, other: dict[str, str]) -> None:
+def test_protocols_and_operators_do_not_share_a_column(tmp_path: Path, other: dict[str, Any]) -> None:
     make_run(tmp_path / "one")
-    make_run(tmp_path / "two", **other)  # type: ignore[arg-type]
+    make_run(tmp_path / "two", **other)
     with pytest.raises(ConfigError, match=r"one \(paper, .* and two \(.*cannot be compared; report them apart"):
         build_rows(read_runs([tmp_path]))
 
@@ -70,7 +71,7 @@ def test_the_later_of_two_equal_runs_counts(tmp_path: Path) -> None:
         ({"optimiser": {"learning_rate": 1e-4}}, "MCNet+SRCNN (ours), trained layer", "MCNet+SRCNN"),
     ],
 )
-def test_labels_say_whose_weights(tmp_path: Path, settings: dict, label: str, published: str | None) -> None:  # type: ignore[type-arg]
+def test_labels_say_whose_weights(tmp_path: Path, settings: dict[str, Any], label: str, published: str | None) -> None:
     make_run(tmp_path / "run", settings)
     row = build_rows(read_runs([tmp_path]))[-1]
     assert (row.label, row.published) == (label, published)

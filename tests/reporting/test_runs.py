@@ -1,5 +1,6 @@
 """Run folders are found at any depth, and what cannot be used is named."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def test_traces_and_pictures_are_optional(tmp_path: Path) -> None:
         (lambda run: (run / ".hydra" / "config.yaml").write_text("a: " + "[" * 700), "nested too deeply"),
     ],
 )
-def test_unusable_folders_are_named_in_one_sentence(tmp_path: Path, damage, answer: str) -> None:  # type: ignore[no-untyped-def]
+def test_unusable_folders_are_named_in_one_sentence(
+    tmp_path: Path, damage: Callable[[Path], object], answer: str
+) -> None:
     damage(make_run(tmp_path / "run"))
     with pytest.raises(DataError, match=answer):
         read_runs([tmp_path])

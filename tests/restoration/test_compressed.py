@@ -2,15 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from composing_once import compose
 from PIL import Image
 
 from mcnet_lightning import restore
 from mcnet_lightning.certify import run as certify
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import ConfigError, WeightsError
 from mcnet_lightning.imaging import read_picture
 from mcnet_lightning.operators import BicubicDownsample
@@ -25,9 +26,9 @@ def photograph(tmp_path: Path) -> Image.Image:
     return Image.fromarray(skimage.data.astronaut()[:128, 160:288]).resize((48, 40), Image.Resampling.BICUBIC)
 
 
-def restored(source: Path, output: Path, *words: str) -> tuple[Path, dict[str, object]]:
+def restored(source: Path, output: Path, *words: str) -> tuple[Path, dict[str, Any]]:
     given = [f"input={source}", f"output={output}", "backbone=srcnn", "layer.weights=none", "device=cpu", *words]
-    restore.run(compose_config("restore", given))
+    restore.run(compose("restore", given))
     (certificate,) = output.glob("*.json")
     return certificate.with_suffix(""), json.loads(certificate.read_text())
 
@@ -41,11 +42,11 @@ def test_the_tables_of_a_jpeg_are_its_epsilon(
     rounding = 1 / np.sqrt(12) / 255
     assert stated["epsilon"] == pytest.approx(np.hypot(noise, rounding) * np.sqrt(48 * 40), rel=1e-6)
     assert stated["epsilon_met"]
-    assert stated["noise"]["jpeg_levels"] == pytest.approx(noise * 255, abs=1e-6)  # type: ignore[index]
-    assert stated["noise"]["denoised"]  # type: ignore[index]
+    assert stated["noise"]["jpeg_levels"] == pytest.approx(noise * 255, abs=1e-6)
+    assert stated["noise"]["denoised"]
     said = capsys.readouterr()
     assert said.err.count("its JPEG tables tell of errors of") == 1
-    certify(compose_config("certify", [f"image={made}", f"measurement={source}"]))
+    certify(compose("certify", [f"image={made}", f"measurement={source}"]))
     assert "certificate agrees" in capsys.readouterr().out
     restored(source, tmp_path / "out")
     assert "1 were there already" in capsys.readouterr().out
@@ -63,7 +64,7 @@ def test_a_number_of_epsilon_and_files_without_loss_are_left_alone(photograph: I
 def test_noise_that_is_known_is_an_epsilon(photograph: Image.Image, tmp_path: Path) -> None:
     photograph.save(source := tmp_path / "b.png")
     _, stated = restored(source, tmp_path / "out", "noise=5")
-    rms = float(stated["epsilon"]) / np.sqrt(48 * 40) * 255  # type: ignore[arg-type]
+    rms = float(stated["epsilon"]) / np.sqrt(48 * 40) * 255
     assert rms == pytest.approx(np.hypot(5, 1 / np.sqrt(12)), rel=1e-6)
     assert stated["noise"] == {"noise_levels": 5.0, "denoised": True}
     with pytest.raises(ConfigError, match="two answers to one question"):
@@ -99,8 +100,8 @@ def test_a_network_that_knows_jpegs_sees_them_as_they_are(photograph: Image.Imag
     assert load_restorer("rcan", 2, layer="none")(measured).denoised
     words = ["backbone=rcan", "backbone.weights=bundled:robust"]
     picture, stated = restored(source, tmp_path / "out", *words)
-    assert "denoised" not in stated["noise"]  # type: ignore[operator]
-    certify(compose_config("certify", [f"image={picture}", f"measurement={source}"]))
+    assert "denoised" not in stated["noise"]
+    certify(compose("certify", [f"image={picture}", f"measurement={source}"]))
     with pytest.raises(WeightsError, match="no backbone 'rcan_robust_x3' is bundled"):
         load_restorer("rcan", 3, backbone_weights="bundled:robust")
 
@@ -132,8 +133,8 @@ def test_formats_and_suffixes(
     assert made.name == result
     assert read_picture(made).size == (80, 96)
     if format == "webp":
-        assert stated["lr_psnr"] > 66  # type: ignore[operator]
-    certify(compose_config("certify", [f"image={made}", f"measurement={source}"]))
+        assert stated["lr_psnr"] > 66
+    certify(compose("certify", [f"image={made}", f"measurement={source}"]))
     assert "certificate agrees" in capsys.readouterr().out
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from composing_once import compose
 from PIL import Image
 
 from mcnet_lightning import restore
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.config.validation import check_complete
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.restoration.progress import Lines, picture_size, spell
@@ -111,14 +111,14 @@ def test_an_operator_that_makes_a_pattern_is_refused_unless_forced(
     out = photograph.parent / "out"
     words = [f"input={photograph}", f"output={out}", "backbone=bicubic", "operator=blur", "layer.weights=none"]
     with pytest.raises(DataError, match="1 of 1 pictures were not made"):
-        restore.run(compose_config("restore", words))
+        restore.run(compose("restore", words))
     said = capsys.readouterr().err
     assert re.search(r"blur.* does not fit: to agree with it, the picture would change by \d+ grey levels", said)
     assert "force=true" in said
     assert not out.exists()
-    restore.run(compose_config("restore", [*words, "force=true"]))
+    restore.run(compose("restore", [*words, "force=true"]))
     assert (out / "photo.png").is_file()
-    restore.run(compose_config("restore", [*words[:1], f"output={out}_2", "backbone=bicubic", "layer.weights=none"]))
+    restore.run(compose("restore", [*words[:1], f"output={out}_2", "backbone=bicubic", "layer.weights=none"]))
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ def test_paths_are_checked_with_the_words(
     monkeypatch.chdir(photograph.parent)
     Path("empty").mkdir()
     with pytest.raises(ConfigError, match=re.escape(answer)):
-        check_complete(compose_config("restore", words), {})
+        check_complete(compose("restore", words), {})

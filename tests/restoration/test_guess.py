@@ -10,6 +10,7 @@ from skimage import data
 
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.operators import BicubicDownsample, Kernel, KernelDownsample
+from mcnet_lightning.operators.resize import Boundary
 from mcnet_lightning.problems.super_resolution import SuperResolution
 from mcnet_lightning.restoration import Picture, guess_operator
 from mcnet_lightning.restoration.guess import scale_of
@@ -38,9 +39,9 @@ def test_torch_and_pillow_are_recognised(scale: int) -> None:
 
 @scales
 @pytest.mark.parametrize("boundary", ["symmetric", "replicate"])
-def test_matlab_is_recognised_exactly(scale: int, boundary: str) -> None:
+def test_matlab_is_recognised_exactly(scale: int, boundary: Boundary) -> None:
     hr = photograph()
-    lr = SuperResolution("standard", scale, boundary).downsample(hr[None])[1][0]  # type: ignore[arg-type]
+    lr = SuperResolution("standard", scale, boundary).downsample(hr[None])[1][0]
     verdict = guess_operator(Picture(hr), Picture(lr))
     assert verdict.best.operator.name == f"bicubic-x{scale}-{boundary}"
     assert verdict.fits == "exactly"

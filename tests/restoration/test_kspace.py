@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from composing_once import compose
 from in_process import command
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,7 +17,6 @@ from torch import Tensor, nn
 
 from mcnet_lightning import restore_scan
 from mcnet_lightning.backbones import BackboneSpec, FrozenBackbone
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import CertificateError, ConfigError, DataError
 from mcnet_lightning.operators import FourierSampling, check_adjoint
@@ -229,7 +229,7 @@ EDITS: list[tuple[str, Any]] = [
 def test_edited_certificates_are_refused(finished: Path, tmp_path: Path, resealed: bool) -> None:
     from mcnet_lightning.restoration.scan_certification import certify_scan
 
-    config = compose_config(
+    config = compose(
         "certify",
         [
             *("problem=mri", f"image={finished / 'out/k.npy'}", f"measurement={finished / 'k.npy'}"),
@@ -348,13 +348,14 @@ def test_a_folder_is_restored_but_for_what_cannot_be(tmp_path: Path) -> None:
 
 def wrong(name: str) -> tuple[dict[str, Any], str]:
     spectrum, maps = measured(4)
+    assert maps is not None
     single = measured()[0]
     noted = single.copy()
     noted[3, 3] = np.nan
-    return {
+    cases: dict[str, tuple[dict[str, Any], str]] = {
         "coils without maps": ({"kspace": spectrum}, "k-space of 4 coils needs their sensitivities"),
-        "other maps": ({"kspace": spectrum, "maps": maps[:3]}, "do not belong to k-space"),  # type: ignore[index]
-        "real maps": ({"kspace": spectrum, "maps": np.abs(maps)}, "coil maps .* holds real numbers"),  # type: ignore[arg-type]
+        "other maps": ({"kspace": spectrum, "maps": maps[:3]}, "do not belong to k-space"),
+        "real maps": ({"kspace": spectrum, "maps": np.abs(maps)}, "coil maps .* holds real numbers"),
         "real": ({"kspace": np.abs(single)}, "holds real numbers"),
         "NaN": ({"kspace": noted}, "NaN or Inf"),
         "zeros": ({"kspace": 0 * single}, "nothing but zeros"),
@@ -367,7 +368,8 @@ def wrong(name: str) -> tuple[dict[str, Any], str]:
         "empty mask": ({"kspace": single, "mask": 0 * SEEN}, "matrix of 0 and 1"),
         "mask elsewhere": ({"kspace": single, "mask": ~SEEN & ~np.fft.fftshift(SEEN)}, "do not belong together|mask"),
         "origin": ({"kspace": single, "zero_frequency": "left"}, "zero_frequency='left' is unknown"),
-    }[name]
+    }
+    return cases[name]
 
 
 @pytest.mark.parametrize(
@@ -457,7 +459,7 @@ def test_networks_see_a_peak_of_one_and_tensors_come_back_as_tensors() -> None:
 )
 def test_keys_that_k_space_has_no_use_for_are_answered(words: str, answer: str) -> None:
     with pytest.raises(ConfigError, match=answer):
-        compose_config("restore", ["problem=mri", "input=k.npy", "output=out", *words.split()])
+        compose("restore", ["problem=mri", "input=k.npy", "output=out", *words.split()])
 
 
 def test_other_problems_and_kinds_of_files_are_one_sentence(tmp_path: Path) -> None:

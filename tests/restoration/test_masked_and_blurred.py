@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from composing_once import compose
 from in_process import command
 from PIL import Image
 
 from mcnet_lightning import certify, restore
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import CertificateError, ConfigError, DataError
 
 SIZE = (24, 32)
@@ -62,7 +62,7 @@ def test_measured_pixels_stay_and_the_others_are_found(folder: Path) -> None:
 
 def test_a_picture_by_any_method_is_made_consistent(folder: Path) -> None:
     Image.fromarray((levels(folder / "whole.png") * 0.98).astype(np.uint8)).save(folder / "guess.png")
-    config = compose_config(
+    config = compose(
         "restore",
         [
             *("problem=inpainting", "mode=fix", f"sr={folder / 'guess.png'}", f"lr={folder / 'masked.png'}"),
@@ -78,17 +78,17 @@ def test_a_picture_by_any_method_is_made_consistent(folder: Path) -> None:
 def test_blurred_pictures_are_sharpened_within_their_noise(folder: Path) -> None:
     words = [f"input={folder / 'blurred.png'}", f"output={folder / 'out'}", f"problem.kernel={folder / 'kernel.npy'}"]
     with pytest.raises(ConfigError, match="say how much, noise=LEVELS"):
-        restore.run(compose_config("restore", ["problem=deblurring", *words]))
-    restore.run(compose_config("restore", ["problem=deblurring", "noise=0.5", "format=tiff", *words, *LAYER]))
+        restore.run(compose("restore", ["problem=deblurring", *words]))
+    restore.run(compose("restore", ["problem=deblurring", "noise=0.5", "format=tiff", *words, *LAYER]))
     stated = json.loads((folder / "out/blurred.tiff.json").read_text())
     assert stated["epsilon_met"]
     assert stated["noise"]["noise_levels"] == 0.5
-    restore.run(compose_config("restore", ["problem=deblurring", "noise=0.5", "suffix=_8", *words, *LAYER]))
+    restore.run(compose("restore", ["problem=deblurring", "noise=0.5", "suffix=_8", *words, *LAYER]))
     assert error(folder, "blurred_8.png") < np.sqrt(
         np.square(levels(folder / "blurred.png") - levels(folder / "whole.png")).mean()
     )
     certify.run(
-        compose_config(
+        compose(
             "certify",
             [
                 *("problem=deblurring", f"image={folder / 'out/blurred.tiff'}"),
@@ -98,7 +98,7 @@ def test_blurred_pictures_are_sharpened_within_their_noise(folder: Path) -> None
     )
     with pytest.raises(CertificateError, match="choose that operator"):
         certify.run(
-            compose_config(
+            compose(
                 "certify",
                 [
                     *("problem=deblurring", f"image={folder / 'out/blurred.tiff'}"),
@@ -122,4 +122,4 @@ def test_what_does_not_belong_together_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(folder)
     with pytest.raises(kind, match=sentence):
-        restore.run(compose_config("restore", ["input=masked.png", "output=out", *words]))
+        restore.run(compose("restore", ["input=masked.png", "output=out", *words]))

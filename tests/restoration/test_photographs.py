@@ -11,13 +11,13 @@ import pytest
 import tifffile
 import torch
 import torch.nn.functional as F
+from composing_once import compose
 from PIL import Image, ImageOps
 from skimage import data
 
 from mcnet_lightning import load_restorer, restore, restore_image
 from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.backbones.tiling import Tiling
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.restoration import Picture, Restorer, agreement
@@ -67,7 +67,7 @@ def save_every_kind(folder: Path) -> dict[str, np.ndarray]:
 def test_every_kind_of_file_is_restored_consistently(tmp_path: Path) -> None:
     expected = save_every_kind(tmp_path / "in")
     words = [f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}", "backbone=bicubic", "format=tiff"]
-    restore.run(compose_config("restore", words))
+    restore.run(compose("restore", words))
     assert expected["turned"].shape == (96, 72, 3)
     for name, given in expected.items():
         made = tifffile.imread(tmp_path / "out" / f"{name}.tiff")
@@ -195,9 +195,7 @@ def test_memory_that_ends_elsewhere_costs_one_picture(
     for name in "ab":
         Image.fromarray(cat(24, 32)).save(tmp_path / "in" / f"{name}.png")
     with pytest.raises(DataError, match="1 of 2 pictures were not made"):
-        restore.run(
-            compose_config("restore", [f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}", "backbone=bicubic"])
-        )
+        restore.run(compose("restore", [f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}", "backbone=bicubic"]))
     assert [line for line in capsys.readouterr().err.splitlines() if "not" in line] == [
         "not done: a.png: not enough memory"
     ]

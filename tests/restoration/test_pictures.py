@@ -14,7 +14,7 @@ from mcnet_lightning.errors import DataError
 from mcnet_lightning.files import staged, write_file
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.restoration import Picture, make_consistent, read_picture
-from mcnet_lightning.restoration.writing import DEPTH, SUFFIX, encode
+from mcnet_lightning.restoration.writing import DEPTH, SUFFIX, Format, encode
 
 GRAY_ICC = bytes(16) + b"GRAY" + bytes(108)  # as far as anybody looks here: the kind of colours
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -23,12 +23,12 @@ ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("format", ["png8", "png16", "tiff"])
-def test_what_is_written_is_read_again(tmp_path: Path, format: str, channels: int, alpha: bool) -> None:
+def test_what_is_written_is_read_again(tmp_path: Path, format: Format, channels: int, alpha: bool) -> None:
     image = torch.rand(channels + alpha, 5, 7, dtype=torch.float64)
     profile = {1: GRAY_ICC, 3: ICC}[channels]
     picture = Picture(image[:channels], image[channels:] if alpha else None, 8, profile)
     path = tmp_path / f"picture{SUFFIX[format]}"
-    write_file(path, encode(picture, format))  # type: ignore[arg-type]
+    write_file(path, encode(picture, format))
     read = read_picture(path)
     step = {8: 0.5 / 255, 16: 0.5 / 65535, 32: 6e-8}[DEPTH[format]]
     torch.testing.assert_close(read.colour, picture.colour.expand_as(read.colour), rtol=0, atol=step * 1.001)
@@ -43,20 +43,20 @@ COLOUR_CHUNKS = ((b"gAMA", (45455).to_bytes(4)), (b"cHRM", bytes(range(32))), (b
 
 @pytest.mark.parametrize("format", ["png8", "png16", "tiff"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_profile_never_goes_with_other_colours(tmp_path: Path, format: str, channels: int) -> None:
+def test_a_profile_never_goes_with_other_colours(tmp_path: Path, format: Format, channels: int) -> None:
     image = torch.rand(channels + 1, 5, 7, dtype=torch.float64)
     picture = Picture(image[:channels], image[channels:], 8, {1: ICC, 3: GRAY_ICC}[channels])
-    write_file(tmp_path / "picture", encode(picture, format))  # type: ignore[arg-type]
+    write_file(tmp_path / "picture", encode(picture, format))
     assert read_picture(tmp_path / "picture").icc is None
 
 
 @pytest.mark.parametrize("format", ["png8", "png16"])
-def test_what_says_how_values_look_stays(tmp_path: Path, format: str) -> None:
+def test_what_says_how_values_look_stays(tmp_path: Path, format: Format) -> None:
     picture = Picture(torch.rand(3, 5, 7).double(), png_colour=COLOUR_CHUNKS)
-    write_file(tmp_path / "picture.png", encode(picture, format))  # type: ignore[arg-type]
+    write_file(tmp_path / "picture.png", encode(picture, format))
     assert read_picture(tmp_path / "picture.png").png_colour == COLOUR_CHUNKS
     with_profile = replace(picture, icc=ICC)  # beside which PNG allows no sRGB
-    write_file(tmp_path / "picture.png", encode(with_profile, format))  # type: ignore[arg-type]
+    write_file(tmp_path / "picture.png", encode(with_profile, format))
     assert read_picture(tmp_path / "picture.png").png_colour == COLOUR_CHUNKS[:2]
     assert read_picture(tmp_path / "picture.png").icc == ICC
 

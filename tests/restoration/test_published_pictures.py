@@ -9,10 +9,10 @@ import pytest
 import tifffile
 import torch
 import torch.nn.functional as F
+from composing_once import compose
 from PIL import Image
 
 from mcnet_lightning import BicubicDownsample, certify, restore
-from mcnet_lightning.config.checking import compose_config
 
 pytestmark = pytest.mark.slow
 LUMA = np.array([65.481, 128.553, 24.966])  # of values in [0, 1], BT.601 studio swing
@@ -85,7 +85,7 @@ def test_set5_saved_as_tiff_and_as_8_bit(scale: int, name: str, set5: list[Path]
     }
     for kind, words in kinds.items():
         words = [*words, *network(name, scale, shared), f"scale={scale}", f"input={lr_folder}"]
-        restore.run(compose_config("restore", [*words, f"output={tmp_path / kind}"]))
+        restore.run(compose("restore", [*words, f"output={tmp_path / kind}"]))
     for path in set5:
         lr, hr = pixels(lr_folder / f"{path.stem}.png"), cropped(path, scale)
         agrees, quality = {}, {}
@@ -117,12 +117,12 @@ def test_published_pictures_only_gain(damage: str, published: Path, tmp_path: Pa
         tifffile.imwrite(tmp_path / "lr" / f"{name}.tiff", lr.astype(np.float32), photometric="rgb")
     folders = [f"{key}={tmp_path / folder}" for key, folder in (("sr", "sr"), ("lr", "lr"), ("output", "out"))]
     words = ["mode=fix", *folders, f"scale={scale}", "operator.boundary=replicate", "format=tiff"]
-    restore.run(compose_config("restore", words))
+    restore.run(compose("restore", words))
     for name, hr in truth.items():
         before, after = (pixels(tmp_path / folder / f"{name}.tiff") for folder in ("sr", "out"))
         assert psnr(after, hr) >= psnr(before, hr), name
         certify.run(
-            compose_config(
+            compose(
                 "certify",
                 [
                     f"image={tmp_path / 'out' / f'{name}.tiff'}",
@@ -160,5 +160,5 @@ def test_published_lr_is_recognised_from_the_files(
         hr = (cropped(source, scale) * 255).round().astype(np.uint8)
         Image.fromarray(hr).save(tmp_path / "hr.png")
         (lr,) = (published / "LRBI" / dataset / f"x{scale}").glob(f"{name}*x{scale}.png")
-        certify.run(compose_config("certify", [f"image={tmp_path / 'hr.png'}", f"measurement={lr}", "guess=true"]))
+        certify.run(compose("certify", [f"image={tmp_path / 'hr.png'}", f"measurement={lr}", "guess=true"]))
         assert capsys.readouterr().out.startswith(f"bicubic-x{scale}-{boundary} (")

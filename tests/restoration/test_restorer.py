@@ -12,7 +12,14 @@ from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.backbones import tiling as tiling_module
 from mcnet_lightning.backbones.tiling import Tiling, tiled_picture
 from mcnet_lightning.errors import ConfigError, DataError, MCNetError
-from mcnet_lightning.operators import BicubicDownsample, BlurDownsample, Kernel, KernelDownsample, Mask
+from mcnet_lightning.operators import (
+    BicubicDownsample,
+    BlurDownsample,
+    Kernel,
+    KernelDownsample,
+    Mask,
+    MeasurementOperator,
+)
 from mcnet_lightning.operators.blur import gaussian_kernel
 from mcnet_lightning.restoration import Picture, Restorer, agreement, make_consistent
 from mcnet_lightning.restoration.agreement import operator_digest
@@ -75,7 +82,7 @@ def test_backbone_of_another_scale_is_refused() -> None:
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.05])
 @pytest.mark.parametrize("operator", EVERY_OPERATOR, ids=lambda operator: operator.name)
-def test_fix_is_the_nearest_consistent_picture(operator, epsilon: float) -> None:  # type: ignore[no-untyped-def]
+def test_fix_is_the_nearest_consistent_picture(operator: MeasurementOperator, epsilon: float) -> None:
     truth = smooth(3, 48, 64)
     lr = Picture(operator(truth[None])[0])
     damaged = Picture((truth + 0.02 * torch.randn_like(truth)) ** 1.1)

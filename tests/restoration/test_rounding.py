@@ -11,7 +11,7 @@ from skimage import data
 from mcnet_lightning.operators import BicubicDownsample, BlurDownsample, Kernel, KernelDownsample
 from mcnet_lightning.restoration import Picture, round_consistently
 from mcnet_lightning.restoration.restorer import make_consistent
-from mcnet_lightning.restoration.rounding import DISTANCE_WEIGHT, _moves, round_plainly, rounding_goal
+from mcnet_lightning.restoration.rounding import DISTANCE_WEIGHT, _moves, round_plainly, round_within, rounding_goal
 
 OPERATORS = [
     BicubicDownsample(2),
@@ -67,13 +67,15 @@ def test_moves_are_the_columns_of_the_matrix_and_phases_do_not_touch(operator: K
     effect = (matrix[:, :-1] - matrix[:, 1:] if paired else matrix).T
     margin = moves.weights.shape[1] * 2
     rebuilt = torch.zeros(len(effect), effect.shape[1] + 2 * margin, dtype=torch.float64)
-    index = margin + moves.first[:, None] + torch.arange(moves.weights.shape[1])
+    index = margin + torch.tensor(moves.first)[:, None] + torch.arange(moves.weights.shape[1])
     rebuilt.scatter_(1, index, moves.weights)
     torch.testing.assert_close(rebuilt[:, margin:-margin], effect, rtol=0, atol=1e-8)
-    assert sorted(torch.cat(moves.phases).tolist()) == list(range(len(effect)))
+    everyone = torch.arange(len(effect))
+    assert sorted(torch.cat([everyone[phase.up] for phase in moves.phases]).tolist()) == everyone.tolist()
     for phase in moves.phases:
-        rows = index[phase].flatten().tolist()
-        assert len(set(rows)) == len(rows)
+        rows = index[phase.up].flatten().tolist()
+        assert rows == list(range(margin + phase.first, margin + phase.first + len(rows)))
+        assert torch.equal(torch.arange(50)[phase.down], everyone[phase.up] + paired)
 
 
 def test_close_to_the_best_of_all_images_of_two_levels() -> None:
@@ -145,3 +147,15 @@ def test_what_clipping_takes_other_pixels_give_back() -> None:
     )
     assert fine > coarse + 5
     assert coarse > decibel(round_plainly(x, 255), lr, operator) + 20
+
+
+def test_plain_rounding_stays_where_epsilon_allows_for_it() -> None:
+    operator = BicubicDownsample(2)
+    truth, b = pair(operator, size=(32, 32))
+    x = make_consistent(truth, b, operator, 0.0).colour
+    plain = round_plainly(x, 255)
+    reached = float((operator(plain[None] / 255)[0] - b.colour).flatten(1).norm(dim=1).max())
+    assert torch.equal(round_within(x, b.colour, operator, 1.01 * reached, 255), plain)
+    tighter = round_within(x, b.colour, operator, 0.5 * reached, 255)
+    assert not torch.equal(tighter, plain)
+    assert float((operator(tighter[None] / 255)[0] - b.colour).flatten(1).norm(dim=1).max()) <= 0.5 * reached

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from composing_once import compose
 from omegaconf import DictConfig, OmegaConf
 from pictures import levels, save_png, smooth
 
 from mcnet_lightning import certify
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.errors import CertificateError, DataError, MCNetError
 from mcnet_lightning.files.weights import bundled_path, read_weights
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.restoration import Picture, read_picture, save_certified
 from mcnet_lightning.restoration.batch import describe_measurement
 from mcnet_lightning.restoration.certificate import SEAL, certificate_path, seal
-from mcnet_lightning.restoration.writing import SUFFIX
+from mcnet_lightning.restoration.writing import SUFFIX, Format
 
 OPERATOR = BicubicDownsample(2)
 EPSILON = 0.001  # below what eight bits can keep
@@ -29,11 +29,11 @@ Certificate = dict[str, Any]
 
 
 @pytest.fixture(params=["png8", "png16", "tiff"])
-def format(request: pytest.FixtureRequest) -> str:
+def format(request: pytest.FixtureRequest) -> Format:
     return request.param
 
 
-def made(folder: Path, format: str = "png8", **record: object) -> tuple[Path, Path]:
+def made(folder: Path, format: Format = "png8", **record: object) -> tuple[Path, Path]:
     """A certified picture and its LR."""
     truth = levels(smooth(3, 32, 40))
     lr = save_png(folder / "lr.png", levels(OPERATOR(truth[None])[0]))
@@ -60,7 +60,7 @@ def made(folder: Path, format: str = "png8", **record: object) -> tuple[Path, Pa
         Picture(truth + 0.01 * (smooth(3, 32, 40, seed=5) - 0.5)),
         measurement,
         OPERATOR,
-        format=format,  # type: ignore[arg-type]
+        format=format,
         epsilon=EPSILON,
         record=describe_measurement(lr, measurement) | about | record,
     )
@@ -69,7 +69,7 @@ def made(folder: Path, format: str = "png8", **record: object) -> tuple[Path, Pa
 
 @cache
 def settings() -> DictConfig:
-    return compose_config("certify", ["image=x", "measurement=y"])
+    return compose("certify", ["image=x", "measurement=y"])
 
 
 def judged(image: Path, lr: Path, epsilon: float | None = None) -> None:
@@ -88,7 +88,7 @@ def forge(image: Path, edit: Callable[[Certificate], object], sealed: bool, good
 
 
 def test_an_untouched_certificate_agrees_and_says_what_it_cannot_show(
-    tmp_path: Path, format: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, format: Format, capsys: pytest.CaptureFixture[str]
 ) -> None:
     judged(*made(tmp_path, format))
     out = capsys.readouterr().out
@@ -156,7 +156,7 @@ STATED: dict[str, Callable[[Certificate], object]] = {
 
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["edited", "forged"])
-def test_what_can_be_recomputed_is(tmp_path: Path, sealed: bool, format: str) -> None:
+def test_what_can_be_recomputed_is(tmp_path: Path, sealed: bool, format: Format) -> None:
     image, lr = made(tmp_path, format)
     good = certificate_path(image).read_text()
     believed, sentences = [], []
@@ -255,7 +255,7 @@ def test_a_certificate_that_cannot_be_read_is_not_none(tmp_path: Path, capsys: p
     assert "certificate none beside the image" in capsys.readouterr().out
 
 
-def test_no_flipped_byte_of_picture_or_certificate_goes_unnoticed(tmp_path: Path, format: str) -> None:
+def test_no_flipped_byte_of_picture_or_certificate_goes_unnoticed(tmp_path: Path, format: Format) -> None:
     """A byte of the certificate that changes nothing in its entries (white space) is the only one that may agree."""
     image, lr = made(tmp_path, format)
     chance = random.Random(0)

@@ -56,10 +56,10 @@ def test_a_damaged_table_has_no_figures_and_stops_nothing(tmp_path: Path, damage
 
 
 def test_settings_are_shown_as_they_were_typed(tmp_path: Path) -> None:
-    console = Console(file=io.StringIO(), width=140)
+    console = Console(file=(said := io.StringIO()), width=140)
     settings = {"data.test": "[tiny]", "layer.weights": "[/tmp]x"}
     report([Job(tmp_path / "[bold]" / "q", (), settings)], tmp_path / "[bold]", console)
-    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    printed = said.getvalue()
     assert all(text in printed for text in ("[tiny]", "[/tmp]x", "[bold]"))
 
 

@@ -1,9 +1,9 @@
 """The paper's trainings, by name: what `train experiment=paper_NETWORK_xSCALE` stands for."""
 
 import pytest
+from composing_once import compose
 
 from mcnet_lightning.build import build_epsilon, build_layer
-from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError
 
@@ -13,7 +13,7 @@ LEVELS = {"srcnn": None, "rdn": 0.1, "rcan": 0.1}  # an l2 radius of 0.1, as pub
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("network", LEVELS)
 def test_every_training_of_the_paper_has_a_name(network: str, scale: int) -> None:
-    config = compose_config("train", [f"experiment=paper_{network}_x{scale}"])
+    config = compose("train", [f"experiment=paper_{network}_x{scale}"])
     assert (config.backbone.name, config.backbone.weights, config.scale) == (network, "official", scale)
     assert (config.epsilon, config.epsilon_levels) == (None, LEVELS[network])
     assert build_epsilon(config) == Epsilon(LEVELS[network] or 0.0, "levels" if LEVELS[network] else "l2")
@@ -24,16 +24,16 @@ def test_every_training_of_the_paper_has_a_name(network: str, scale: int) -> Non
 
 def test_the_command_line_wins() -> None:
     words = ["experiment=paper_rcan_x4", "data=photographs", "backbone.weights=bundled", "trainer.max_epochs=1"]
-    config = compose_config("train", words)
+    config = compose("train", words)
     assert (list(config.data.train), config.backbone.weights, config.trainer.max_epochs) == (
         ["photographs"],
         "bundled",
         1,
     )
     assert (config.scale, config.epsilon_levels) == (4, 0.1)
-    published = compose_config("train", ["experiment=paper_rcan_x4", "epsilon=0.1", "epsilon_levels=null"])
+    published = compose("train", ["experiment=paper_rcan_x4", "epsilon=0.1", "epsilon_levels=null"])
     assert build_epsilon(published) == Epsilon(0.1)
-    exact = compose_config("train", ["experiment=paper_rcan_x4", "epsilon=0", "epsilon_levels=null"])
+    exact = compose("train", ["experiment=paper_rcan_x4", "epsilon=0", "epsilon_levels=null"])
     assert build_epsilon(exact) == Epsilon(0.0)
 
 
@@ -41,12 +41,12 @@ def test_the_command_line_wins() -> None:
 def test_an_epsilon_beside_the_recipe_s_own_is_refused(epsilon: str) -> None:
     answer = r"epsilon=[0.1]+ and epsilon_levels=0\.1 are two answers .*\(epsilon=null or epsilon_levels=null\)"
     with pytest.raises(ConfigError, match=answer):
-        compose_config("train", ["experiment=paper_rcan_x2", f"epsilon={epsilon}"])
+        compose("train", ["experiment=paper_rcan_x2", f"epsilon={epsilon}"])
 
 
 def test_beta_of_a_trained_layer_is_not_started_anew() -> None:
     words = ["layer=bundled", "layer.prior_weight=0.3"]
     with pytest.raises(ConfigError, match=r"layer\.weights=bundled brings its own; give beta=0\.3"):
-        build_layer(compose_config("train", words))
-    layer = build_layer(compose_config("train", ["layer=fresh", "layer.prior_weight=0.3"]))
+        build_layer(compose("train", words))
+    layer = build_layer(compose("train", ["layer=fresh", "layer.prior_weight=0.3"]))
     assert layer.prior_weight.item() == pytest.approx(0.3)

@@ -71,7 +71,7 @@ class FrozenBackbone(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         self.network._apply(fn, recurse)
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's has no types
 
     def train(self, mode: bool = True) -> "FrozenBackbone":
         return super().train(False)

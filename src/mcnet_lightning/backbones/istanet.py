@@ -90,7 +90,8 @@ class Phase(nn.Module):
 
 
 def _filters(after: int, before: int) -> nn.Parameter:
-    return nn.Parameter(nn.init.xavier_normal_(torch.empty(after, before, 3, 3)))
+    weight = torch.empty(after, before, 3, 3)
+    return nn.Parameter(weight if weight.is_meta else nn.init.xavier_normal_(weight))
 
 
 def _conv(image: Tensor, weight: Tensor) -> Tensor:

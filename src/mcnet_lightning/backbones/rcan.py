@@ -74,7 +74,7 @@ class RCAN(nn.Module):
             return self.add_mean(self.tail[1](features.to(self.add_mean.weight.dtype))) / LEVELS
 
     def start_from_interpolation(self) -> None:
-        start_from_interpolation(self.head[0], self.body[-1], self.tail[0], self.tail[1])  # type: ignore[arg-type]
+        start_from_interpolation(self.head[0], self.body[-1], self.tail[0], self.tail[1])
 
 
 class MeanShift(nn.Conv2d):
@@ -82,8 +82,9 @@ class MeanShift(nn.Conv2d):
 
     def __init__(self, sign: int) -> None:
         super().__init__(3, 3, 1)
-        self.weight.data = torch.eye(3)[..., None, None]
-        self.bias.data = sign * LEVELS * torch.tensor(DIV2K_MEAN)  # type: ignore[union-attr]
+        nn.init.dirac_(self.weight)
+        mean = sign * LEVELS * torch.tensor(DIV2K_MEAN, device="cpu")
+        self.bias = nn.Parameter(mean.to(self.weight.device))
         self.requires_grad_(False)
 
 

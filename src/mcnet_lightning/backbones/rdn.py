@@ -75,7 +75,7 @@ class RDN(nn.Module):
             return self.output(features.to(self.output.weight.dtype))
 
     def start_from_interpolation(self) -> None:
-        start_from_interpolation(self.sfe1, self.gff[1], self.upscale, self.output)  # type: ignore[arg-type]
+        start_from_interpolation(self.sfe1, self.gff[1], self.upscale, self.output)
 
 
 class _DenseLayer(nn.Module):

@@ -39,7 +39,8 @@ class SRCNN(nn.Module):
         """
         for conv in (self.conv1, self.conv2, self.conv3):
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            conv.bias.zero_()  # type: ignore[union-attr]
+            assert conv.bias is not None
+            conv.bias.zero_()
         for conv in (self.conv1, self.conv2, self.conv3):
             centre = conv.kernel_size[0] // 2
             conv.weight[0] = 0.0

@@ -42,26 +42,37 @@ def count(tensors: Mapping[str, Tensor], pattern: str) -> int:
 
 @torch.no_grad()
 def start_from_interpolation(
-    head: nn.Conv2d, trunk_end: nn.Conv2d, upsampler: nn.Sequential, reconstruction: nn.Conv2d
+    head: nn.Module, trunk_end: nn.Module, upsampler: nn.Module, reconstruction: nn.Module
 ) -> None:
     """Random weights beside three channels that carry the image through, interpolated quadratically: training starts
-    at an enlarged image and learns what is missing. `trunk_end` is the last convolution before the long skip.
+    at an enlarged image and learns what is missing. `trunk_end` is the last convolution before the long skip; all are
+    convolutions but for the `upsampler`.
     """
-    colours = head.in_channels
+    weight, bias = _numbers(head)
+    colours = weight.shape[1]
     pass_through = torch.eye(colours)
-    head.weight[:colours], head.bias[:colours] = 0.0, 0.0  # type: ignore[index]
-    head.weight[:colours, :, 1, 1] = pass_through
-    trunk_end.weight.mul_(0.1)
-    for step in upsampler:
+    weight[:colours], bias[:colours] = 0.0, 0.0
+    weight[:colours, :, 1, 1] = pass_through
+    _numbers(trunk_end)[0].mul_(0.1)
+    for step in upsampler.children():
         if isinstance(step, nn.Conv2d):
+            weight, bias = _numbers(step)
             factor = round((step.out_channels / step.in_channels) ** 0.5)
             phases = torch.einsum("iy,jx->ijyx", *2 * [_quadratic_taps(factor)]).reshape(factor**2, 3, 3)
-            step.weight[: factor**2 * colours], step.bias[: factor**2 * colours] = 0.0, 0.0  # type: ignore[index]
+            weight[: factor**2 * colours], bias[: factor**2 * colours] = 0.0, 0.0
             for colour in range(colours):
-                step.weight[factor**2 * colour : factor**2 * (colour + 1), colour] = phases
-    reconstruction.weight.mul_(0.1)
-    reconstruction.weight[:, :colours], reconstruction.bias[:] = 0.0, 0.0  # type: ignore[index]
-    reconstruction.weight[:, :colours, 1, 1] = pass_through
+                weight[factor**2 * colour : factor**2 * (colour + 1), colour] = phases
+    weight, bias = _numbers(reconstruction)
+    weight.mul_(0.1)
+    weight[:, :colours], bias[:] = 0.0, 0.0
+    weight[:, :colours, 1, 1] = pass_through
+
+
+def _numbers(convolution: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias."""
+    assert isinstance(convolution, nn.Conv2d)
+    assert convolution.bias is not None
+    return convolution.weight, convolution.bias
 
 
 def _quadratic_taps(factor: int) -> Tensor:

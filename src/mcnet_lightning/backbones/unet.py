@@ -55,7 +55,8 @@ class UNet(nn.Module):
         if residual:
             self.register_buffer(MARK, torch.ones(()))
             nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+            assert last.bias is not None
+            nn.init.zeros_(last.bias)
 
     def forward(self, start: Tensor) -> Tensor:
         if min(start.shape[-2:]) < 2**self.pools:

@@ -123,11 +123,11 @@ def build_denoiser(settings: DictConfig) -> nn.Module:
 
 def _foreign_denoiser(settings: DictConfig) -> nn.Module:
     """Any image-to-image network; it remembers its arguments, so that its files can say them."""
-    made: nn.Module = require("denoiser", settings, make("denoiser", settings), nn.Module)
+    made: Any = require("denoiser", settings, make("denoiser", settings), nn.Module)
     if type(made).forward is nn.Module.forward:
         raise ConfigError(f"denoiser={settings._target_} has no `forward`, and a denoiser makes an image of an image")
     if not hasattr(made, "hyperparameters"):
-        made.hyperparameters = arguments_of(settings)  # type: ignore[assignment]
+        made.hyperparameters = arguments_of(settings)
     if settings.weights not in ("none", None):
         file = read_weights(settings.weights)
         file.below(next(iter(made.state_dict()))).load_into(made)

@@ -23,10 +23,11 @@ def build_problem(config: DictConfig) -> Problem:
 
     Settles in the configuration what the problem answers, so that the records of a run say what acted.
     """
-    kind: type[Problem] = find(config.problem._target_)
+    kind = find(config.problem._target_)
     asked = getattr(kind, "given", ())
     if "scale" in asked and "scale" not in config:  # of a denoiser, which sees HR alone
-        return kind(scale=1, quantise=False)  # type: ignore[call-arg]
+        of_hr: Problem = kind(scale=1, quantise=False)
+        return of_hr
     given = {name: answer(config) for name, answer in GIVEN.items() if name in asked}
     problem: Problem = require("problem", config.problem, make("problem", config.problem, **given), Problem)
     if problem.scale is None and "scale" in config:

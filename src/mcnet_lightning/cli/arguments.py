@@ -39,7 +39,7 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
     def refuse(message: str) -> NoReturn:
         raise ConfigError(f"{message} (--help shows what can be given)")
 
-    parser.error = refuse  # type: ignore[method-assign]
+    parser.error = refuse  # type: ignore[method-assign]  # Hydra makes the parser, which would exit
     return parser.parse_intermixed_args(argv)
 
 

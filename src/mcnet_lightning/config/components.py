@@ -143,11 +143,12 @@ def adopt(group: str, option: str, node: Any) -> bool:
         check_role(group, target, find(target))
     schema = _schema(group, option, target)
     keys = {each.name: each for each in fields(schema)}
+    settings: Any = OmegaConf.to_container(node)
     for name in map(str, node):
         if name not in keys:
             hint = closest(name, [each for each in keys if "help" in keys[each].metadata], listed=True)
             raise ConfigError(f"{group}={option}: {target} takes no '{name}'{hint}")
-        value = OmegaConf.to_container(node)[name]  # type: ignore[call-overload, index]
+        value = settings[name]
         try:
             OmegaConf.update(OmegaConf.structured(schema), name, value)
         except (OmegaConfBaseException, ValueError, TypeError) as error:

@@ -151,5 +151,5 @@ class DemoConfig:
     host: str = key("127.0.0.1", "address to serve at; 0.0.0.0 lets other machines in")
     port: int = key(7860, "port to serve at", minimum=1, maximum=65535)
     max_megabytes: float = key(20.0, "larger uploads are refused", minimum=0.0, exclusive=True)
-    max_megapixels: float = key(4.0, "results of more pixels are refused", minimum=0.0, exclusive=True)
+    max_megapixels: float = key(2.0, "results of more pixels are refused", minimum=0.0, exclusive=True)
     device: str = key("auto", "where to compute", choices=DEVICES)

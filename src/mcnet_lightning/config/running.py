@@ -18,5 +18,5 @@ class Running(NamedTuple):
         return shlex.join(["python", "-m", self.module, *self.chosen, *words])
 
 
-# cli/ sets it around every task; a training that Python code starts has the default
-running: ContextVar[Running] = ContextVar("running", default=Running("mcnet_lightning.train"))  # noqa: B039
+BY_PYTHON = Running("mcnet_lightning.train")  # what a training that Python code starts is taken for
+running: ContextVar[Running] = ContextVar("running", default=BY_PYTHON)  # cli/ sets it around every task

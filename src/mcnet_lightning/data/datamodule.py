@@ -14,7 +14,7 @@ from mcnet_lightning.data.cache import cached_prior
 from mcnet_lightning.data.loading import EvenShare, PatchSampler, ResumableLoader, share_of_batch
 from mcnet_lightning.data.patches import TrainingSet, cut_patches, whole_images
 from mcnet_lightning.data.sources import NamedImage, Part, list_files, load_images, named_images
-from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.errors import ConfigError, MCNetError
 from mcnet_lightning.imaging import find_picture, read_rgb
 from mcnet_lightning.problems import Problem
 from mcnet_lightning.problems.super_resolution import SuperResolution
@@ -56,6 +56,18 @@ class WholeImages(Dataset[dict[str, Any]]):
             lr = read_rgb(find_picture(self.lr_pictures, image.name, self.problem.scale))
             observation = self.problem.measured(truth, lr[None])
         return {"dataset": image.dataset, "name": image.name, "group": image.group, "observation": observation}
+
+    def require_observable(self) -> None:
+        """Raises now what would end the work at one of them: observes one of each size, and all that were measured."""
+        sizes = set[tuple[int, ...]]()
+        for index, image in enumerate(self.images):
+            if self.lr_pictures is None and tuple(image.rgb.shape) in sizes:
+                continue
+            sizes.add(tuple(image.rgb.shape))
+            try:
+                self[index]
+            except MCNetError as error:
+                raise type(error)(f"{image.name} in {image.dataset}: {error}") from None
 
 
 class MeasurementDataModule(pl.LightningDataModule):
@@ -100,6 +112,7 @@ class MeasurementDataModule(pl.LightningDataModule):
         if stage not in (None, "fit") or self.patches is not None:
             return
         images = [image.rgb for image in self._training_images("train")]
+        self.held_out_images().require_observable()  # they are asked for when an epoch is over
         if self.problem.local:
             geometry = (self.patch_size, self.patch_stride)
             self.patches = cut_patches(images, self.problem, *geometry, self.seed, self.max_patches)
@@ -142,6 +155,7 @@ class MeasurementDataModule(pl.LightningDataModule):
         return WholeImages(chosen, self.problem, self.validation_size, seed=self.seed)
 
     def test_images(self) -> WholeImages:
+        """Read and tried before hours of work: a missing folder, or an image that cannot be measured, is told now."""
         lr_pictures = None if self.lr_folder is None else list_files(self.lr_folder, "picture")
         if self.hr_folder is not None:
             name = self.test_sets[0] if self.test_sets else Path(self.hr_folder).name
@@ -151,7 +165,9 @@ class MeasurementDataModule(pl.LightningDataModule):
             images = [image for name in self.test_sets for image in self._load(name, "test")]
         for image in images:
             self.problem.check(image.rgb, f"{image.name} in {image.dataset}")
-        return WholeImages(images, self.problem, lr_pictures=lr_pictures, seed=self.seed)
+        found = WholeImages(images, self.problem, lr_pictures=lr_pictures, seed=self.seed)
+        found.require_observable()
+        return found
 
     def _load(self, name: str, part: Part) -> tuple[NamedImage, ...]:
         if (name, part) not in self._images:

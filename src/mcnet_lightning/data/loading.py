@@ -29,7 +29,7 @@ class ResumableLoader(DataLoader[dict[str, Any]]):
     batches_seen = 0
     between_batches: Callable[[], None] | None = None  # called when the next batch of an epoch is asked for
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch names the class of its own iterator
         assert isinstance(self.sampler, PatchSampler)
         assert self.batch_size is not None
         self.batches_seen = self.sampler.skipped[1] // self.batch_size

@@ -1,7 +1,7 @@
 """The page itself, in Gradio: what is asked on the left, what came of it on the right and below."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ Shrink the result, and the picture you dropped comes back; a certificate says ho
 that serves this page, and are deleted when the server stops."""
 MAPS = "Where they differ, in grey levels of 255. Black is equal; the maps of A w − b and A x − b share one scale."
 WAITING = 20  # requests that may stand in line; the next ones are told to come back
+PROGRESS = gr.Progress()  # which Gradio replaces by that of the request
 KEPT = 3600  # seconds for which results can be downloaded
 HEIGHT = 480
 # no web fonts: the page asks no other machine for anything
@@ -47,8 +48,24 @@ def build_page(demonstrator: Demonstrator, limits: str, examples: list[Path]) ->
         with gr.Column(visible=False) as details:
             outputs += _details()
 
-        def restore(*values: Any) -> Iterator[list[Any]]:
-            yield from _answers(demonstrator, values, len(outputs))
+        def restore(
+            upload: str | None,
+            backbone: str,
+            scale: int,
+            boundary: str,
+            epsilon: str,
+            unit: str,
+            shrink: bool,
+            progress: gr.Progress = PROGRESS,
+        ) -> Iterator[list[Any]]:
+            def make(folder: Path) -> Shown:
+                choice = Choice(backbone, scale, boundary, _number(epsilon), unit, shrink)
+                return demonstrator(Path(upload) if upload else None, choice, folder, tell)
+
+            def tell(share: float, words: str) -> None:
+                progress(share, words)
+
+            yield from _answers(make, upload, len(outputs))
 
         button.click(
             restore,
@@ -63,7 +80,7 @@ def build_page(demonstrator: Demonstrator, limits: str, examples: list[Path]) ->
 
 
 def _inputs(limits: str, examples: list[Path]) -> list[gr.components.Component]:
-    """Upload, backbone, scale, boundary, epsilon and its unit, shrinking, in the order that `_answers` takes them."""
+    """Upload, backbone, scale, boundary, epsilon and its unit, shrinking: in the order of the page's `restore`."""
     upload = gr.File(label=f"Picture ({limits})", height=140, elem_id="upload")
     gr.Examples([[str(path)] for path in examples], [upload], label="Examples (scikit-image's photographs, shrunk)")
     return [
@@ -106,17 +123,14 @@ def _picture(label: str) -> gr.Image:
     return gr.Image(label=label, format="png", interactive=False, buttons=["fullscreen"])
 
 
-def _answers(demonstrator: Demonstrator, values: tuple[Any, ...], outputs: int) -> Iterator[list[Any]]:
+def _answers(make: Callable[[Path], Shown], upload: str | None, outputs: int) -> Iterator[list[Any]]:
     """What the components show: the results, or one sentence alone. Files are copied before the folder goes."""
-    upload, *chosen = values
     hidden = gr.update(visible=False)
     if upload:
         yield [f"Restoring {printable(Path(upload).name)} ...", hidden, hidden, *[gr.skip()] * outputs]
     with tempfile.TemporaryDirectory(prefix="mcnet-demo-") as folder:
         try:
-            backbone, scale, boundary, epsilon, unit, shrink = chosen
-            choice = Choice(backbone, scale, boundary, _number(epsilon), unit, shrink)
-            shown = demonstrator(Path(upload) if upload else None, choice, Path(folder))
+            shown = make(Path(folder))
         except MCNetError as error:
             yield [f"**Not restored:** {error}", hidden, hidden, *[gr.skip()] * outputs]
         else:

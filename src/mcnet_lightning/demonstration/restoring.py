@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,12 @@ from mcnet_lightning.restoration.batch import describe_measurement, restore_meas
 from mcnet_lightning.restoration.building import build_restorer, describe_restorer
 from mcnet_lightning.restoration.certificate import certificate_path, worst_channel
 from mcnet_lightning.restoration.failures import describe_reached, raise_if_unmet
-from mcnet_lightning.restoration.progress import picture_size
+from mcnet_lightning.restoration.progress import USUAL_EVALUATIONS, picture_size, solved
 from mcnet_lightning.restoration.writing import SUFFIX, Format, encode
 
 FORMATS: tuple[Format, ...] = ("png8", "tiff")  # the last one is what the page shows
+AT_FORMAT = {"png8": 0.75, "tiff": 0.9}  # shares of the work
+HOW = {"png8": "looking for the whole levels that agree best", "tiff": "every pixel as it was computed"}
 LONGEST_STEM = 100
 MAX_UPLOAD = 64.0  # million pixels that are read to be shrunk: above what phones make by default
 EPSILON_WORDS = {  # by unit
@@ -34,6 +37,8 @@ EPSILON_WORDS = {  # by unit
     "levels": "epsilon_levels={}",
     "noise": "epsilon=noise",
 }
+
+Tell = Callable[[float, str], None]  # how much of the work is done, in [0, 1], and what is next
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,9 @@ class Demonstrator:
         self.words = [f"max_megapixels={max_megapixels}", f"device={device}"]
         self.store, self.max_store = store, max_store
 
-    def __call__(self, upload: Path | None, choice: Choice, folder: Path) -> Shown:
+    def __call__(
+        self, upload: Path | None, choice: Choice, folder: Path, tell: Tell = lambda share, words: None
+    ) -> Shown:
         """Writes the results into `folder`. Raises MCNetError, in one sentence, for what cannot be restored."""
         if upload is None:
             raise ConfigError("there is no picture yet; drop one into the field")
@@ -84,13 +91,14 @@ class Demonstrator:
             raise MCNetError("the server holds as many pictures as it may; try again in an hour")
         try:
             with plain_memory_errors():
-                return self._shown(upload, choice, folder)
+                return self._shown(upload, choice, folder, tell)
         except MCNetError as error:  # a visitor knows the name of the file alone
             raise type(error)(str(error).replace(f"{upload.parent}{os.sep}", "")) from None
         except MemoryError:
             raise MCNetError("there is not enough memory for this picture; cut or shrink it") from None
 
-    def _shown(self, upload: Path, choice: Choice, folder: Path) -> Shown:
+    def _shown(self, upload: Path, choice: Choice, folder: Path, tell: Tell) -> Shown:
+        tell(0.0, f"reading {printable(upload.name)}")
         files: list[Path] = []
         config = compose_config("restore", [*self.words, *_words(choice)])
         restorer = build_restorer(config)
@@ -102,9 +110,18 @@ class Demonstrator:
                     f"{upload.name} has {size[0]} x {size[1]} pixels, more than the {limit:g} million that this page "
                     f"enlarges by {config.scale}; tick *shrink large pictures*, or cut it"
                 )
+            tell(0.05, f"shrinking its {size[0]} x {size[1]} pixels to {limit:g} million")
             upload = _shrunk(upload, limit, folder)
             files.append(upload)
         measurement = read_picture(upload, limit)
+        height, width = (config.scale * side for side in measurement.size)
+        restorer.on_tile = lambda number, count: tell(
+            0.1 + 0.3 * number / count, f"the network makes {width} x {height} pixels: part {number} of {count}"
+        )
+        restorer.on_evaluation = lambda number: tell(
+            0.4 + 0.35 * solved(number),
+            f"the layer makes them agree with your picture: round {number} of {USUAL_EVALUATIONS} or so",
+        )
         restored, about = restore_measurement(measurement, restorer, describe_restorer(config, restorer))
         found = agreement(restored.picture, restored.target, restorer.operator)
         reached = describe_reached(found, restored.epsilon)
@@ -113,6 +130,7 @@ class Demonstrator:
         stem = f"{shortened(printable(upload.stem), LONGEST_STEM)}_x{config.scale}"
         certificates: dict[str, dict[str, Any]] = {}
         for format in FORMATS:
+            tell(AT_FORMAT[format], f"writing the {SUFFIX[format][1:].upper()} file: {HOW[format]}")
             path = folder / f"{stem}{SUFFIX[format]}"
             certificates[format] = save_certified(
                 path,
@@ -124,6 +142,7 @@ class Demonstrator:
                 record=record,
             )
             files += [path, certificate_path(path)]
+        tell(0.95, "drawing what changed")
         saved, prior = read_picture(path, math.inf), restored.prior
         return Shown(
             sentence=summary(certificates, agreement(prior, measurement, restorer.operator).lr_psnr),

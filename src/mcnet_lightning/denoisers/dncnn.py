@@ -69,7 +69,8 @@ class DnCNN(Denoiser):
         self.weights = nn.ParameterList()
         for wide_in, wide_out in pairwise(widths):
             weight = torch.empty(wide_out, wide_in, KERNEL, KERNEL)
-            nn.init.kaiming_normal_(weight, nonlinearity="relu")
+            if not weight.is_meta:  # where PyTorch would load its compiler for it, seconds long
+                nn.init.kaiming_normal_(weight, nonlinearity="relu")
             self.weights.append(weight.contiguous(memory_format=torch.channels_last))
         self.offset = nn.Parameter(torch.zeros(()))
         self.norms = self._new_norms() if spectral_norm else None

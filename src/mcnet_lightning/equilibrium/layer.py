@@ -1,5 +1,6 @@
 """The deep-equilibrium layer: a denoiser, beta, and the two solvers, around the map T."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,7 @@ class EquilibriumLayer(nn.Module):
         self.register_buffer("prior_weight_floor", torch.zeros(()))
         self.set_prior_weight(prior_weight, prior_weight_floor)
         self.backward_stats: SolveStats | None = None
+        self.watch: Callable[[], None] | None = None  # called at each evaluation of T
 
     @property
     def prior_weight(self) -> Tensor:
@@ -76,7 +78,7 @@ class EquilibriumLayer(nn.Module):
     ) -> DouglasRachfordMap:
         """T for these samples, with the denoiser's weights bound once."""
         ball = MeasurementBall(measurement, operator, epsilon)
-        return DouglasRachfordMap(self.denoiser.bind(), ball, prior_image, self.prior_weight)
+        return DouglasRachfordMap(self.denoiser.bind(), ball, prior_image, self.prior_weight, self.watch)
 
     def forward(
         self,

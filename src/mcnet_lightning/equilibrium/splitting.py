@@ -25,7 +25,10 @@ class DouglasRachfordMap:
         ball: MeasurementBall,
         prior_image: Tensor,
         prior_weight: Tensor | float,
+        watch: Callable[[], None] | None = None,
     ) -> None:
+        """watch: called before each estimate, of which a solve makes one per evaluation."""
+        self.watch = watch
         self.denoise = denoise
         self.ball = ball
         self.prior_image = prior_image
@@ -34,6 +37,8 @@ class DouglasRachfordMap:
 
     def estimate(self, state: Tensor) -> Tensor:
         """x: consistent with b by construction, however far the iteration has come."""
+        if self.watch is not None:
+            self.watch()
         return self.ball.project(self.anchor + self.share * state)
 
     def __call__(self, state: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.evaluation.auto_beta import settle_beta
 from mcnet_lightning.evaluation.beta_search import best_beta, print_rows, search_beta, write_rows
 from mcnet_lightning.evaluation.ladder import Ladder
-from mcnet_lightning.evaluation.runs import evaluate_ladder
+from mcnet_lightning.evaluation.runs import evaluate_ladder, require_images
 from mcnet_lightning.evaluation.tables import write_metrics
 from mcnet_lightning.problems import Problem
 
@@ -40,6 +40,7 @@ def evaluate(config: DictConfig) -> None:
     layer = None if config.layer.weights == "none" else build_layer(config, problem).fold()
     data, backbone = build_data(config, problem), build_backbone(config, problem)
     images = data.test_images()
+    require_images(images)  # before a search for beta
     if layer is not None:
         settle_beta(config, problem, backbone, layer, data)
     ladder = build_ladder(config, backbone, layer, problem, config.device)

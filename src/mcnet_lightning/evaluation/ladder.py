@@ -11,7 +11,7 @@ from torch import Tensor
 from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.equilibrium import EquilibriumLayer, SolveStats
 from mcnet_lightning.equilibrium.epsilon import Epsilon
-from mcnet_lightning.errors import ConvergenceError
+from mcnet_lightning.errors import ConfigError, ConvergenceError
 from mcnet_lightning.evaluation.failures import ended
 from mcnet_lightning.evaluation.metrics import consistency, headroom, lr_psnr
 from mcnet_lightning.evaluation.records import Record
@@ -50,6 +50,10 @@ class Ladder:
         self.problem = problem
         self.epsilon = Epsilon.of(epsilon)
         self.methods = [method for method in methods if layer is not None or not method.needs_layer]
+        if methods and not self.methods:
+            raise ConfigError(
+                f"method=[{','.join(method.name for method in methods)}] needs a layer; choose one in layer.weights"
+            )
         for method in self.methods:
             method.check(problem)
         self.device = device

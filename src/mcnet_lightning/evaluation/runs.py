@@ -11,7 +11,7 @@ from torch import Tensor
 from mcnet_lightning.backbones.tiling import return_freed_memory
 from mcnet_lightning.data import WholeImages
 from mcnet_lightning.equilibrium import Outcome
-from mcnet_lightning.errors import ConvergenceError, MCNetError, WeightsError
+from mcnet_lightning.errors import ConfigError, ConvergenceError, WeightsError
 from mcnet_lightning.evaluation.failures import Failures, failure_of
 from mcnet_lightning.evaluation.ladder import Estimate, Ladder
 from mcnet_lightning.evaluation.records import Record, picture_name
@@ -19,6 +19,12 @@ from mcnet_lightning.evaluation.tables import print_ladder, with_means
 from mcnet_lightning.evaluation.traces import Trace, trace_rows, write_traces
 from mcnet_lightning.files import make_folder
 from mcnet_lightning.imaging import write_png
+
+
+def require_images(images: WholeImages) -> None:
+    """Raises ConfigError where there are none."""
+    if not len(images):
+        raise ConfigError("there is no test image to measure; name some in data.test")
 
 
 def evaluate_ladder(
@@ -33,8 +39,9 @@ def evaluate_ladder(
     network or a method makes NaN or Inf of is named, and has no rows. Where epsilon is not met the row stays, the image
     is named, and the failures say so; they are the caller's to raise, once everything is written.
 
-    Raises WeightsError or ConvergenceError if no image is left.
+    Raises ConfigError without images, WeightsError or ConvergenceError if none is left.
     """
+    require_images(images)
     records, residuals, failures = [], list[Trace](), Failures()
     for index in track(range(len(images)), description="measuring", transient=True):
         return_freed_memory()  # of the image before, which may have had another size
@@ -60,7 +67,6 @@ def evaluate_ladder(
             _write_picture(pictures, image, "lr", problem.seen_in_colour(seen))
     if not records:
         failures.raise_first()
-        raise MCNetError("there is no test image to measure; name some in data.test")
     if traces is not None:
         write_traces(traces, residuals)
     records = with_means(records)

@@ -71,7 +71,7 @@ class Method(ABC):
     def needs_layer(self) -> bool:
         return "layer" in self.settings
 
-    def check(self, problem: Problem) -> None:  # noqa: B027
+    def check(self, problem: Problem) -> None:  # noqa: B027 (most are for every problem)
         """Raises ConfigError where it is not for this problem."""
 
     @abstractmethod

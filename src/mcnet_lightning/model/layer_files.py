@@ -191,7 +191,7 @@ def _network(file: WeightFile, settings: dict[str, Any]) -> DnCNN:
     """The denoiser that a file describes. Raises WeightsError if it cannot be, before anything is allocated for it."""
     try:
         with torch.device("meta"):
-            numbers = sum(weight.numel() for weight in DnCNN(**settings).parameters())
+            numbers = sum(weight.numel() for weight in DnCNN(**{**settings, "spectral_norm": False}).parameters())
         if numbers > sum(tensor.numel() for tensor in file.tensors.values()):
             raise ValueError(f"it would have {numbers} numbers")
         return DnCNN(**settings)

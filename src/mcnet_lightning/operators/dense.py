@@ -44,9 +44,10 @@ class _Tabulated(DiagonalGramOperator):
     ) -> None:
         self.image_shape, self.measured_shape, self.tables = image_shape, measured_shape, tables
         self.converted: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
-        stated: MeasurementOperator = super() if of is None else of  # type: ignore[assignment]
-        self.resolutions = {dtype: stated.resolution(dtype) for dtype in (torch.float32, torch.float64)}
-        self.rank_tolerances = {dtype: stated.rank_tolerance(dtype) for dtype in self.resolutions}
+        resolution = super().resolution if of is None else of.resolution
+        rank_tolerance = super().rank_tolerance if of is None else of.rank_tolerance
+        self.resolutions = {dtype: resolution(dtype) for dtype in (torch.float32, torch.float64)}
+        self.rank_tolerances = {dtype: rank_tolerance(dtype) for dtype in self.resolutions}
 
     def rank_tolerance(self, dtype: torch.dtype) -> float:
         return self.rank_tolerances[dtype]

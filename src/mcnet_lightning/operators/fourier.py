@@ -4,6 +4,8 @@ Images and spectra have their origin in the middle, at (H // 2, W // 2), as scan
 are two channels.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -48,9 +50,7 @@ class FourierSampling(Mask):
     What b holds outside the mask cannot have been measured and is ignored.
     """
 
-    @property
-    def image_shape(self) -> Shape:  # type: ignore[override]
-        return (2, *self.mask.shape[-2:])
+    channels: ClassVar = 2
 
     @property
     def name(self) -> str:
@@ -79,9 +79,7 @@ class RealFourierSampling(FourierSampling):
     Zero and Nyquist frequencies are real. So the mean of each pair is a Gram basis, with eigenvalues 1 and 1/2.
     """
 
-    @property
-    def image_shape(self) -> Shape:  # type: ignore[override]
-        return (1, *self.mask.shape[-2:])
+    channels: ClassVar = 1
 
     @property
     def name(self) -> str:

@@ -1,12 +1,13 @@
 """In-painting: the measurement is the image where a mask is one, and zero elsewhere."""
 
 from copy import copy
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from mcnet_lightning.errors import ConfigError
-from mcnet_lightning.operators.base import DiagonalGramOperator, Shape, Size, short_digest
+from mcnet_lightning.operators.base import DiagonalGramOperator, Size, short_digest
 
 
 class Mask(DiagonalGramOperator):
@@ -15,6 +16,8 @@ class Mask(DiagonalGramOperator):
 
     What b holds outside the mask cannot have been measured and is ignored.
     """
+
+    channels: ClassVar = 1
 
     def __init__(self, mask: Tensor) -> None:
         if mask.ndim not in (2, 4) or not torch.all((mask == 0) | (mask == 1)):
@@ -25,10 +28,7 @@ class Mask(DiagonalGramOperator):
         with torch.inference_mode(False):
             self.mask = mask.clone()
         self.digest = short_digest(mask.bool())
-
-    @property
-    def image_shape(self) -> Shape:  # type: ignore[override]
-        return (1, *self.mask.shape[-2:])
+        self.image_shape = (self.channels, *mask.shape[-2:])
 
     @property
     def name(self) -> str:
@@ -66,7 +66,7 @@ class Mask(DiagonalGramOperator):
     def measured(self, measurement: Tensor) -> Tensor:
         return self.seen(measurement)
 
-    def select(self, index: Tensor) -> "Mask":
+    def select(self, index: Tensor) -> Self:
         if self.mask.ndim == 2 or len(self.mask) == 1:
             return self
         chosen = copy(self)

@@ -7,7 +7,7 @@ Three borders exist in the wild: `truncated` (weights outside the image dropped,
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -238,7 +238,7 @@ def kernel_downsample(
     width: standard deviation of `gaussian` in HR pixels
     boundary: how the kernel meets the border
     """
-    kind = cast(KernelName, kernel.removesuffix("-aliased"))
+    kind: KernelName = "bicubic" if kernel == "bicubic-aliased" else kernel
     shape = Kernel(kind, width if kind == "gaussian" else 0.0, antialiased=kind == kernel)
     return KernelDownsample(scale, shape, boundary)
 

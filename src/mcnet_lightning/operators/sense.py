@@ -64,7 +64,7 @@ class Sense(MeasurementOperator):
 
     def select(self, index: Tensor) -> "Sense":
         chosen = copy(self)
-        chosen.sampling = self.sampling.select(index)  # type: ignore[assignment]
+        chosen.sampling = self.sampling.select(index)
         if self.maps.ndim == 4 and len(self.maps) > 1:
             with torch.inference_mode(False):
                 chosen.maps = self.maps[index.to(self.maps.device)]

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.operators.base import MeasurementOperator, Size
@@ -89,8 +88,8 @@ class _Product(torch.autograd.Function):
     """The matrix or its transpose times vectors (..., n); each is the other's derivative."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, vectors: Tensor, operator: ParallelBeam, transposed: bool) -> Tensor:
-        ctx.operator, ctx.transposed = operator, transposed  # type: ignore[attr-defined]
+    def forward(ctx: Any, vectors: Tensor, operator: ParallelBeam, transposed: bool) -> Tensor:
+        ctx.operator, ctx.transposed = operator, transposed
         begins, columns, values = operator.rows(vectors, transposed)
         shape = (len(begins) - 1, vectors.shape[-1])
         with warnings.catch_warnings():

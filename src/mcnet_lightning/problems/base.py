@@ -128,7 +128,7 @@ class Problem(ABC):
         """A dataset's image cut to a size that can be measured. Raises DataError for one that is too small."""
         return image
 
-    def check(self, image: Tensor, name: str) -> None:  # noqa: B027
+    def check(self, image: Tensor, name: str) -> None:  # noqa: B027 (most take every image)
         """Raises DataError, before hours of work, for a dataset's image of which no figure could be counted."""
 
     def patch_multiple(self) -> int:

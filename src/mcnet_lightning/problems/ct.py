@@ -1,6 +1,6 @@
 """Computed tomography: attenuation from the sums along parallel rays of few views."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +41,7 @@ class CT(Clipped):
     local = False
     start_name = "back-projection"
     ladder = ("start", "start+projection", "backbone", "backbone+projection", "mcnet")  # tv takes minutes
-    usual = {"backbone": "unet", "data": "cardiac20"}  # noqa: RUF012
+    usual: ClassVar = {"backbone": "unet", "data": "cardiac20"}
 
     def __init__(
         self,

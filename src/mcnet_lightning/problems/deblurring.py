@@ -1,7 +1,7 @@
 """Deblurring: a gray picture, blurred by a known kernel, circular at the border, and noise."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ class Deblurring(NoisyPicture):
 
     name = "deblurring"
     start_name = "wiener"
-    usual = {"backbone": "unet", "data": "few_photographs", "restoring": "unet"}  # noqa: RUF012
+    usual: ClassVar = {"backbone": "unet", "data": "few_photographs", "restoring": "unet"}
     from_files = ("kernel", "index", "width")
 
     def __init__(

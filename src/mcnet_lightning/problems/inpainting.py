@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ class Inpainting(NoisyPicture):
 
     name = "inpainting"
     start_name = "mean-filled"
-    usual = {"backbone": "unet", "data": "few_photographs", "restoring": "unet"}  # noqa: RUF012
+    usual: ClassVar = {"backbone": "unet", "data": "few_photographs", "restoring": "unet"}
     from_files = ("mask",)
 
     def __init__(

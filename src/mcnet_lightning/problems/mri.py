@@ -1,7 +1,7 @@
 """Magnetic resonance: complex images, or their magnitudes, from a part of k-space, of one coil or several."""
 
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from mcnet_lightning.equilibrium.precision import doubled
 from mcnet_lightning.errors import ConfigError, DataError
 from mcnet_lightning.files.arrays import complex_of, read_array
 from mcnet_lightning.files.naming import file_of
-from mcnet_lightning.operators import MeasurementOperator
+from mcnet_lightning.operators import Mask, MeasurementOperator
 from mcnet_lightning.operators.base import Size
 from mcnet_lightning.operators.fourier import FourierSampling, RealFourierSampling, as_channels, fourier
 from mcnet_lightning.operators.sampling import Cartesian, MaskFile, Mixed, PoissonDisc, Radial, Sampling
@@ -55,7 +55,7 @@ class MRI(Problem):
     local = False
     figures = ("psnr", "ssim", "nmse", "snr")
     start_name = "zero-filled"
-    usual = {"backbone": "unet", "data": "cardiac20"}  # noqa: RUF012
+    usual: ClassVar = {"backbone": "unet", "data": "cardiac20"}
     from_files = ("mask", "maps")
 
     def __init__(
@@ -192,8 +192,9 @@ class MRI(Problem):
         operator = observation.operator
         if self.noise_file is not None:
             return self._noise_of(doubled(observation.measurement), operator).flatten(1).norm(dim=1).cpu()
-        mask = operator.sampling.mask if isinstance(operator, Sense) else operator.mask  # type: ignore[attr-defined]
-        samples = mask.cpu().double().expand(len(observation), 1, *mask.shape[-2:]).flatten(1).sum(1)
+        sampling = operator.sampling if isinstance(operator, Sense) else operator
+        assert isinstance(sampling, Mask)
+        samples = sampling.mask.cpu().double().expand(len(observation), 1, *sampling.mask.shape[-2:]).flatten(1).sum(1)
         return self.noise * (samples * (2 * observation.measurement[0, ..., 0, 0, 0].numel())).sqrt()
 
     def quality(self, estimate: Tensor, truth: Tensor) -> dict[str, Tensor]:

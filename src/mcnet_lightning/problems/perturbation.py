@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from mcnet_lightning.operators import BicubicDownsample, MeasurementOperator
+from mcnet_lightning.operators.resize import Boundary
 from mcnet_lightning.problems.base import noise
 
 BLUR = 0.25  # standard deviation of `blurred`, in LR pixels
@@ -28,7 +30,7 @@ class Perturbation:
 
     noise: float = 0.0
     jpeg: int | None = None
-    operator: str | None = None
+    operator: Boundary | Literal["pillow", "blurred"] | None = None
 
     @property
     def label(self) -> str:
@@ -46,9 +48,9 @@ class Perturbation:
             deviation = BLUR * scale
             size = 2 * int(BLUR_SUPPORT * deviation) + 1
             return gaussian_blur2d(hr, (size, size), (deviation, deviation)), assumed
-        if self.operator is None:
+        if self.operator is None or self.operator == "pillow":
             return hr, assumed
-        return hr, BicubicDownsample(scale, self.operator)  # type: ignore[arg-type]
+        return hr, BicubicDownsample(scale, self.operator)
 
     def noisy(self, hr: Tensor, lr: Tensor, seed: int) -> Tensor:
         """LR with the noise of this HR."""

@@ -28,7 +28,7 @@ from mcnet_lightning.restoration.failures import describe_reached, raise_if_unme
 from mcnet_lightning.restoration.kspace import kspace_of
 from mcnet_lightning.restoration.objects import ImageLike, joined, object_like, picture_from, white_of
 from mcnet_lightning.restoration.restorer import Restorer
-from mcnet_lightning.restoration.rounding import round_consistently, rounding_goal
+from mcnet_lightning.restoration.rounding import round_within
 from mcnet_lightning.restoration.scans import (
     ScanRestorer,
     agreeing,
@@ -113,8 +113,7 @@ def restore_image(image: ImageLike, restorer: Restorer) -> ImageLike:
     raise_if_unmet([{**about, "reached": reached}])
     samples, given, white = joined(restored.picture), joined(restored.target), white_of(picture)
     if white is not None:
-        goal = rounding_goal(samples, given, restorer.operator, restored.epsilon, white)
-        samples = round_consistently(samples, goal, restorer.operator, white)
+        samples = round_within(samples, given, restorer.operator, restored.epsilon, white)
     return object_like(image, samples, picture)
 
 

@@ -60,12 +60,11 @@ def restore_pictures(source: Path, restorer: Restorer, saving: Saving, record: M
         settings["solver"] = repr(restorer.layer.solver)  # every setting of it
 
     def make(job: Job, key: str, lines: Lines) -> dict[str, Any]:
-        restorer.on_tile = lines.tile
+        restorer.on_tile, restorer.on_evaluation = lines.tile, lines.evaluation
         measurement = read_picture(job.source, saving.max_megapixels / restorer.backbone.spec.scale**2)
         if (epsilon := restorer.epsilon) is None or epsilon.unit == "noise":
-            lines.note(
-                job.source, compression_note(measurement, restorer.denoises(network_noise(epsilon, measurement)))
-            )
+            denoised = restorer.denoises(network_noise(epsilon, measurement))
+            lines.note(job.source, compression_note(measurement, denoised, restorer.backbone.spec.scale))
         restored, about = restore_measurement(measurement, restorer, record, saving.force)
         print_warning(job, about["warning"])
         print_warning(job, unsettled(restored.stats))

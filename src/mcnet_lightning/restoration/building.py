@@ -17,6 +17,7 @@ from mcnet_lightning.build import (
     choose_device,
     make,
 )
+from mcnet_lightning.build.components import require
 from mcnet_lightning.config.commands import EPSILON
 from mcnet_lightning.config.components import find
 from mcnet_lightning.config.outline import is_own
@@ -68,7 +69,9 @@ def build_file_operator(config: DictConfig, scale: int | None = None) -> Measure
     """A of the pictures of `restore` and `certify`: of the group `operator`, or what a problem's file of them says."""
     if isinstance(variant_of(config), int | None):
         return build_operator(config.operator, scale or config.scale)
-    return build_measured(config).operator  # type: ignore[attr-defined]
+    problem = require("problem", config.problem, build_measured(config), None, "operator")
+    operator: MeasurementOperator = problem.operator
+    return operator
 
 
 def asked_epsilon(config: DictConfig, levels: float = LEVELS) -> Epsilon | None:

@@ -17,7 +17,7 @@ from mcnet_lightning.files import file_digest, locked, staged, sync, write_file
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import BESIDE_COLOUR, Agreement, agreement, operator_digest
 from mcnet_lightning.restoration.pictures import Picture, read_picture
-from mcnet_lightning.restoration.rounding import keeps_measurement, round_consistently, rounding_goal
+from mcnet_lightning.restoration.rounding import keeps_measurement, round_within
 from mcnet_lightning.restoration.writing import DEPTH, LOSSY, Format, encode
 
 SEAL = "certificate_sha256"  # tells an edited certificate from one as it was written
@@ -171,8 +171,7 @@ def _rounded(
     """The picture on whole levels, alpha included if it was measured."""
 
     def rounded(image: Tensor, target: Tensor) -> Tensor:
-        goal = rounding_goal(image, target.expand(len(image), -1, -1), operator, epsilon, peak)
-        return round_consistently(image, goal, operator, peak) / peak
+        return round_within(image, target.expand(len(image), -1, -1), operator, epsilon, peak) / peak
 
     if len(measurement.colour) not in (1, len(picture.colour)):
         raise DataError(

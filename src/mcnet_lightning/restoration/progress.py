@@ -2,6 +2,7 @@
 a bar below them.
 """
 
+import math
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from mcnet_lightning.errors import printable
 from mcnet_lightning.imaging.pillow_images import FORMATS, orientation_of
 
+USUAL_EVALUATIONS = 15
 QUIET = 10.0  # seconds after which the next tile is worth a line where there is no bar
 TURNED = 5  # EXIF orientations from here on swap the sides
 
@@ -88,6 +90,17 @@ class Lines:
             said = f"tile {done} of {count}" if count > 1 else self.names[self.index]
             self.bar.update(self.bar.task_ids[0], description=said, completed=done / max(count, 1))
 
+    def evaluation(self, number: int) -> None:
+        """Of the layer, which comes after the backbone; how many it takes is seen at the end."""
+        said, now = f"{self.names[self.index]}: the layer, evaluation {number}", time.monotonic()
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], description=said, completed=solved(number))
+        elif number == 1:
+            self.said = now
+        elif now - self.said >= QUIET:
+            self._say(f"  {said} of {USUAL_EVALUATIONS} or so")
+            self.said = now
+
     def _left(self, start: int) -> str:
         if not self.made:
             return ""
@@ -98,6 +111,11 @@ class Lines:
             self.bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
             print(line, file=sys.stderr, flush=True)
+
+
+def solved(number: int) -> float:
+    """What share of a solve is done before that evaluation, as solves usually go."""
+    return 1 - math.exp(-2 * (number - 1) / USUAL_EVALUATIONS)
 
 
 def spell(seconds: float) -> str:

@@ -6,6 +6,7 @@ is then added to all three channels alike, which leaves chroma as it was, and ev
 and the projection is linear. A backbone of Y alone (SRCNN) takes its chroma from bicubic interpolation.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -92,6 +93,7 @@ class Restorer:
         check_dequantise(dequantise)
         self.dequantise, self.always_layer = dequantise, always_layer
         self.on_tile: Callable[[int, int], None] | None = None  # called before each tile of the backbone
+        self.on_evaluation: Callable[[int], None] | None = None  # called with the number of the layer's evaluation
 
     @torch.no_grad()
     def __call__(self, measurement: Picture) -> Restored:
@@ -111,7 +113,8 @@ class Restorer:
         if self.layer is None or (is_noisy(noise) and not self.always_layer):
             estimate, stats = prior, None
         else:
-            y = luma(prior)
+            y, numbers, told = luma(prior), itertools.count(1), self.on_evaluation
+            self.layer.watch = None if told is None else lambda: told(next(numbers))
             result = self.layer(
                 y[None].to(self.device, torch.float32),
                 luma(target.colour)[None].to(self.device, torch.float32),

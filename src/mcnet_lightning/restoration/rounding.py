@@ -8,13 +8,13 @@ a separable A = A_v . A_h^T a pixel touches a few rows and columns of the measur
 apart change at the same time, each with the exact effect of its own change.
 """
 
+import itertools
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from mcnet_lightning.equilibrium import project_measurement_ball
+from mcnet_lightning.equilibrium.projection import MeasurementBall
 from mcnet_lightning.operators import KernelDownsample, MeasurementOperator
 
 DISTANCE_WEIGHT = 0.01  # of ||z - x||^2: without it z would wander off where A is blind
@@ -45,6 +45,19 @@ def round_consistently(image: Tensor, measurement: Tensor, operator: Measurement
     return levels
 
 
+def round_within(
+    image: Tensor, measurement: Tensor, operator: MeasurementOperator, epsilon: float, peak: int
+) -> Tensor:
+    """Whole levels (C, H, W) in 0..peak: the nearest ones where they are within epsilon of the measurement in every
+    channel, otherwise those that come nearest to it.
+    """
+    plain = round_plainly(image, peak)
+    beyond = (operator(plain[None] / peak)[0] - measurement).flatten(1).norm(dim=1) > epsilon
+    if not bool(beyond.any()):
+        return plain
+    return round_consistently(image, rounding_goal(image, measurement, operator, epsilon, peak), operator, peak)
+
+
 def rounding_goal(
     image: Tensor, measurement: Tensor, operator: MeasurementOperator, epsilon: float, peak: int
 ) -> Tensor:
@@ -69,8 +82,9 @@ def round_plainly(image: Tensor, peak: int) -> Tensor:
 def _in_range(image: Tensor, measurement: Tensor, operator: KernelDownsample, steps: int) -> Tensor:
     """The image within [0, 1]: what clipping takes from A x, other pixels give back, by relaxed projections."""
     inside = image.double().clamp(0, 1)
+    ball = MeasurementBall(measurement.double()[None], operator)
     for _ in range(steps):
-        change = project_measurement_ball(inside[None], measurement.double()[None], operator)[0] - inside
+        change = ball.project(inside[None])[0] - inside
         if not bool((change.abs() > CLIPPING_CHANGE).any()):
             break
         inside = (inside + RELAXATION * change).clamp(0, 1)
@@ -79,38 +93,55 @@ def _in_range(image: Tensor, measurement: Tensor, operator: KernelDownsample, st
 
 @dataclass(frozen=True)
 class _Moves:
-    """Changes along one axis: number i adds weights[i] to the rows first[i], first[i] + 1, ... of the measurement.
+    """Changes along one axis: number i adds weights[i] to the K rows of the measurement from first[i] on.
 
-    Those `stride` apart touch different rows. `paired`: one pixel up and the next one down.
+    paired: one pixel up and the next one down.
     """
 
-    first: Tensor  # (n,), negative at the border where `weights` start with zeros
+    first: list[int]  # one more with every `scale` moves; negative at the border, where the weights start with zeros
     weights: Tensor  # (n, K)
+    scale: int
     paired: bool
 
-    @cached_property
-    def phases(self) -> list[Tensor]:
-        """Groups of moves that touch different rows."""
-        stride, span = 1, self.weights.shape[1]
-        while bool((self.first[stride:] < self.first[:-stride] + span).any()):
-            stride += 1
-        return [torch.arange(phase, len(self.first), stride) for phase in range(min(stride, len(self.first)))]
+    @property
+    def phases(self) -> list["_Phase"]:
+        """Groups of moves whose rows lie side by side."""
+        count, span = self.weights.shape
+        stride = self.scale * span
+        return [
+            _Phase(
+                self.weights[start::stride],
+                self.first[start],
+                slice(start, count, stride),
+                slice(start + self.paired, count + self.paired, stride),
+            )
+            for start in range(min(stride, count))
+        ]
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Moves of one axis that touch K rows each, one after the other from `first` on."""
+
+    weights: Tensor  # (n, K)
+    first: int
+    up: slice  # pixels
+    down: slice  # their partners; the same where there are none
 
 
 def _moves(matrix: Tensor, scale: int, paired: bool) -> _Moves:
     """Of single pixels, or of neighbouring pairs, for the axis that `matrix` (out, in) shrinks by `scale`."""
     effect = (matrix[:, :-1] - matrix[:, 1:] if paired else matrix).T
+    count, rows = effect.shape
     used = effect.abs() > NEGLIGIBLE * effect.abs().max()
-    positions = torch.arange(matrix.shape[0])
-    last = torch.where(used, positions, 0).amax(1)
-    first = torch.minimum(torch.where(used, positions, matrix.shape[0]).amin(1), last)
-    span = int((last - first).max()) + 1
-    inner = first[span * scale :][: span * scale] - span
-    if len(inner) == span * scale:  # continue the inner pattern over the border: shorter strides
-        first[: len(inner)] = torch.minimum(first[: len(inner)], inner)
-    padded = torch.nn.functional.pad(effect, (2 * span, 2 * span))
-    window = first[:, None] + torch.arange(int((last - first).max()) + 1)
-    return _Moves(first, padded.gather(1, window + 2 * span), paired)
+    block = torch.arange(count) // scale
+    distance = torch.arange(rows) - block[:, None]
+    nearest = [distance[i::scale][used[i::scale]].tolist() for i in range(min(scale, count))]
+    first = block + torch.tensor([min(found, default=0) for found in nearest])[torch.arange(count) % scale]
+    span = int(torch.where(used, torch.arange(rows) - first[:, None], 0).amax()) + 1 if count else 1
+    window = first[:, None] + torch.arange(span)
+    weights = effect.gather(1, window.clamp(0, rows - 1)) * ((window >= 0) & (window < rows))
+    return _Moves(first.tolist(), weights, scale, paired)
 
 
 class _Descent:
@@ -132,8 +163,8 @@ class _Descent:
         objective = self.objective()
         for _ in range(MAX_ROUNDS):
             for rows, columns in self.kinds:
-                if len(rows.first) and len(columns.first):
-                    self._sweep(rows, columns)
+                for i, j in itertools.product(rows.phases, columns.phases):
+                    self._change(i, j)
             before, objective = objective, self.objective()
             if before - objective <= SMALL_GAIN * before:
                 return
@@ -142,37 +173,45 @@ class _Descent:
         distance = (self.z - self.target).square().sum()
         return float(self.residual.square().sum() + DISTANCE_WEIGHT * distance)
 
-    def _sweep(self, rows: _Moves, columns: _Moves) -> None:
-        for i in rows.phases:
-            for j in columns.phases:
-                self._change(rows, columns, i, j)
-
-    def _change(self, rows: _Moves, columns: _Moves, i: Tensor, j: Tensor) -> None:
-        """Takes every step of one level, at the crossings of the moves i and j, that lowers the objective."""
-        v, h = rows.weights[i], columns.weights[j]
-        touched = self._touched(rows, i)[:, None], self._touched(columns, j)
-        patch = self.residual[:, *touched]
-        blocks = patch.view(len(patch), len(i), v.shape[1], len(j), h.shape[1])
-        slope = torch.einsum("cikjl,ik,jl->cij", blocks, v, h)
+    def _change(self, rows: _Phase, columns: _Phase) -> None:
+        """Takes every step of one level, at the crossings of the moves, that lowers the objective."""
+        v, h = rows.weights, columns.weights
+        blocks = self._touched(rows, columns)
+        lines = _weighted(blocks, v[..., None, None], 2)
+        slope = _weighted(lines, h, 3)
         curvature = v.square().sum(1)[:, None] * h.square().sum(1) + DISTANCE_WEIGHT
-        up = i[:, None], j
-        z = self.z[:, *up]
-        slope += DISTANCE_WEIGHT * (z - self.target[:, *up])
-        if pair := rows.paired or columns.paired:
-            down = (i + rows.paired)[:, None], j + columns.paired
-            z_down = self.z[:, *down]
-            slope -= DISTANCE_WEIGHT * (z_down - self.target[:, *down])
+        z, target = self.z[:, rows.up, columns.up], self.target[:, rows.up, columns.up]
+        slope += DISTANCE_WEIGHT * (z - target)
+        z_down = self.z[:, rows.down, columns.down]
+        if paired := (rows.up, columns.up) != (rows.down, columns.down):
+            slope -= DISTANCE_WEIGHT * (z_down - self.target[:, rows.down, columns.down])
             curvature = curvature + DISTANCE_WEIGHT
         step = -torch.sign(slope)
         step *= (2 * slope.abs() - curvature > NEGLIGIBLE) & self._in_range(z + step)
-        if pair:
+        if paired:
             step *= self._in_range(z_down - step)
-            self.z[:, *down] = z_down - step
-        self.z[:, *up] = z + step
-        self.residual[:, *touched] = patch + torch.einsum("cij,ik,jl->cikjl", step, v, h).reshape(patch.shape)
+            z_down -= step
+        z += step
+        change = step[..., None] * h
+        for k in range(v.shape[1]):
+            blocks[:, :, k].addcmul_(v[:, k, None, None], change)
 
-    def _touched(self, moves: _Moves, index: Tensor) -> Tensor:
-        return (self.margin + moves.first[index, None] + torch.arange(moves.weights.shape[1])).flatten()
+    def _touched(self, rows: _Phase, columns: _Phase) -> Tensor:
+        """The residual's part that these moves change, a view (C, n, K, m, L)."""
+        part = self.residual
+        for dim, phase in ((1, rows), (3, columns)):
+            part = part.narrow(dim, self.margin + phase.first, phase.weights.numel()).unflatten(
+                dim, phase.weights.shape
+            )
+        return part
 
     def _in_range(self, level: Tensor) -> Tensor:
         return (level >= 0) & (level <= self.peak)
+
+
+def _weighted(values: Tensor, weights: Tensor, dim: int) -> Tensor:
+    """The sum over `dim`, which has few entries, of values times weights[:, entry]."""
+    total = values.select(dim, 0) * weights[:, 0]
+    for entry in range(1, values.shape[dim]):
+        total.addcmul_(values.select(dim, entry), weights[:, entry])
+    return total

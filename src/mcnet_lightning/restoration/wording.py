@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mcnet_lightning.backbones.loading import bundled_backbone
 from mcnet_lightning.equilibrium.epsilon import LEVELS, Epsilon
 from mcnet_lightning.imaging import Picture
 from mcnet_lightning.restoration.certificate import worst_channel
@@ -40,13 +41,20 @@ def reached(certificate: Mapping[str, Any]) -> str:
     return f"{words}, more than {depth}-bit rounding leaves{beside}: format=tiff is finer, epsilon=noise asks for less"
 
 
-def compression_note(measurement: Picture, denoised: bool) -> str | None:
-    """One line on a JPEG whose tables say how far it may be from what was seen; None for other files."""
+def compression_note(measurement: Picture, denoised: bool, scale: int | str) -> str | None:
+    """One line on a JPEG whose tables say how far it may be from what was seen; None for other files.
+
+    denoised: whether the backbone sees it so, trained on clean LR as it is. scale: for which there may be another one.
+    """
     if not measurement.jpeg_noise:
         return None
     levels = f"{measurement.jpeg_noise * LEVELS:.2g}"
     words = f"its JPEG tables tell of errors of {levels} grey levels, which epsilon allows for"
-    return f"{words}; the backbone sees it denoised" if denoised else words
+    if not denoised:
+        return words
+    robust = bundled_backbone("rcan", scale, "bundled:robust").is_file()
+    better = "; backbone=rcan backbone.weights=bundled:robust was trained on such pictures" if robust else ""
+    return f"{words}; the backbone sees it denoised{better}"
 
 
 def describe_noise(epsilon: Epsilon | None, measurement: Picture, denoised: bool = False) -> dict[str, Any]:

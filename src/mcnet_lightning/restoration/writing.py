@@ -5,7 +5,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import tifffile
@@ -19,6 +19,7 @@ from mcnet_lightning.imaging.png import SIGNATURE, chunk
 from mcnet_lightning.restoration.rounding import round_plainly
 
 Format = Literal["png8", "png16", "tiff", "jpeg", "webp"]
+FORMATS: tuple[Format, ...] = ("png8", "png16", "tiff", "jpeg", "webp")
 SUFFIX: dict[str, str] = {"png8": ".png", "png16": ".png", "tiff": ".tiff", "jpeg": ".jpg", "webp": ".webp"}
 DEPTH: dict[str, int] = {"png8": 8, "png16": 16, "tiff": 32, "jpeg": 8, "webp": 8}
 LOSSY = ("jpeg",)  # whose levels are not kept as they were chosen
@@ -36,7 +37,7 @@ PNG_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
 def format_for(source: Path, format: str) -> Format:
     """The format itself; for `same` the one that the source's name and depth say, PNG where it is none of ours."""
     if format != "same":
-        return cast(Format, format)
+        return FORMATS[FORMATS.index(format)]
     with contextlib.suppress(OSError), source.open("rb") as file:
         head = file.read(DEPTH_OF_PNG + 1)
         if head.startswith(SIGNATURE) and head[DEPTH_OF_PNG:] == b"\x10":

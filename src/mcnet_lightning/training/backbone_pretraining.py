@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -14,10 +13,10 @@ from mcnet_lightning.evaluation.metrics import ImageMeans
 from mcnet_lightning.problems import Observation, Problem, figure
 from mcnet_lightning.training.damage import check_damage, damaged
 from mcnet_lightning.training.draws import generator_for
-from mcnet_lightning.training.optimisation import adam_with_warmup, finite, training_loss
+from mcnet_lightning.training.optimisation import Training, adam_with_warmup, finite, training_loss
 
 
-class BackbonePretraining(pl.LightningModule):
+class BackbonePretraining(Training):
     """Error on x, or on RGB for a network that makes RGB; logs train/loss, the headline figure of the problem, as
     val/psnr, and val/gain (over the start). What a problem that is not local measures is drawn anew at each visit.
     Images held out are damaged as those that it trains on, each always in the same way.

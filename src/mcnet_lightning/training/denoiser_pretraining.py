@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -12,10 +11,10 @@ from mcnet_lightning.evaluation.metrics import ImageMeans
 from mcnet_lightning.problems import figure
 from mcnet_lightning.problems.quality import psnr
 from mcnet_lightning.training.draws import generator_for
-from mcnet_lightning.training.optimisation import adam_with_warmup, finite
+from mcnet_lightning.training.optimisation import Training, adam_with_warmup, finite
 
 
-class DenoiserPretraining(pl.LightningModule):
+class DenoiserPretraining(Training):
     """Mean squared error of R(x + n) against x, n white Gaussian, its level drawn per patch from `noise_level`.
 
     Logs train/loss, val/psnr (at the middle of the range) and val/gain over the noisy image.

@@ -17,7 +17,7 @@ from mcnet_lightning.errors import ConfigError, Terminated
 from mcnet_lightning.training.callbacks import progress
 from mcnet_lightning.training.checkpoints import BestCheckpoint, LastCheckpoint, StagedCheckpoints
 from mcnet_lightning.training.loggers import build_loggers, forget_after
-from mcnet_lightning.training.optimisation import FiniteWeights
+from mcnet_lightning.training.optimisation import FiniteWeights, Training
 from mcnet_lightning.training.processes import EndTogether, WorldSize, leave_process_group
 from mcnet_lightning.training.resuming import LAST, Identity, RunRecord, require_fit
 
@@ -46,7 +46,7 @@ def plain(config: Any) -> dict[str, Any]:
 
 def fit(
     config: DictConfig,
-    module: pl.LightningModule,
+    module: Training,
     data: MeasurementDataModule,
     folder: Path,
     name: str,
@@ -69,7 +69,7 @@ def fit(
     forget_after(resume, folder)
     ending = EndTogether()
     run_callbacks: list[Callback] = [
-        BestCheckpoint(folder / "checkpoints", resume, module.headline),  # type: ignore[arg-type]
+        BestCheckpoint(folder / "checkpoints", resume, module.headline),
         LastCheckpoint(folder / LAST, config.checkpoint_steps, ending),
         RunRecord(plain(config), identity, data),
         LearningRateMonitor("step"),
@@ -120,10 +120,10 @@ def _quieten_lightning() -> None:
     """Keeps advertisements and hints that do not concern this framework off the screen; warnings stay."""
     for talkative in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own call of PyTorch
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # patches are in memory
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")  # it goes on
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")  # short trainings are meant
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # one process may be meant
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # ImageMeans has reduced these already
     warnings.filterwarnings("ignore", message=".*do not match bucket view strides.*")  # weights are channels-last

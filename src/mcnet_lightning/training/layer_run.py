@@ -14,6 +14,7 @@ from mcnet_lightning.build import (
     build_data,
     build_epsilon,
     build_layer,
+    build_methods,
     build_problem,
     scale_or_problem,
 )
@@ -33,13 +34,14 @@ from mcnet_lightning.training.callbacks import ComparisonPictures
 from mcnet_lightning.training.fit import fit, plain
 from mcnet_lightning.training.layer_training import LayerTraining
 from mcnet_lightning.training.loggers import one_wandb_run
-from mcnet_lightning.training.model_card import write_model_card
+from mcnet_lightning.training.model_card import UNMEASURED, write_model_card
 from mcnet_lightning.training.recording import record_results
 from mcnet_lightning.training.resuming import Identity, described, take_up
 
 
 def train_layer(config: DictConfig) -> None:
-    """Trains, keeps the checkpoint that is best on held-out training images, and measures it on the test images.
+    """Trains, keeps the checkpoint that is best on held-out training images, and measures it on the test images, where
+    there are any.
 
     Raises CertificateError, when everything is written, where epsilon was not met on a test image.
     """
@@ -47,8 +49,9 @@ def train_layer(config: DictConfig) -> None:
     measured = _train_and_measure(config, folder)
     if measured is not None:
         records, failures = measured
-        write_metrics(folder / "metrics.csv", records)
-        print(f"wrote {folder}")
+        if records:
+            write_metrics(folder / "metrics.csv", records)
+        print(f"wrote {folder}" if records else f"wrote {folder}; {UNMEASURED}")
         failures.raise_first()
 
 
@@ -63,7 +66,9 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
         layer.denoiser.normalise()
     model = MCNet(backbone, layer, None)
     data = build_data(config, problem, backbone)
-    test_images = data.test_images()  # read first: a missing folder must not cost a training
+    test_images = data.test_images()  # first: what cannot be measured, or by which method, must not cost a training
+    for method in build_methods(config, problem):
+        method.check(problem)
     settle_beta(config, problem, backbone, layer, data)
     epsilon = build_epsilon(config)
     header = _header(model, problem, epsilon)
@@ -93,12 +98,17 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     model.eval()
     certificate = module.certificate()
     save_layer(folder / "layer.safetensors", model.layer, {**header, "certificate": json.dumps(certificate)})
-    device = "cpu" if config.trainer.accelerator == "cpu" else "auto"
-    ladder = build_ladder(config, backbone, model.layer, problem, device)
-    records, failures = evaluate_ladder(ladder, test_images, pictures=folder / "pictures" if config.pictures else None)
+    records, failures = list[Record](), Failures()
+    if len(test_images):
+        device = "cpu" if config.trainer.accelerator == "cpu" else "auto"
+        ladder = build_ladder(config, backbone, model.layer, problem, device)
+        shown = folder / "pictures" if config.pictures else None
+        records, failures = evaluate_ladder(ladder, test_images, pictures=shown)
     means = [row for row in records if row.image == MEAN]
     title = f"equilibrium layer {name} on {backbone.spec.label}"
-    write_model_card(folder, title, config, _start(config), seconds, module.trainer, _card(model, means))
+    write_model_card(
+        folder, title, config, data, _start(config), module.trainer.global_step, seconds, _card(model, means)
+    )
     record_results(module.trainer.loggers, records, certificate, folder, name)
     return records, failures
 
@@ -142,7 +152,7 @@ def _card(model: MCNet, means: list[Record]) -> list[str]:
     certificate = model.layer.denoiser.certificate()
     beta = model.layer.prior_weight.item()
     return [
-        *markdown_ladder(means, beta),
+        *(markdown_ladder(means, beta) if means else [f"beta {beta:.4f}; {UNMEASURED}."]),
         "",
         "Upper bounds of the layers' norms: "
         + ", ".join(f"{bound:.3f}" for bound in certificate.get("layer_norm_bounds", []))

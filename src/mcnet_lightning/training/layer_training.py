@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -19,7 +18,7 @@ from mcnet_lightning.evaluation.records import meets
 from mcnet_lightning.files.tensors import LARGEST
 from mcnet_lightning.model.mcnet import MCNet
 from mcnet_lightning.problems import Observation, Problem, figure
-from mcnet_lightning.training.optimisation import adam_with_warmup, finite, training_loss
+from mcnet_lightning.training.optimisation import Training, adam_with_warmup, finite, training_loss
 from mcnet_lightning.training.warm_starts import WarmStarts
 
 VALIDATION_FIGURES = (  # beside the headline figure
@@ -36,7 +35,7 @@ JACOBIAN_CROP = 48  # the local estimates need tapes and products: a crop of the
 JACOBIAN_STEPS = 10
 
 
-class LayerTraining(pl.LightningModule):
+class LayerTraining(Training):
     """Logs of training: train/loss, psnr (or what else the problem's headline is), gain and gain_over_projection (dB),
     consistency, not_met (patches farther than epsilon from b), forward and backward evaluations, residuals and
     not_converged counts, beta. Of validation: the means of VALIDATION_FIGURES over images, val/jacobian_norm and

@@ -3,14 +3,15 @@
 import platform
 from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
 from mcnet_lightning.config.running import running
+from mcnet_lightning.data import MeasurementDataModule
 from mcnet_lightning.data.scans import SCANS
 from mcnet_lightning.files import write_file
 
+UNMEASURED = "nothing was measured, since data.test names no image"
 # where files lie on one machine says nothing about the weights
 NOT_IN_CARD = ("data.root=", "hydra.", "hydra/", "logger")
 
@@ -22,10 +23,17 @@ def command_line() -> str:
 
 
 def write_model_card(
-    folder: Path, title: str, config: DictConfig, start: str, seconds: float, trainer: pl.Trainer, results: list[str]
+    folder: Path,
+    title: str,
+    config: DictConfig,
+    data: MeasurementDataModule,
+    start: str,
+    steps: int,
+    seconds: float,
+    results: list[str],
 ) -> None:
     """MODEL_CARD.md: command, seed, data, length, machine, results (Markdown lines). `start`: weights begun with."""
-    data = trainer.datamodule  # type: ignore[attr-defined]
+    assert data.patches is not None, "setup() comes first"
     height, width = data.patches.observation.truth.shape[-2:]
     own_part = all(name in SCANS for name in config.data.train)
     lines = [
@@ -37,7 +45,7 @@ def write_model_card(
         "",
         f"    {command_line()}",
         "",
-        f"{trainer.global_step} steps of {config.data.batch_size} {'patches' if data.problem.local else 'images'} of "
+        f"{steps} steps of {config.data.batch_size} {'patches' if data.problem.local else 'images'} of "
         f"{height} x {width}, {seconds / 60:.1f} minutes on {torch.get_num_threads()} threads "
         f"({platform.machine()}, torch {torch.__version__.split('+')[0]}). "
         "The training curve is in the .csv file beside this card.",

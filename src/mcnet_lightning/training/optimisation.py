@@ -13,9 +13,16 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mcnet_lightning.config.training import Optimiser
 from mcnet_lightning.errors import ConvergenceError
+from mcnet_lightning.problems.figures import Figure
 
 # added to a patch's prior error: below it (45 dB) patches are no longer pushed up
 ERROR_FLOOR = {"mse": 3e-5, "l1": 5e-3}
+
+
+class Training(pl.LightningModule):
+    """headline: the figure of val/... by which its best checkpoint is chosen."""
+
+    headline: Figure
 
 
 def adam_with_warmup(

@@ -27,7 +27,7 @@ from mcnet_lightning.training.backbone_pretraining import BackbonePretraining, r
 from mcnet_lightning.training.denoiser_pretraining import DenoiserPretraining, denoising_psnr
 from mcnet_lightning.training.fit import fit
 from mcnet_lightning.training.loggers import one_wandb_run
-from mcnet_lightning.training.model_card import write_model_card
+from mcnet_lightning.training.model_card import UNMEASURED, write_model_card
 from mcnet_lightning.training.resuming import described, take_up
 
 Measure = Callable[[dict[str, Any], int], dict[str, Tensor]]
@@ -41,12 +41,13 @@ def pretrain_backbone(config: DictConfig) -> None:
     problem = build_problem(config)
     kind, arguments = find(config.backbone._target_), backbone_arguments(config)
     network, input_kind = untrained_backbone(kind, scale_or_problem(config, problem), arguments)
-    if hasattr(network, "start_from_interpolation"):
-        network.start_from_interpolation()  # type: ignore[operator]
+    start: Any = getattr(network, "start_from_interpolation", None)
+    if start is not None:
+        start()
     if config.initial_weights is not None:
         load_trunk(network, read_weights(config.initial_weights))
     data = build_data(config, problem)
-    test_images = data.test_images()  # read first: a missing folder must not cost a training
+    test_images = data.test_images()  # read first: what cannot be measured must not cost a training
     identity = described(
         kind="backbone",
         scale=problem.scale,
@@ -72,10 +73,9 @@ def pretrain_backbone(config: DictConfig) -> None:
     header = {"kind": "backbone", "name": config.backbone.name} | described_problem(problem) | _damage(config)
     write_weights(folder / "weights.safetensors", network.state_dict(), header)
     unit = ", dB" if figure(problem.figures[0]).decibel else f", {figure(problem.figures[0]).heading}"
-    table = [f"| test set | {problem.start_name}{unit} | this network{unit} |", "|---|---|---|", *_rows(means)]
-    write_model_card(
-        folder, f"{config.backbone.name} {problem.short}", config, _start(config), seconds, module.trainer, table
-    )
+    table = _table(f"| test set | {problem.start_name}{unit} | this network{unit} |", means)
+    title, steps = f"{config.backbone.name} {problem.short}", module.trainer.global_step
+    write_model_card(folder, title, config, data, _start(config), steps, seconds, table)
     _report(folder, table)
 
 
@@ -114,14 +114,12 @@ def pretrain_denoiser(config: DictConfig) -> None:
     bounds = denoiser.certificate()["layer_norm_bounds"]
     save_denoiser(folder / "weights.safetensors", denoiser, {"noise_level": f"{low:g}..{high:g}"})
     table = [
-        f"| test set, noise level {level:g} | noisy, dB | denoised, dB |",
-        "|---|---|---|",
-        *_rows(means),
+        *_table(f"| test set, noise level {level:g} | noisy, dB | denoised, dB |", means),
         "",
         "Upper bounds of the layers' norms: " + ", ".join(f"{bound:.3f}" for bound in bounds) + ".",
     ]
     title = f"{config.denoiser.depth}-layer denoiser, noise {low:g} to {high:g}"
-    write_model_card(folder, title, config, _start(config), seconds, module.trainer, table)
+    write_model_card(folder, title, config, data, _start(config), module.trainer.global_step, seconds, table)
     _report(folder, table)
 
 
@@ -149,5 +147,8 @@ def _means_by_dataset(images: WholeImages, measure: Measure) -> dict[str, dict[s
     return {name: {key: float(value) for key, value in mean.compute().items()} for name, mean in means.items()}
 
 
-def _rows(means: dict[str, dict[str, float]]) -> list[str]:
-    return [f"| {dataset} | {mean['before']:.3f} | {mean['after']:.3f} |" for dataset, mean in means.items()]
+def _table(head: str, means: dict[str, dict[str, float]]) -> list[str]:
+    if not means:
+        return [f"{UNMEASURED[0].upper()}{UNMEASURED[1:]}."]
+    rows = [f"| {dataset} | {mean['before']:.3f} | {mean['after']:.3f} |" for dataset, mean in means.items()]
+    return [head, "|---|---|---|", *rows]

@@ -81,7 +81,8 @@ def _to_wandb(
 ) -> None:
     import wandb
 
-    logger.log_table("test/images", columns=table[0], data=table[1:])
+    if table[1:]:
+        logger.log_table("test/images", columns=table[0], data=table[1:])
     logger.experiment.summary.update(means)
     logger.experiment.summary.update({f"certificate/{key}": value for key, value in certificate.items()})
     artifact = wandb.Artifact(f"{name}-report", type="report")
@@ -105,7 +106,9 @@ def _to_mlflow(
 ) -> None:
     client, run = logger.experiment, logger.run_id
     logger.log_metrics({key.replace("+", "_plus_"): value for key, value in means.items()})
-    client.log_table(run, dict(zip(table[0], map(list, zip(*table[1:], strict=True)), strict=True)), "test_images.json")
+    if table[1:]:
+        columns = map(list, zip(*table[1:], strict=True))
+        client.log_table(run, dict(zip(table[0], columns, strict=True)), "test_images.json")
     client.log_dict(run, certificate, "certificate.json")
     for file in REPORT:
         if (folder / file).is_file():

@@ -37,7 +37,7 @@ rect { fill: #eef3fb; stroke: #5a7db5; rx: 6px } path, line { fill: none; stroke
 </style>"""
 
 
-def pictures(root: Path) -> dict[str, str]:
+def drawings(root: Path) -> dict[str, str]:
     made = {"images/rooms.svg": rooms(root / "src" / PACKAGE)}
     table = root / "experiments" / "headroom" / "results" / "headroom.csv"
     return made | ({"images/headroom.svg": headroom(table)} if table.exists() else {})
