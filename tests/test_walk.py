@@ -44,10 +44,11 @@ def test_training_goes_back_up_nowhere(tmp_path: Path, monkeypatch: pytest.Monke
         [*SMALL, "problem=inpainting", "backbone=start", LADDER],
         [*SMALL, "problem=deblurring", "backbone=unet", "epsilon=1", LADDER],
         [*WHOLE, "problem=mri", "method=[start,tv,wavelet,mcnet]", "tv.max_steps=3", "wavelet.max_steps=3"],
+        [*WHOLE, "problem=mri", "problem.real=true", "backbone=start", LADDER],
         [*WHOLE, "problem=mri", "problem.coils=4", "problem.noise=0.01", "epsilon=noise", LADDER],
         [*WHOLE, "problem=ct", "problem.views=8", "backbone=start", LADDER],
     ],
-    ids=["x3, blurred", "inpainting", "deblurring", "mri", "mri of coils", "ct"],
+    ids=["x3, blurred", "inpainting", "deblurring", "mri", "mri of magnitudes", "mri of coils", "ct"],
 )
 def test_training_for_other_problems_goes_back_up_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
