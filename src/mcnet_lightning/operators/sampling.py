@@ -23,9 +23,12 @@ CALIBRATION = 0  # seed of the masks by which the distance of Poisson discs is f
 
 
 class Sampling(ABC):
-    """A pattern of sampling. corner: whether it comes from where the zero frequency is a spectrum's first sample."""
+    """A pattern of sampling."""
 
-    corner: bool = False
+    @property
+    def corner(self) -> bool:
+        """Whether it comes from where the zero frequency is a spectrum's first sample."""
+        return False
 
     @abstractmethod
     def mask(self, size: Size, generator: np.random.Generator) -> Tensor:
@@ -193,7 +196,7 @@ class MaskFile(Sampling):
         return mask
 
     @property
-    def corner(self) -> bool:  # type: ignore[override]
+    def corner(self) -> bool:
         return self._read[1]
 
     @cached_property
