@@ -118,10 +118,10 @@ def test_summary_says_what_the_certificates_say(upload: Path, folder: Path) -> N
     exact = demonstrator(upload, CHEAP, folder)
     assert exact.sentence.startswith("**The float TIFF agrees with your picture within epsilon=0:**")
     assert "8 bit are too coarse for epsilon=0" in exact.sentence
-    assert "no bundled layer" in exact.sentence
+    assert "No layer took part" in exact.sentence
     loose = demonstrator(upload, Choice("srcnn", 2, "truncated", 0.5), folder)
     assert "meets epsilon=0.5, too" in loose.sentence
-    assert "no bundled layer" not in loose.sentence
+    assert "No layer took part" not in loose.sentence
     warned = {name: entry | {"warning": "it fits badly"} for name, entry in exact.certificates.items()}
     assert summary(warned, 30.0).endswith("**Take care:** it fits badly.")
 

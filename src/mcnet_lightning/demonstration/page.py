@@ -31,6 +31,10 @@ KEPT = 3600  # seconds for which results can be downloaded
 HEIGHT = 480
 # no web fonts: the page asks no other machine for anything
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+# while a picture is made the progress is shown over the words of before, which would shine through
+STYLE = "#status { min-height: 5em; } #status .pending { visibility: hidden; }"
+# on a phone the progress is below the button, out of sight
+SHOW_STATUS = "(...given) => { document.getElementById('status').scrollIntoView({block: 'nearest'}); return given; }"
 
 
 def build_page(demonstrator: Demonstrator, limits: str, examples: list[Path]) -> gr.Blocks:
@@ -73,6 +77,7 @@ def build_page(demonstrator: Demonstrator, limits: str, examples: list[Path]) ->
             [status, sliders, details, *outputs],
             concurrency_limit=1,
             show_progress_on=status,
+            js=SHOW_STATUS,
             api_visibility="private",
         )
     page.queue(max_size=WAITING, default_concurrency_limit=1)

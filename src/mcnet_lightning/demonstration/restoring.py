@@ -207,7 +207,7 @@ def summary(certificates: dict[str, dict[str, Any]], prior_lr_psnr: float) -> st
     )
     text += f" and meets {epsilon}, too." if png["epsilon_met"] else f"; 8 bit are too coarse for {epsilon}."
     if tiff["layer"] is None:
-        text += " There is no bundled layer for this backbone: its picture was projected."
+        text += " No layer took part: the picture of the backbone was projected."
     return text + (f"\n\n**Take care:** {tiff['warning']}." if tiff["warning"] else "")
 
 

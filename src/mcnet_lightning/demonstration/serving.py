@@ -26,7 +26,7 @@ MAX_STORE = 2**31  # bytes of uploads and results that are kept at a time
 
 def serve(host: str, port: int, max_megabytes: float, max_megapixels: float, device: str) -> None:
     """Serves the page and waits. Raises ConfigError if the address cannot be had."""
-    from mcnet_lightning.demonstration.page import THEME, build_page
+    from mcnet_lightning.demonstration.page import STYLE, THEME, build_page
 
     logging.getLogger("httpx").setLevel(logging.WARNING)  # which tells of every request of gradio's own
     with tempfile.TemporaryDirectory(prefix="mcnet-demo-") as folder:
@@ -47,6 +47,7 @@ def serve(host: str, port: int, max_megabytes: float, max_megapixels: float, dev
                 footer_links=[],
                 app_kwargs={"middleware": [_guard(host, store, max_megabytes)]},
                 theme=THEME,
+                css=STYLE,
             )
         except OSError as error:
             raise ConfigError(f"host={host} port={port}: cannot serve there ({error}); choose another port") from None
