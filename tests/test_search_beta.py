@@ -9,6 +9,7 @@ from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.data import load_images
 from mcnet_lightning.evaluation import auto_beta
 from mcnet_lightning.evaluation.command import train_command
+from mcnet_lightning.evaluation.records import SETTLED
 from mcnet_lightning.imaging import write_png
 
 
@@ -59,6 +60,7 @@ def test_beta_auto_is_the_best_of_the_grid_and_is_searched_once(
     monkeypatch.setattr(auto_beta, "search_beta", lambda *_: pytest.fail("searched again"))
     again = command(tmp_path, "evaluate", *words, "hydra.run.dir=two")
     assert again.returncode == 0, again.stderr
+    assert [(tmp_path / run / SETTLED).read_text() for run in ("one", "two")] == [f"beta: {float(best)}\n"] * 2
     with pytest.raises(pytest.fail.Exception, match="searched again"):  # another problem
         command(tmp_path, "evaluate", *words, "epsilon=0.1", "hydra.run.dir=three")
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from run_folders import PSNR, make_run
 
+from mcnet_lightning.evaluation.records import SETTLED
 from mcnet_lightning.reporting.curves import curve_table, curves, robustness_table
+from mcnet_lightning.reporting.report import write_report
 from mcnet_lightning.reporting.rows import build_rows
 from mcnet_lightning.reporting.runs import read_runs
 
@@ -21,6 +23,23 @@ def test_tolerance_curve_joins_what_differs_in_tolerance_only(tmp_path: Path) ->
     found = curves(runs, "tolerance")
     assert [[point.value for point in curve.points] for curve in found] == [[1e-6, 1e-5, 1e-4]] * 2
     assert len(curves(runs, "beta")) == 3  # one for each tolerance
+
+
+def test_beta_that_was_left_to_the_run_is_the_one_it_took(tmp_path: Path) -> None:
+    for beta in (0.02, 0.05):
+        make_run(tmp_path / f"{beta}", {"beta": beta})
+    for name in ("told", "earlier"):
+        make_run(tmp_path / name, {"beta": "auto"})
+    (tmp_path / "told" / SETTLED).write_text("beta: 0.1\n")
+    runs = read_runs([tmp_path])
+    assert {run.name: run.settings["beta"] for run in runs} == {
+        "0.02": 0.02,
+        "0.05": 0.05,
+        "told": 0.1,
+        "earlier": None,
+    }
+    assert [[point.value for point in curve.points] for curve in curves(runs, "beta")] == [[0.02, 0.05, 0.1]]
+    assert any(path.name == "index.html" for path in write_report([str(tmp_path)], tmp_path / "page", 0))
 
 
 def test_a_curve_s_table_says_what_is_gained_over_what(tmp_path: Path) -> None:

@@ -41,10 +41,10 @@ def evaluate(config: DictConfig) -> None:
     data, backbone = build_data(config, problem), build_backbone(config, problem)
     images = data.test_images()
     require_images(images)  # before a search for beta
-    if layer is not None:
-        settle_beta(config, problem, backbone, layer, data)
-    ladder = build_ladder(config, backbone, layer, problem, config.device)
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if layer is not None:
+        settle_beta(config, problem, backbone, layer, data, folder)
+    ladder = build_ladder(config, backbone, layer, problem, config.device)
     records, failures = evaluate_ladder(
         ladder,
         images,

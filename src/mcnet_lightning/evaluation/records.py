@@ -13,6 +13,7 @@ from mcnet_lightning.files.naming import shortened
 from mcnet_lightning.problems.figures import figure
 
 MEAN = "mean"
+SETTLED = "settled.yaml"  # of a run's folder: what was found for settings that were left to the run
 FIRST_PROBLEM = "super_resolution"  # the only one of earlier versions
 
 

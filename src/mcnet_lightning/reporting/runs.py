@@ -9,9 +9,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from mcnet_lightning.config.commands import NOISE
+from mcnet_lightning.config.commands import AUTO, NOISE
 from mcnet_lightning.errors import DataError
-from mcnet_lightning.evaluation.records import FIRST_PROBLEM, MEAN, Record, picture_name, read_metrics
+from mcnet_lightning.evaluation.records import FIRST_PROBLEM, MEAN, SETTLED, Record, picture_name, read_metrics
 from mcnet_lightning.files.settings import fault_of, yaml_sentence
 
 METRICS, CONFIG, TRACES, PICTURES = "metrics.csv", Path(".hydra/config.yaml"), "traces.csv", "pictures"
@@ -120,17 +120,22 @@ def read_runs(folders: Iterable[str | Path]) -> list[Run]:
 def _read_run(folder: Path, name: str) -> Run:
     if not (folder / CONFIG).is_file():
         raise DataError(f"{folder} has no {CONFIG}, which says how its metrics.csv was made; take it out of runs=")
+    settings = _settings(folder / CONFIG)
+    if settings.get("beta") == AUTO:  # runs of earlier versions do not say which one was taken
+        settings["beta"] = _settings(folder / SETTLED).get("beta") if (folder / SETTLED).is_file() else None
+    return Run(folder, name, settings, tuple(read_metrics(folder / METRICS)))
+
+
+def _settings(path: Path) -> dict[str, Any]:
     try:
-        if (fault := fault_of(folder / CONFIG)) is not None:
+        if (fault := fault_of(path)) is not None:
             raise ValueError(fault)
-        config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG), resolve=True)
+        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except Exception as error:  # YAML fails in many ways
-        raise DataError(
-            f"{folder / CONFIG} cannot be read ({yaml_sentence(error)}); take the run out of runs="
-        ) from None
+        raise DataError(f"{path} cannot be read ({yaml_sentence(error)}); take the run out of runs=") from None
     if not isinstance(config, dict):
-        raise DataError(f"{folder / CONFIG} cannot be read as settings; take the run out of runs=")
-    return Run(folder, name, dict(_leaves(config)), tuple(read_metrics(folder / METRICS)))
+        raise DataError(f"{path} cannot be read as settings; take the run out of runs=")
+    return dict(_leaves(config))
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

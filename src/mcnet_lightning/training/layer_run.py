@@ -69,7 +69,7 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     test_images = data.test_images()  # first: what cannot be measured, or by which method, must not cost a training
     for method in build_methods(config, problem):
         method.check(problem)
-    settle_beta(config, problem, backbone, layer, data)
+    settle_beta(config, problem, backbone, layer, data, folder)
     epsilon = build_epsilon(config)
     header = _header(model, problem, epsilon)
     identity = _identity(header, model)
