@@ -9,20 +9,20 @@ sys.path.insert(0, str(HERE.parent))
 
 from running import experiment
 
-MADE = HERE / "runs" / "made"
-IMAGES = {0: ("02", "07"), 3: ("01", "05")}  # of Set12, for some of Levin et al.'s kernels, counted from 0
+MADE = HERE / "runs" / "made" / "set12"
+IMAGES = [f"{number:02d}" for number in range(1, 8)]  # of Set12, those of 256 x 256
+KERNELS = range(8)  # of Levin et al., counted from 0
 FFDNET = "weights/ffdnet/ffdnet_gray.pth"
 COMMON = [
-    *("problem=deblurring", "problem.kernel=data/kernels/Levin09.mat", "data=pairs"),
-    *(f"layer.weights={FFDNET}", "layer.noise_level=0.05", "beta=0.02"),
-    *(f"pnp.weights={FFDNET}", "pnp.noise_level=0.05", "pnp.tolerance=5e-5", "pnp.max_iterations=200"),
+    *("problem=deblurring", "problem.kernel=data/kernels/Levin09.mat", "data=pairs", f"data.hr={MADE}"),
+    *(f"layer.weights={FFDNET}", "layer.noise_level=0.06", "beta=0.005"),
+    *(f"pnp.weights={FFDNET}", "pnp.noise_level=0.06", "pnp.tolerance=5e-5", "pnp.max_iterations=200"),
     "method=[start,tv,backbone,backbone+projection,pnp,mcnet]",
 ]
-CELLS = {f"kernel{index}": [*COMMON, f"problem.index={index}", f"data.hr={MADE / str(index)}"] for index in IMAGES}
+CELLS = {f"kernel{index}": [*COMMON, f"problem.index={index}"] for index in KERNELS}
 
 if __name__ == "__main__":
-    for index, names in IMAGES.items():
-        (MADE / str(index)).mkdir(parents=True, exist_ok=True)
-        for name in names:
-            shutil.copy(f"data/natural/Set12/{name}.png", MADE / str(index))
+    MADE.mkdir(parents=True, exist_ok=True)
+    for name in IMAGES:
+        shutil.copy(f"data/natural/Set12/{name}.png", MADE)
     experiment(HERE, CELLS)

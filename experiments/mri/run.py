@@ -19,7 +19,12 @@ FILES = {
 ALONE = ["layer.weights=none", "method=[start,start+projection,backbone,backbone+projection]"]
 CELLS = {f"istanet_{percent}": [*COMMON, *files, *ALONE] for percent, files in FILES.items()}
 LAYER = ["layer.weights=bundled:paper_x2", "beta=0.2", "method=[backbone,backbone+projection,mcnet]"]
-CELLS |= {"istanet_10_layer": [*COMMON, *FILES[10], *LAYER]}
+FFDNET = ["layer.weights=weights/ffdnet/ffdnet_gray.pth", "layer.noise_level=0.03", "beta=0.5"]
+FFDNET += ["solver.max_evaluations=200"]
+CELLS |= {
+    "istanet_10_layer": [*COMMON, *FILES[10], *LAYER],
+    "istanet_10_ffdnet": [*COMMON, *FILES[10], *FFDNET, *LAYER[2:]],
+}
 
 if __name__ == "__main__":
     experiment(HERE, CELLS)

@@ -93,7 +93,7 @@ def written() -> list[Path]:
         ("denoisr.depth=3", "did you mean 'denoiser.depth'?"),
         ("bakbone=srcnn", "did you mean 'backbone'?"),
         ("backbone=srcn", "did you mean 'srcnn'?"),
-        ("backbone=null", "the options are bicubic, istanet, precomputed, rcan, rdn, spandrel, srcnn, start, unet"),
+        ("backbone=null", "the options are bicubic, istanet, precomputed, rcan, rdn, several, spandrel"),
         ("backbone.n_feat=3", "backbone=srcnn has no key 'n_feat'; its keys are: weights"),
         ("backbone=bicubic backbone.weights=bundled", "backbone=bicubic has no key 'weights'"),
         ("trainer.max_epoch=3", "did you mean 'trainer.max_epochs'?"),

@@ -88,7 +88,7 @@ def test_methods_that_cannot_be_run_are_told_first(monkeypatch: pytest.MonkeyPat
 
 
 def test_evaluating_nothing_is_refused_before_beta_is_searched(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcnet_lightning.evaluation.command.settle_beta", lambda *_: pytest.fail("beta is searched"))
+    monkeypatch.setattr("mcnet_lightning.evaluation.command.settle", lambda *_: pytest.fail("beta is searched"))
     ended = in_process.command(pictures, "evaluate", "data.test=[]", "beta=auto", "hydra.run.dir=run")
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
     assert "name some in data.test" in ended.stderr

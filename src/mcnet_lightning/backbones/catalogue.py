@@ -22,6 +22,7 @@ FOOD = {"upsampled": "Y, enlarged", "lr_rgb": "RGB"}
 MARKS = ("<!-- backbones: made by mcnet_lightning.backbones.catalogue -->", "<!-- end of backbones -->")
 EXTERNAL_ROWS = (
     "| `spandrel` | any network spandrel detects | the file's | gray or RGB | 0..1 | | `backbone.weights=PATH` |",
+    "| `several` | the mean of several of these | theirs | theirs | | | `backbone=[rcan,rdn]` |",
     "| `precomputed` | pictures (8 or 16 bit) or arrays made earlier | | | 0..1 | | `backbone.root=DIR` |",
 )
 

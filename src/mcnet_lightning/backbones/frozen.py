@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Literal
 
 import torch
@@ -34,6 +35,7 @@ class BackboneSpec:
     title: str = ""  # the network's name for people
     robust: bool = False  # its weights were trained on noisy and compressed LR
     source: str = ""  # of a network from outside the package: SHA-256 of its source, arguments and numbers
+    ensemble: int = 1  # 8: the mean over the eight turned and mirrored inputs
 
     @property
     def channels(self) -> int | None:
@@ -43,7 +45,7 @@ class BackboneSpec:
     @property
     def label(self) -> str:
         """For tables, and whose weights these are."""
-        title = self.title or self.name
+        title = (self.title or self.name) + ("+" if self.ensemble > 1 else "")
         if is_bundled(self.weights):
             said = ["compact"] if self.hyperparameters else []
             return f"{title} ({', '.join([*said, *(['robust'] if self.robust else []), 'ours'])})"
@@ -55,7 +57,8 @@ class BackboneSpec:
     def identity(self) -> str:
         precision = "" if self.precision == "float32" else f"-{self.precision}"
         source = f"-{self.source[:16]}" if self.source else ""
-        return f"{self.name}-x{self.scale}-{self.sha256[:16] or 'no-weights'}{source}{precision}"
+        ensemble = "" if self.ensemble == 1 else f"-{self.ensemble}turns"
+        return f"{self.name}-x{self.scale}-{self.sha256[:16] or 'no-weights'}{source}{precision}{ensemble}"
 
 
 class FrozenBackbone(nn.Module):
@@ -101,7 +104,7 @@ class FrozenBackbone(nn.Module):
             )
         half = HALF.get(spec.precision)
         with torch.autocast(seen.device.type, dtype=half, enabled=half is not None):
-            made = self.network(given)
+            made = self._ensemble(given) if isinstance(given, Tensor) and spec.ensemble > 1 else self.network(given)
         if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[1] not in (1, 2, 3):
             shown = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
             raise ConfigError(f"{spec.name} makes {shown}, and a backbone makes images (B, 1 to 3, H, W)")
@@ -115,6 +118,15 @@ class FrozenBackbone(nn.Module):
             return self.of(image["observation"].to(device))
         except WeightsError as error:
             raise WeightsError(f"{image.get('name', 'an image')}: {error}") from None
+
+    def _ensemble(self, given: Tensor) -> Tensor:
+        """The mean over the eight turned and mirrored inputs, each turned back (Timofte et al., CVPR 2016)."""
+        made = []
+        for turns, mirrored in product(range(4), (False, True)):
+            seen = given.flip(-1) if mirrored else given
+            turned = self.network(seen.rot90(turns, (-2, -1))).rot90(-turns, (-2, -1))
+            made.append(turned.flip(-1) if mirrored else turned)
+        return torch.stack(made).mean(0)
 
     def _not_finite(self, backbone_input: Tensor) -> str:
         """Whose fault it is that the output holds NaN or Inf."""

@@ -1,5 +1,6 @@
 """From a composed config to objects: the only place that knows both."""
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ def build_backbone(config: DictConfig, problem: Problem | None = None) -> Frozen
     weights, precision = backbone.get("weights"), backbone.get("precision", "float32")
     kind, arguments = find(backbone._target_), backbone_arguments(config)
     arguments.pop("precision", None)
+    ensemble = backbone.get("ensemble", 1)
     if "weights" in arguments:  # its constructor reads the file
         weights = arguments.pop("weights") if is_own(backbone._target_) else None
     made: FrozenBackbone = guarded(
@@ -40,12 +42,20 @@ def build_backbone(config: DictConfig, problem: Problem | None = None) -> Frozen
         backbone,
         partial(load_backbone, kind, scale_or_problem(config, problem), weights, arguments, precision, said),
     )
+    if ensemble > 1:
+        if made.spec.input_kind in ("observation", "picture"):
+            raise ConfigError(
+                f"backbone.ensemble={ensemble} turns what a network sees, and {made.spec.label} sees the whole "
+                "measurement; leave it out"
+            )
+        made.spec = replace(made.spec, ensemble=ensemble)
     return made
 
 
 def backbone_arguments(config: DictConfig) -> dict[str, Any]:
     """What the config says of the network; the rest is null there."""
-    return {name: value for name, value in arguments_of(config.backbone).items() if value is not None}
+    said = arguments_of(config.backbone)
+    return {name: value for name, value in said.items() if value is not None and name != "ensemble"}
 
 
 def scale_or_problem(config: DictConfig, problem: Problem | None = None) -> int | str:

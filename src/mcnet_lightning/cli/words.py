@@ -22,6 +22,7 @@ from mcnet_lightning.errors import ConfigError, printable
 
 KEY = re.compile(r"\+{0,2}[A-Za-z_][\w.@/]*")
 TARGET = re.compile(r"^(\w+)\._target_=")  # GROUP._target_=module.Class chooses as GROUP=module.Class does
+SEVERAL = re.compile(r"^backbone=\[(.+)\]$")  # the mean of several networks
 PLAIN = re.compile(r"[\w./+-]*", re.ASCII)  # what stands for itself in Hydra's grammar
 NO_TEXT = re.compile(
     r"[-+]?[\d._]+(e[-+]?\d+)?|true|false|null|nan|[-+]?inf", re.IGNORECASE
@@ -70,7 +71,18 @@ def hydra_words(config_name: str, argv: list[str]) -> list[str]:
         else:
             free.append(_joined(word, left, False))
     words += _in_order(config_name, order, words, free)
+    words = [each for word in words for each in _several(word)]
     return [_readable(_quoted(TARGET.sub(r"\1=", word))) for word in words]
+
+
+def _several(word: str) -> list[str]:
+    """backbone=[A,B] chooses `several` of these networks; paths in it are quoted for Hydra."""
+    found = SEVERAL.match(word)
+    if found is None:
+        return [word]
+    names = [name.strip() for name in found[1].split(",")]
+    listed = [name if PLAIN.fullmatch(name.replace(":", "")) else _as_text(name) for name in names]
+    return ["backbone=several", f"backbone.networks=[{','.join(listed)}]"]
 
 
 def _flag(word: str, keys: set[str]) -> str | None:

@@ -17,6 +17,7 @@ from mcnet_lightning.config.outline import is_own
 
 GIVEN = ("scale",)  # arguments that the command itself answers; a class names others in its attribute `given`
 PLAIN = (bool, int, float, str)
+ENSEMBLES = (1, 8)
 PRECISIONS = ("float32", "bfloat16", "float16")
 Entry = tuple[str, Any, Any]  # name, type, field
 
@@ -69,6 +70,10 @@ def _house(group: str, option: str, subject: Any, own: bool) -> Iterator[Entry]:
     if group == "backbone":
         meaning = "of the backbone's convolutions; the layer stays in float32"
         yield "precision", str, key("float32", meaning, choices=PRECISIONS)
+        meaning = (
+            "8: the mean of what the network makes of its eight turned and mirrored inputs, at eight times the cost"
+        )
+        yield "ensemble", int, key(1, meaning, choices=ENSEMBLES)
         if not own:
             yield "input_kind", str | None, key(None, "what it takes; null: as its class says, else upsampled")
             yield "label", str | None, key(None, "its name in tables; null: as its class says, else its option")

@@ -9,33 +9,24 @@ from omegaconf import DictConfig, OmegaConf
 
 from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.build import build_epsilon, choose_device
-from mcnet_lightning.config.commands import AUTO, BETAS
+from mcnet_lightning.config.commands import BETAS
 from mcnet_lightning.data import MeasurementDataModule, WholeImages
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.evaluation.beta_search import best_beta, search_beta
-from mcnet_lightning.evaluation.records import SETTLED
 from mcnet_lightning.files import make_folder, write_file
 from mcnet_lightning.files.downloads import cache_folder
-from mcnet_lightning.files.writer import is_first_process
 from mcnet_lightning.problems import Problem
 
 
 def settle_beta(
-    config: DictConfig,
-    problem: Problem,
-    backbone: FrozenBackbone,
-    layer: EquilibriumLayer,
-    data: MeasurementDataModule,
-    folder: Path,
-) -> None:
-    """Where the configuration says auto, puts the number in its place, into the layer and into the run's `folder`.
+    config: DictConfig, problem: Problem, backbone: FrozenBackbone, layer: EquilibriumLayer, data: MeasurementDataModule
+) -> float:
+    """Puts the number in the place of auto, and into the layer.
 
     The answer is kept in the cache folder under everything that it follows from. Raises ConfigError without training
     images, ConvergenceError where no beta of the grid converges on all of them.
     """
-    if config.beta != AUTO:
-        return
     images = data.held_out_images()
     path = cache_folder(config.data.cache_dir) / "betas" / f"{_key(config, problem, backbone, layer, images)}.json"
     beta = _kept(path)
@@ -48,10 +39,9 @@ def settle_beta(
         except DataError as error:
             print(f"beta is searched again next time: {error}", file=sys.stderr)
     config.beta = beta
-    if is_first_process():
-        write_file(folder / SETTLED, f"beta: {beta!r}\n")
     layer.set_prior_weight(beta, config.layer.prior_weight_floor)
     print(f"beta=auto: {beta:g}, the best of {len(BETAS)} on {len(images)} held-out training images")
+    return beta
 
 
 def _device(config: DictConfig) -> str:

@@ -20,10 +20,10 @@ from mcnet_lightning.build import (
 )
 from mcnet_lightning.config.running import running
 from mcnet_lightning.equilibrium import EquilibriumLayer
-from mcnet_lightning.evaluation.auto_beta import settle_beta
 from mcnet_lightning.evaluation.beta_search import best_beta, print_rows, search_beta, write_rows
 from mcnet_lightning.evaluation.ladder import Ladder
 from mcnet_lightning.evaluation.runs import evaluate_ladder, require_images
+from mcnet_lightning.evaluation.settling import settle
 from mcnet_lightning.evaluation.tables import write_metrics
 from mcnet_lightning.problems import Problem
 
@@ -42,8 +42,7 @@ def evaluate(config: DictConfig) -> None:
     images = data.test_images()
     require_images(images)  # before a search for beta
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if layer is not None:
-        settle_beta(config, problem, backbone, layer, data, folder)
+    settle(config, problem, backbone, layer, data, folder)
     ladder = build_ladder(config, backbone, layer, problem, config.device)
     records, failures = evaluate_ladder(
         ladder,
@@ -72,11 +71,12 @@ def search(config: DictConfig) -> None:
     """Prints the table, writes search_beta.csv into the run's folder, and names the command to go on with."""
     problem = build_problem(config)
     backbone, layer = build_backbone(config, problem), build_layer(config, problem).fold()
-    images = build_data(config, problem, backbone).held_out_images()
+    data, folder = build_data(config, problem, backbone), Path(HydraConfig.get().runtime.output_dir)
+    settle(config, problem, backbone, None, data, folder)
+    images = data.held_out_images()
     betas = sorted(set(config.betas))
     rows = search_beta(layer, backbone, images, betas, build_epsilon(config), choose_device(config.device))
     found = list(track(rows, description="searching", total=len(betas), transient=True))
-    folder = Path(HydraConfig.get().runtime.output_dir)
     write_rows(folder / "search_beta.csv", found, problem.figures[0])
     what = problem.name if problem.scale is None else f"x{problem.scale}"
     about = f"{what}  {backbone.spec.label}  protocol {problem.label}/{problem.operator_name}"

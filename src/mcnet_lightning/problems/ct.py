@@ -40,7 +40,6 @@ class CT(Clipped):
     images = "hounsfield"
     local = False
     start_name = "back-projection"
-    ladder = ("start", "start+projection", "backbone", "backbone+projection", "mcnet")  # tv takes minutes
     usual: ClassVar = {"backbone": "unet", "data": "cardiac20"}
 
     def __init__(

@@ -14,6 +14,7 @@ from mcnet_lightning.errors import DataError
 from mcnet_lightning.evaluation.records import FIRST_PROBLEM, MEAN, SETTLED, Record, picture_name, read_metrics
 from mcnet_lightning.files.settings import fault_of, yaml_sentence
 
+LEFT_TO_RUNS = ("beta", "backbone.shares")
 METRICS, CONFIG, TRACES, PICTURES = "metrics.csv", Path(".hydra/config.yaml"), "traces.csv", "pictures"
 
 
@@ -121,8 +122,10 @@ def _read_run(folder: Path, name: str) -> Run:
     if not (folder / CONFIG).is_file():
         raise DataError(f"{folder} has no {CONFIG}, which says how its metrics.csv was made; take it out of runs=")
     settings = _settings(folder / CONFIG)
-    if settings.get("beta") == AUTO:  # runs of earlier versions do not say which one was taken
-        settings["beta"] = _settings(folder / SETTLED).get("beta") if (folder / SETTLED).is_file() else None
+    settled = _settings(folder / SETTLED) if (folder / SETTLED).is_file() else {}
+    for key, value in settings.items():
+        if value == AUTO and key in LEFT_TO_RUNS:  # runs of earlier versions do not say what they took
+            settings[key] = settled.get(key)
     return Run(folder, name, settings, tuple(read_metrics(folder / METRICS)))
 
 

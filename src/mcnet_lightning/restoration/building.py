@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from mcnet_lightning.backbones import FrozenBackbone
 from mcnet_lightning.backbones.loading import NONE
+from mcnet_lightning.backbones.several import SeveralBackbones
 from mcnet_lightning.backbones.tiling import Tiling
 from mcnet_lightning.build import (
     allowed_classes,
@@ -59,6 +60,10 @@ def build_restorer(config: DictConfig) -> Restorer:
 def build_trained(config: DictConfig, problem: Problem | None) -> FrozenBackbone:
     """The backbone. Raises ConfigError for one of ours that nobody has trained: people's images are no place for it."""
     backbone, name = build_backbone(config, problem), config.backbone.name
+    if isinstance(backbone, SeveralBackbones) and backbone.automatic:
+        raise ConfigError(
+            "backbone.shares=auto needs training images; give the numbers that `evaluate` found with them"
+        )
     learnt = any(True for _ in backbone.network.parameters())
     if learnt and backbone.spec.weights == NONE and is_own(config.backbone._target_):
         raise ConfigError(f"backbone={name} is not trained: give backbone.weights=PATH, or take another backbone")

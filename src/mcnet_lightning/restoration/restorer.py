@@ -75,9 +75,10 @@ class Restorer:
             )
         if backbone.spec.input_kind == "picture":
             raise ConfigError("pictures made earlier need no backbone; give them to mode=fix as sr=FOLDER")
-        if (backbone.spec.input_kind == "start") != (start is not None):
+        kind = backbone.spec.input_kind
+        if kind == "observation" or (kind == "start") != (start is not None):
             raise ConfigError(
-                f"{backbone.spec.name} takes {backbone.spec.input_kind!r}, which this problem does not have; choose "
+                f"{backbone.spec.name} takes {kind!r}, which this problem does not have; choose "
                 + (
                     "another backbone"
                     if start is None

@@ -19,11 +19,11 @@ from mcnet_lightning.build import (
     scale_or_problem,
 )
 from mcnet_lightning.equilibrium.epsilon import Epsilon
-from mcnet_lightning.evaluation.auto_beta import settle_beta
 from mcnet_lightning.evaluation.command import build_ladder
 from mcnet_lightning.evaluation.failures import Failures
 from mcnet_lightning.evaluation.records import MEAN, Record
 from mcnet_lightning.evaluation.runs import evaluate_ladder
+from mcnet_lightning.evaluation.settling import settle
 from mcnet_lightning.evaluation.tables import markdown_ladder, write_metrics
 from mcnet_lightning.files.weights import BUNDLED
 from mcnet_lightning.files.writer import is_first_process
@@ -69,7 +69,7 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     test_images = data.test_images()  # first: what cannot be measured, or by which method, must not cost a training
     for method in build_methods(config, problem):
         method.check(problem)
-    settle_beta(config, problem, backbone, layer, data, folder)
+    settle(config, problem, backbone, layer, data, folder)
     epsilon = build_epsilon(config)
     header = _header(model, problem, epsilon)
     identity = _identity(header, model)
