@@ -14,10 +14,12 @@ from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.backbones.frozen import BackboneSpec, FrozenBackbone
 from mcnet_lightning.backbones.several import SeveralBackbones, best_shares
 from mcnet_lightning.cli.words import hydra_words
+from mcnet_lightning.config.checking import compose_config
 from mcnet_lightning.data import load_images
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.evaluation.records import SETTLED
 from mcnet_lightning.imaging import write_png
+from mcnet_lightning.sweeps.content import content
 
 
 def several(*names: str, shares: object = None) -> SeveralBackbones:
@@ -93,6 +95,15 @@ def test_an_ensemble_turns_with_its_input() -> None:
 def test_words_for_several() -> None:
     words = hydra_words("evaluate", ["backbone=[rcan,precomputed:my pictures]", "backbone=rdn"])
     assert words == ["backbone=several", "backbone.networks=[rcan,'precomputed:my pictures']", "backbone=rdn"]
+
+
+def test_a_sweep_s_job_depends_on_their_files(tmp_path: Path) -> None:
+    (tmp_path / "rdn.pt").write_bytes(b"one")
+    config = compose_config("evaluate", ["backbone=several", f"backbone.networks=[rcan,'rdn:{tmp_path / 'rdn.pt'}']"])
+    before = content(config)["config"]["backbone.networks"]
+    assert before[0] == ["rcan", ""]
+    (tmp_path / "rdn.pt").write_bytes(b"two")
+    assert content(config)["config"]["backbone.networks"] != before
 
 
 def test_commands_take_several(tmp_path: Path) -> None:

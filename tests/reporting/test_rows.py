@@ -79,6 +79,9 @@ def test_labels_say_whose_weights(tmp_path: Path, settings: dict[str, Any], labe
 
 def test_pictures_of_an_unknown_network_are_named_by_their_folder() -> None:
     assert backbone_label({"backbone.name": "precomputed", "backbone.root": "a/SwinIR"}) == "SwinIR (pictures)"
+    networks = ("rcan", "rdn:a/big.pt", "precomputed:a/SwinIR", "bicubic")
+    several = backbone_label({"backbone.name": "several", "backbone.networks": networks})
+    assert several == "RCAN (compact, ours) + RDN (big) + SwinIR (pictures) + bicubic"
 
 
 def test_plug_and_play_is_named_by_its_denoiser(tmp_path: Path) -> None:

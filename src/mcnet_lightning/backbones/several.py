@@ -45,7 +45,10 @@ class SeveralBackbones(FrozenBackbone):
     default_weights = None
 
     def __init__(
-        self, networks: list[str], scale: int | str, shares: Annotated[Any, {"words": (AUTO,)}] = None
+        self,
+        networks: Annotated[list[str], {"networks": True}],
+        scale: int | str,
+        shares: Annotated[Any, {"words": (AUTO,)}] = None,
     ) -> None:
         if not networks:
             raise ConfigError("backbone.networks names no network; give backbone.networks=[rcan,rdn]")

@@ -83,6 +83,8 @@ def identity(run: Run, method: str, without: Sequence[str] = ()) -> Identity:
 def backbone_label(settings: dict[str, Any]) -> str:
     """Whose network: "SRCNN (ours)", "RCAN (compact, ours)", "RDN (official)", "spandrel (dctlsa)"."""
     name = str(settings.get("backbone.name", "backbone"))
+    if name == "several":
+        return " + ".join(map(_of_several, settings.get("backbone.networks", ())))
     weights = str(settings.get("backbone.root" if name == "precomputed" else "backbone.weights", ""))
     kind = class_at(str(settings.get("backbone._target_", "")))
     said = settings.get("backbone.label") or getattr(kind, "label", name)
@@ -92,6 +94,12 @@ def backbone_label(settings: dict[str, Any]) -> str:
     if weights == "bundled":
         return f"{shown} ({'compact, ' if name in ('rcan', 'rdn') else ''}ours)"
     return f"{shown} ({_stem(weights)})" if weights not in ("", "none") else shown
+
+
+def _of_several(said: str) -> str:
+    name, _, weights = said.partition(":")
+    usual = "bundled" if name.upper() in NETWORKS else "none"
+    return backbone_label({"backbone.name": name, "backbone.weights": weights or usual, "backbone.root": weights})
 
 
 def row_label(run: Run, method: str) -> str:

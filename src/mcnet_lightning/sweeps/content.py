@@ -47,6 +47,9 @@ def code_version() -> str:
 
 
 def _by_content(value: Any, limits: Any) -> Any:
+    if OmegaConf.is_list(value) and "networks" in limits:
+        parts = [str(each).partition(":") for each in value]
+        return [[name, where and _by_content(where, {"path": "file"})] for name, _, where in parts]
     if OmegaConf.is_config(value):
         return OmegaConf.to_container(value, resolve=True)
     if isinstance(value, str) and "path" in limits and value not in limits.get("words", ()):
