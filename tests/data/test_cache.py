@@ -56,6 +56,13 @@ def test_second_visit_reads_what_the_first_computed(patches: TrainingSet, tmp_pa
     assert (seen_by(first), seen_by(second)) == (5, 0)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_computes_what_the_cpu_does(patches: TrainingSet, tmp_path: Path) -> None:
+    computed = cached_prior(backbone(), patches, tmp_path, "cuda")
+    assert computed.device.type == "cpu"
+    assert torch.equal(computed, patches.observation.start + 1)
+
+
 @pytest.mark.parametrize("kind", ["upsampled", "lr_rgb"])
 def test_backbone_gets_its_kind_of_input(patches: TrainingSet, tmp_path: Path, kind: InputKind) -> None:
     expected = patches.observation.inputs[kind].mean(dim=1, keepdim=True) + 1

@@ -36,10 +36,11 @@ def lipschitz_denoiser(**options: Any) -> DnCNN:
     return network
 
 
-def chain(image: Tensor, weights: list[Tensor]) -> Tensor:
-    for weight in weights[:-1]:
-        image = F.conv2d(image, weight, padding=1).clamp_min(0)
-    return F.conv2d(image, weights[-1], padding=1)
+def chain(image: Tensor, weights: list[Tensor], biases: list[Tensor] | None = None) -> Tensor:
+    added = [weight.new_zeros(len(weight)) for weight in weights] if biases is None else biases
+    for weight, bias in zip(weights[:-1], added[:-1], strict=True):
+        image = F.conv2d(image, weight, padding=1).add(bias.view(-1, 1, 1)).clamp_min(0)
+    return F.conv2d(image, weights[-1], padding=1) + added[-1].view(-1, 1, 1)
 
 
 @each_parameterisation
@@ -48,6 +49,33 @@ def test_formula(parameterisation: str) -> None:
     N = chain(v - 0.1, R.effective_weights())
     expected = {"noise_residual": v - N, "averaged": 0.7 * v + 0.3 * N, "direct": N}[parameterisation]
     assert relative_error(R(v), expected) <= 1e-14
+
+
+@each_parameterisation
+def test_formula_with_biases(parameterisation: str) -> None:
+    R, v = denoiser(parameterisation=parameterisation, averaging=0.3, bias=True), uniform(2, 1, 7, 9)
+    with torch.no_grad():
+        for bias in R.biases or []:
+            bias.copy_(0.1 * torch.randn_like(bias))
+    N = chain(v - 0.1, R.effective_weights(), list(R.biases or []))
+    expected = {"noise_residual": v - N, "averaged": 0.7 * v + 0.3 * N, "direct": N}[parameterisation]
+    assert relative_error(R(v), expected) <= 1e-14
+    gradients = torch.autograd.grad(R(v).square().sum(), list(R.biases or []))
+    assert all(bool(gradient.any()) for gradient in gradients)
+
+
+def test_biases_are_told_only_where_there_are_some() -> None:
+    """Files and checkpoints of before say nothing of them."""
+    assert "bias" not in denoiser().hyperparameters
+    told = denoiser(bias=True).hyperparameters
+    assert set(DnCNN(**told).state_dict()) == set(denoiser(bias=True).state_dict())
+
+
+def test_biases_change_no_bound() -> None:
+    torch.manual_seed(0)
+    plain = denoiser().certificate()
+    torch.manual_seed(0)
+    assert denoiser(bias=True).certificate() == plain
 
 
 @pytest.mark.parametrize("depth", [2, 3, 6])

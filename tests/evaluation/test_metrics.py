@@ -136,6 +136,13 @@ def test_means_do_not_depend_on_batching(sizes: list[int]) -> None:
     )
 
 
+def test_figures_are_gathered_where_the_metric_is() -> None:
+    """In a validation on a GPU what a solve counted lies on the host. `meta` stands for any other device."""
+    means = ImageMeans(("psnr", "evaluations")).to("meta")
+    means.update(psnr=torch.ones(1, device="meta"), evaluations=torch.ones(1))
+    assert [row.device.type for row in means.rows] == ["meta"]
+
+
 def test_means_take_counts_and_flags() -> None:
     means = ImageMeans(("evaluations", "failed"))
     means.update(evaluations=torch.tensor([3, 6]), failed=torch.tensor([True, False]))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mcnet_lightning.backbones.frozen import FrozenBackbone
 from mcnet_lightning.data.patches import TrainingSet
+from mcnet_lightning.equilibrium.precision import full_precision
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.files import make_folder, write_file
 
@@ -23,8 +24,17 @@ NAME, DIGEST = "prior_image", "sha256"
 REMEDY = "free space, or set MCNET_CACHE to another folder"
 
 
-def cached_prior(backbone: FrozenBackbone, patches: TrainingSet, folder: Path, batch_size: int = 64) -> Tensor:
+def cached_prior(
+    backbone: FrozenBackbone,
+    patches: TrainingSet,
+    folder: Path,
+    device: torch.device | str = "cpu",
+    batch_size: int = 64,
+) -> Tensor:
     """w for every patch, (N, C, P, P): read if this backbone has seen exactly these patches, else computed and kept.
+
+    device: where it is computed, in float32 as such wherever that is; the numbers themselves stay on the CPU. The
+    backbone is left there.
 
     Raises WeightsError where the backbone's output is not finite; nothing is kept then.
     """
@@ -32,8 +42,11 @@ def cached_prior(backbone: FrozenBackbone, patches: TrainingSet, folder: Path, b
     path = folder / "prior_images" / f"{backbone.spec.name}-x{backbone.spec.scale}-{key}.safetensors"
     if (kept := _kept(path)) is not None:
         return kept
-    parts = torch.arange(len(patches)).split(batch_size)
-    prior = torch.cat([backbone.of(patches.observation.select(index)) for index in parts]).contiguous()
+    device, parts = torch.device(device), torch.arange(len(patches)).split(batch_size)
+    backbone.to(device)
+    with full_precision(device):
+        made = [backbone.of(patches.observation.select(index).to(device)).cpu() for index in parts]
+    prior = torch.cat(made).contiguous()
     try:
         make_folder(path.parent, REMEDY)
         write_file(path, save({NAME: prior}, {DIGEST: _digest(prior)}), REMEDY)

@@ -119,7 +119,8 @@ class MeasurementDataModule(pl.LightningDataModule):
         else:
             self.patches = whole_images(images, self.problem, self.seed, self.max_patches)
         if self.backbone is not None and self.cache is not None:
-            self.patches.prior_image = cached_prior(self.backbone, self.patches, self.cache)
+            device = "cpu" if self.trainer is None else self.trainer.strategy.root_device
+            self.patches.prior_image = cached_prior(self.backbone, self.patches, self.cache, device)
 
     def digest(self) -> str:
         """SHA-256 of the training patches, in their order: what a training saw."""

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcnet_lightning.denoisers.convolution import channels_last
+from mcnet_lightning.denoisers.convolution import convolutions
 from mcnet_lightning.denoisers.tiles import in_tiles
 from mcnet_lightning.equilibrium import Denoiser
 from mcnet_lightning.errors import WeightsError
@@ -38,8 +37,7 @@ class BiasedDnCNN(Denoiser):
 
     def rounded(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
         """R with all convolutions but the first in `dtype`."""
-        layers, reach = self.layers(dtype)
-        network = partial(chain, layers=layers, dtype=dtype)
+        network, reach = self.chain(dtype)
 
         def denoise(image: Tensor) -> Tensor:
             own = image.reshape(-1, 1, *image.shape[-2:])
@@ -47,20 +45,13 @@ class BiasedDnCNN(Denoiser):
 
         return denoise
 
-    def layers(self, dtype: torch.dtype) -> tuple[list[tuple[Tensor, Tensor]], int]:
-        """Weights and biases, all but the first in `dtype`, and how far a value reaches."""
-        rest = [(weight.to(dtype), bias.to(dtype)) for weight, bias in zip(self.weights, self.biases, strict=True)]
+    def chain(self, dtype: torch.dtype) -> tuple[Callable[[Tensor], Tensor], int]:
+        """N with all convolutions but the first in `dtype`, and how far a value reaches."""
+        weights, biases = (
+            [values[0], *(value.to(dtype) for value in values[1:])] for values in ([*self.weights], [*self.biases])
+        )
         reach = sum(weight.shape[-1] // 2 for weight in self.weights)
-        return [(self.weights[0], self.biases[0]), *rest[1:]], reach
-
-
-def chain(image: Tensor, layers: list[tuple[Tensor, Tensor]], dtype: torch.dtype) -> Tensor:
-    """N."""
-    features = channels_last(image)
-    for number, (weight, bias) in enumerate(layers):
-        features = features if number == 0 else F.relu(features).to(dtype)
-        features = F.conv2d(features, weight, bias, padding=weight.shape[-1] // 2)
-    return features.to(image.dtype)
+        return partial(convolutions, weights=weights, biases=biases), reach
 
 
 def is_published_dncnn(file: WeightFile) -> bool:

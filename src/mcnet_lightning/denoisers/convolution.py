@@ -6,6 +6,7 @@ finds that it gives what the plain operations give, and where nothing else is as
 no tracing.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -26,31 +27,33 @@ def channels_last(image: Tensor) -> Tensor:
     return image.reshape(len(image), *image.shape[2:], 1).permute(0, 3, 1, 2)
 
 
-def convolve(features: Tensor, weight: Tensor) -> Tensor:
-    """Zero-padded to the same size, without bias."""
-    if len(weight) == 1 and features.device.type == "cpu" and features.dtype == weight.dtype == torch.float32:
+def convolve(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Zero-padded to the same size."""
+    plain = bias is None and features.device.type == "cpu" and features.dtype == weight.dtype == torch.float32
+    if plain and len(weight) == 1:
         return _convolve_to_one(features, weight)
-    return F.conv2d(features, weight, padding=weight.shape[-1] // 2)
+    return F.conv2d(features, weight, bias, padding=weight.shape[-1] // 2)
 
 
-def convolve_relu(features: Tensor, weight: Tensor) -> Tensor:
-    """relu(weight * features)."""
-    if fuses(features, weight):
+def convolve_relu(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """relu(weight * features + bias)."""
+    if bias is None and fuses(features, weight):
         return fused_convolution_relu(features, weight)
-    return F.relu(convolve(features, weight), inplace=True)
+    return F.relu(convolve(features, weight, bias), inplace=True)
 
 
-def convolutions(image: Tensor, weights: list[Tensor]) -> Tensor:
-    """One after the other with ReLU between them. Under autocast both ends stay in full precision: 1/255 is lost in
-    half.
+def convolutions(image: Tensor, weights: list[Tensor], biases: list[Tensor] | None = None) -> Tensor:
+    """One after the other with ReLU between them, each in its weight's precision. Under autocast both ends stay in full
+    precision: 1/255 is lost in half.
     """
     kind = image.device.type
+    added: Sequence[Tensor | None] = biases or [None] * len(weights)
     with torch.autocast(kind, enabled=False):
-        features = convolve_relu(channels_last(image), weights[0]).to(weights[1].dtype)
-    for weight in weights[1:-1]:
-        features = convolve_relu(features, weight)
+        features = convolve_relu(channels_last(image), weights[0], added[0]).to(weights[1].dtype)
+    for weight, bias in zip(weights[1:-1], added[1:-1], strict=True):
+        features = convolve_relu(features, weight, bias)
     with torch.autocast(kind, enabled=False):
-        return convolve(features.to(weights[-1].dtype), weights[-1]).to(image.dtype)
+        return convolve(features.to(weights[-1].dtype), weights[-1], added[-1]).to(image.dtype)
 
 
 def positive(features: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,4 +1,4 @@
-"""DnCNN (Zhang et al., TIP 2017) without bias and batch norm, spectrally normalised: the learned prior R."""
+"""DnCNN (Zhang et al., TIP 2017) without batch norm, spectrally normalised: the learned prior R."""
 
 import math
 from functools import cache, partial
@@ -29,9 +29,9 @@ class DnCNN(Denoiser):
         averaged:       R(v) = (1 - a) v + a N(v - c), 0 < a <= 1/2; with N 1-Lipschitz, R is firmly non-expansive, T is
                         averaged and Picard iteration converges.
         direct:         R(v) = N(v - c).
-    c is a learned scalar: a bias-free ReLU network is positively homogeneous, so this offset does what rescaling by the
-    image's extremes did in the published models, without depending on them. `rescale="per_sample"` is that rescaling,
-    for loading those models.
+    c is a learned scalar: without biases a ReLU network is positively homogeneous, so this offset does what rescaling
+    by the image's extremes did in the published models, without depending on them. `rescale="per_sample"` is that
+    rescaling, for loading those models.
 
     depth: number of convolutions
     channels: features of each hidden layer
@@ -39,6 +39,8 @@ class DnCNN(Denoiser):
     spectral_norm: keep every convolution 1-Lipschitz while training
     rescale: the input by its extremes, as the published models do
     image_channels: of the images
+    bias: add a number to each feature, as the authors do. Without, the network's smoothing follows the noise that is
+        there; with it, it takes away what it was trained for (Mohan et al., ICLR 2020)
     """
 
     default_weights = "bundled"
@@ -52,6 +54,7 @@ class DnCNN(Denoiser):
         spectral_norm: bool = True,
         rescale: Rescale = "none",
         image_channels: int = 1,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         if parameterisation not in get_args(Parameterisation):
@@ -72,6 +75,7 @@ class DnCNN(Denoiser):
             if not weight.is_meta:  # where PyTorch would load its compiler for it, seconds long
                 nn.init.kaiming_normal_(weight, nonlinearity="relu")
             self.weights.append(weight.contiguous(memory_format=torch.channels_last))
+        self.biases = nn.ParameterList(torch.zeros(width) for width in widths[1:]) if bias else None
         self.offset = nn.Parameter(torch.zeros(()))
         self.norms = self._new_norms() if spectral_norm else None
 
@@ -86,6 +90,7 @@ class DnCNN(Denoiser):
             "spectral_norm": self.norms is not None,
             "rescale": self.rescale,
             "image_channels": self.weights[0].shape[1],
+            **({"bias": True} if self.biases is not None else {}),  # what says nothing of it was written before
         }
 
     def effective_weights(self) -> list[Tensor]:
@@ -97,7 +102,7 @@ class DnCNN(Denoiser):
 
     def bind(self) -> "_BoundDnCNN":
         """R with its weights normalised once: a fixed map for a whole solve, however often it is evaluated."""
-        return _BoundDnCNN(self, self.effective_weights())
+        return _BoundDnCNN(self, self.effective_weights(), None if self.biases is None else list(self.biases))
 
     def forward(self, image: Tensor) -> Tensor:
         """R(v), (B, C, H, W) -> (B, C, H, W)."""
@@ -145,8 +150,8 @@ class DnCNN(Denoiser):
 class _BoundDnCNN:
     """R with fixed, normalised weights, each convolution in its weight's precision."""
 
-    def __init__(self, denoiser: DnCNN, weights: list[Tensor]) -> None:
-        self.denoiser, self.weights = denoiser, weights
+    def __init__(self, denoiser: DnCNN, weights: list[Tensor], biases: list[Tensor] | None) -> None:
+        self.denoiser, self.weights, self.biases = denoiser, weights, biases
         self.half_chain = cache(partial(HalfChain, weights))
 
     def __call__(self, image: Tensor) -> Tensor:
@@ -173,11 +178,13 @@ class _BoundDnCNN:
         """R with all convolutions but the first in `dtype`, without tape: 1/255 is lost in half. N(v) is off by some
         5e-4 of it.
         """
-        return _BoundDnCNN(self.denoiser, [self.weights[0].detach(), *laid_out(self.weights[1:], dtype)])
+        weights = [self.weights[0].detach(), *laid_out(self.weights[1:], dtype)]
+        biases = self.biases and [self.biases[0].detach(), *(bias.detach().to(dtype) for bias in self.biases[1:])]
+        return _BoundDnCNN(self.denoiser, weights, biases)
 
     def linearise(self, image: Tensor, dtype: torch.dtype) -> Linearisation | None:
-        """R at `image`, products in `dtype`; None for `rescale="per_sample"`, which only autograd can differentiate."""
-        if self.denoiser.rescale != "none":
+        """R at `image`, products in `dtype`; None for `rescale="per_sample"` and biases, which are left to autograd."""
+        if self.denoiser.rescale != "none" or self.biases is not None:
             return None
         chain, combine, own = self.half_chain(dtype), self.denoiser.combine, self._own(image)
         network, masks = chain(own - self.denoiser.offset)
@@ -192,4 +199,5 @@ class _BoundDnCNN:
     def _network(self, image: Tensor) -> Tensor:
         """N(v - c)."""
         reach = len(self.weights) * (KERNEL // 2)
-        return in_tiles(partial(convolutions, weights=self.weights), image - self.denoiser.offset, reach)
+        network = partial(convolutions, weights=self.weights, biases=self.biases)
+        return in_tiles(network, image - self.denoiser.offset, reach)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from mcnet_lightning.denoisers.biased import (
     BiasedDnCNN,
-    chain,
     is_published_dncnn,
     read_chain,
     read_published_dncnn,
@@ -40,11 +39,11 @@ class FFDNet(BiasedDnCNN):
         self.noise_level, self.of_noise = noise_level, of_noise
 
     def rounded(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-        layers, reach = self.layers(dtype)
+        chain, reach = self.chain(dtype)
 
         def network(given: Tensor) -> Tensor:
             """With a channel of zeros more: tiles are as deep as what they are cut from."""
-            return F.pad(chain(given, layers, dtype), (0, 0, 0, 0, 0, INTO - OUT))
+            return F.pad(chain(given), (0, 0, 0, 0, 0, INTO - OUT))
 
         def denoise(image: Tensor) -> Tensor:
             height, width = image.shape[-2:]
@@ -53,10 +52,7 @@ class FFDNet(BiasedDnCNN):
             halves = F.pixel_unshuffle(even, HALF)
             level = torch.full_like(halves[:, :1], self.noise_level)
             given = torch.cat([level, halves] if self.of_noise else [halves, level], dim=1)
-            # tiles of what comes in, which has a channel more than what comes out
-            made = in_tiles(lambda x: F.pad(chain(x, layers, dtype), (0, 0, 0, 0, 0, INTO - OUT)), given, reach)[
-                :, :OUT
-            ]
+            made = in_tiles(network, given, reach)[:, :OUT]
             made = F.pixel_shuffle(made, HALF)[..., :height, :width]
             return (own - made if self.of_noise else made).reshape(image.shape)
 

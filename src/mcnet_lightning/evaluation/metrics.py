@@ -60,7 +60,9 @@ class ImageMeans(Metric):
 
     def update(self, counts: bool = True, **figures: Tensor) -> None:
         """One value per image, (B,), for each name. `counts=False`: seen only to keep processes in step."""
-        columns = [doubled(figures[name]).reshape(-1) for name in self.names]
+        # where processes exchange them: what a solve counted lies on the host, what it made does not
+        home = torch.device("cpu") if self.device.type == "mps" else self.device
+        columns = [doubled(figures[name]).reshape(-1).to(home) for name in self.names]
         self.rows.append(torch.stack([*columns, torch.full_like(columns[0], float(counts))], dim=1))
 
     def compute(self) -> dict[str, Tensor]:
