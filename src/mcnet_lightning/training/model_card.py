@@ -46,11 +46,17 @@ def write_model_card(
         f"    {command_line()}",
         "",
         f"{steps} steps of {config.data.batch_size} {'patches' if data.problem.local else 'images'} of "
-        f"{height} x {width}, {seconds / 60:.1f} minutes on {torch.get_num_threads()} threads "
-        f"({platform.machine()}, torch {torch.__version__.split('+')[0]}). "
+        f"{height} x {width}, {seconds / 60:.1f} minutes on {_machine(data)}. "
         "The training curve is in the .csv file beside this card.",
         "",
         *results,
         "",
     ]
     write_file(folder / "MODEL_CARD.md", "\n".join(lines))
+
+
+def _machine(data: MeasurementDataModule) -> str:
+    """What computed."""
+    device = torch.device("cpu") if data.trainer is None else data.trainer.strategy.root_device
+    what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    return f"{what} ({platform.machine()}, torch {torch.__version__.split('+')[0]})"

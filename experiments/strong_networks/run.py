@@ -1,0 +1,33 @@
+"""Runs the experiment of README.md, in the folder it names: python experiments/strong_networks/run.py data.root=DIR"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from running import experiment
+
+COMMON = ["protocol.dequantise=midpoint", "method=[backbone,backbone+projection,mcnet]"]
+# a strong denoiser at a large beta, both chosen on held-out training images at x2
+FFDNET = ["layer.weights=weights/ffdnet/ffdnet_gray.pth", "layer.noise_level=0.04", "beta=2", "epsilon=0"]
+CELLS = {
+    f"{network}_x{scale}_{dataset}_epsilon{epsilon}": [
+        *COMMON,
+        f"backbone={network}",
+        f"scale={scale}",
+        f"data={dataset}",
+        f"epsilon={epsilon}",
+    ]
+    for network in ("rcan", "rdn")
+    for scale in (2, 3, 4)
+    for dataset in ("set5", "set14")
+    for epsilon in (0, 0.1)
+}
+CELLS |= {
+    f"rcan_x2_{dataset}_ffdnet": [*COMMON, *FFDNET, "backbone=rcan", "scale=2", f"data={dataset}"]
+    for dataset in ("set5", "set14")
+}
+
+if __name__ == "__main__":
+    experiment(HERE, CELLS)
