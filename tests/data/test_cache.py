@@ -10,12 +10,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mcnet_lightning.backbones import BackboneSpec, FrozenBackbone, InputKind
-from mcnet_lightning.data import TrainingSet, cached_prior
+from mcnet_lightning.data import TrainingSet, cached_prior, cut_patches
 from mcnet_lightning.errors import WeightsError
 from mcnet_lightning.files.downloads import cache_folder
 from mcnet_lightning.imaging import rgb_to_luma
 from mcnet_lightning.operators import BicubicDownsample
 from mcnet_lightning.problems import Observation
+from mcnet_lightning.problems.super_resolution import SuperResolution
 
 
 class Counting(nn.Module):
@@ -67,6 +68,24 @@ def test_a_gpu_computes_what_the_cpu_does(patches: TrainingSet, tmp_path: Path) 
 def test_backbone_gets_its_kind_of_input(patches: TrainingSet, tmp_path: Path, kind: InputKind) -> None:
     expected = patches.observation.inputs[kind].mean(dim=1, keepdim=True) + 1
     assert torch.equal(cached_prior(backbone(kind), patches, tmp_path), expected)
+
+
+class Blurring(nn.Module):
+    """Each pixel's mean with its neighbours, zeros beyond the border: what a network does to the edges of a patch."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(image, 5, 1, 2)
+
+
+def test_with_a_margin_a_patch_has_the_output_of_the_whole_image(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    picture, problem = torch.rand(3, 16, 16), SuperResolution("standard", 2, quantise=False, boundary="truncated")
+    network = FrozenBackbone(Blurring(), BackboneSpec("blurring", 2, "upsampled", "path", "a" * 64))
+    patches = cut_patches([picture], problem, 8, 8, seed=0, margin=4)
+    assert patches.surroundings is not None
+    whole = network.of(patches.surroundings)
+    assert torch.equal(cached_prior(network, patches, tmp_path), whole[..., 4:-4, 4:-4])
+    assert not torch.allclose(network.of(patches.observation), whole[..., 4:-4, 4:-4], atol=1e-2)
 
 
 @pytest.mark.parametrize("change", ["weights", "scale", "pixel", "count", "order"])

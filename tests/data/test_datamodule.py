@@ -10,6 +10,7 @@ from mcnet_lightning.backbones import load_backbone
 from mcnet_lightning.data import MeasurementDataModule, NamedImage, WholeImages
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.imaging import write_png
+from mcnet_lightning.problems.deblurring import Deblurring
 from mcnet_lightning.problems.super_resolution import SuperResolution
 
 
@@ -41,6 +42,28 @@ def test_backbone_outputs_come_with_the_batch(root: str, tmp_path: Path) -> None
     data = module(root, backbone=load_backbone("bicubic", 2), cache=tmp_path / "cache")
     batch = next(iter(data.train_dataloader()))
     assert torch.equal(batch["prior_image"], batch["observation"].inputs["upsampled"])
+
+
+def test_a_margin_is_for_the_backbone_alone(root: str, tmp_path: Path) -> None:
+    settings = {"patch_margin": 4, "patch_stride": 4}
+    data = module(root, backbone=load_backbone("bicubic", 2), cache=tmp_path / "cache", **settings)
+    batch = next(iter(data.train_dataloader()))
+    assert batch["prior_image"].shape == batch["observation"].truth.shape == (8, 1, 12, 12)
+    assert not torch.equal(batch["prior_image"], batch["observation"].inputs["upsampled"])
+    assert data.patches is not None
+    assert data.patches.surroundings is None
+    without, usual = module(root, patch_margin=4).patches, module(root).patches
+    assert without is not None
+    assert usual is not None
+    assert torch.equal(without.observation.truth, usual.observation.truth)
+
+
+def test_a_margin_with_noise_is_refused(root: str) -> None:
+    data = MeasurementDataModule(
+        Deblurring(), ["own"], [], root, backbone=load_backbone("bicubic", 2), patch_size=12, patch_margin=4
+    )
+    with pytest.raises(ConfigError, match=r"data\.patch_margin=4: the network would see other noise"):
+        data.setup("fit")
 
 
 def test_every_patch_is_seen_once_per_epoch(root: str) -> None:

@@ -141,3 +141,23 @@ def test_digest_follows_what_a_backbone_sees() -> None:
 def test_impossible_geometry_is_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(DataError, match=message):
         cut(**options)
+
+
+def test_a_margin_is_seen_around_the_patch_and_not_measured() -> None:
+    """b is of the patch alone; what is around it is that of the image."""
+    patches = cut(size=8, margin=4)
+    assert patches.surroundings is not None
+    assert torch.equal(patches.surroundings.truth[..., 4:-4, 4:-4], patches.observation.truth)
+    assert patches.observation.truth.shape[-2:] == (8, 8)
+    own = patches.observation.operator(patches.observation.truth)
+    assert relative_error(patches.observation.measurement, own) <= 1e-14
+    assert patches.digest() != cut(size=8, stride=12).digest()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"margin": 3}, "data.patch_margin=3 is no multiple of scale=2; use 2"), ({"margin": 24}, "data.patch_margin=24")],
+)
+def test_a_margin_that_cannot_be_had(options: dict[str, int], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        cut(**options)

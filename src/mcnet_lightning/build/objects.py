@@ -163,6 +163,7 @@ def build_data(config: DictConfig, problem: Problem, backbone: FrozenBackbone | 
         cache=cache_folder(data.cache_dir),
         patch_size=data.patch_size,
         patch_stride=data.patch_stride,
+        patch_margin=data.patch_margin,
         max_patches=data.max_patches,
         batch_size=data.batch_size,
         validation_size=data.validation_size,

@@ -30,9 +30,12 @@ CHOICES = (  # the usual groups
     *("trainer", "experiment"),
 )
 UNUSED = {  # keys that a command shares with others and takes no notice of
-    "evaluate": ("data.train", "data.patch_size", "data.patch_stride", "data.max_patches", "data.batch_size"),
-    "pretrain_denoiser": ("data.hr", "data.lr", "data.test"),
-    "pretrain_backbone": ("data.hr", "data.lr"),
+    "evaluate": (
+        *("data.train", "data.patch_size", "data.patch_stride", "data.patch_margin"),
+        *("data.max_patches", "data.batch_size"),
+    ),
+    "pretrain_denoiser": ("data.hr", "data.lr", "data.test", "data.patch_margin"),
+    "pretrain_backbone": ("data.hr", "data.lr", "data.patch_margin"),
 }
 REFUSED = {("restore", "backbone"): ("precomputed",)}  # options of a group that a command has no use for
 

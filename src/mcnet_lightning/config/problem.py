@@ -57,6 +57,13 @@ class Data:
     )
     patch_size: int = key(48, "side of a training patch in HR pixels; a multiple of the scale", minimum=12, local=True)
     patch_stride: int = key(48, "distance between patches in HR pixels", minimum=4, local=True)
+    patch_margin: int = key(
+        0,
+        "HR pixels around a training patch that the network sees and the layer does not: without them its errors near "
+        "the edges of patches, which no whole image has, are what the layer learns to mend",
+        minimum=0,
+        local=True,
+    )
     max_patches: int | None = key(None, "use at most this many patches, drawn with the seed; null: all", minimum=1)
     batch_size: int = key(16, "patches per step, shared out among the processes", minimum=1)
     validation_size: int = key(

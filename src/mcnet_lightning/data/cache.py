@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mcnet_lightning.backbones.frozen import FrozenBackbone
-from mcnet_lightning.data.patches import TrainingSet
+from mcnet_lightning.data.patches import TrainingSet, without_margin
 from mcnet_lightning.equilibrium.precision import full_precision
 from mcnet_lightning.errors import DataError
 from mcnet_lightning.files import make_folder, write_file
@@ -38,15 +38,16 @@ def cached_prior(
 
     Raises WeightsError where the backbone's output is not finite; nothing is kept then.
     """
-    key = hashlib.sha256(f"{backbone.spec.identity}/{patches.digest()}".encode()).hexdigest()[:32]
+    around = f"/margin {patches.margin}" if patches.margin else ""
+    key = hashlib.sha256(f"{backbone.spec.identity}/{patches.digest()}{around}".encode()).hexdigest()[:32]
     path = folder / "prior_images" / f"{backbone.spec.name}-x{backbone.spec.scale}-{key}.safetensors"
     if (kept := _kept(path)) is not None:
         return kept
     device, parts = torch.device(device), torch.arange(len(patches)).split(batch_size)
     backbone.to(device)
     with full_precision(device):
-        made = [backbone.of(patches.observation.select(index).to(device)).cpu() for index in parts]
-    prior = torch.cat(made).contiguous()
+        made = [backbone.of(patches.seen.select(index).to(device)).cpu() for index in parts]
+    prior = without_margin(torch.cat(made), patches.margin).contiguous()
     try:
         make_folder(path.parent, REMEDY)
         write_file(path, save({NAME: prior}, {DIGEST: _digest(prior)}), REMEDY)

@@ -87,6 +87,7 @@ class MeasurementDataModule(pl.LightningDataModule):
         cache: Path | None = None,
         patch_size: int = 48,
         patch_stride: int = 48,
+        patch_margin: int = 0,
         max_patches: int | None = None,
         batch_size: int = 16,
         validation_size: int = 192,
@@ -101,6 +102,7 @@ class MeasurementDataModule(pl.LightningDataModule):
         self.train_sets, self.test_sets, self.root = tuple(train), tuple(test), root
         self.backbone, self.cache = backbone, cache
         self.patch_size, self.patch_stride, self.max_patches = patch_size, patch_stride, max_patches
+        self.patch_margin = patch_margin
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.validation_size, self.validation_images = validation_size, validation_images
         self.hr_folder, self.lr_folder = hr_folder, lr_folder
@@ -114,13 +116,21 @@ class MeasurementDataModule(pl.LightningDataModule):
         images = [image.rgb for image in self._training_images("train")]
         self.held_out_images().require_observable()  # they are asked for when an epoch is over
         if self.problem.local:
+            if self.patch_margin and self.problem.noisy:
+                raise ConfigError(
+                    f"data.patch_margin={self.patch_margin}: the network would see other noise than b has where "
+                    f"problem={self.problem.name}; set it to 0"
+                )
             geometry = (self.patch_size, self.patch_stride)
-            self.patches = cut_patches(images, self.problem, *geometry, self.seed, self.max_patches)
+            margin = self.patch_margin if self.backbone is not None else 0
+            self.patches = cut_patches(images, self.problem, *geometry, self.seed, self.max_patches, margin)
         else:
             self.patches = whole_images(images, self.problem, self.seed, self.max_patches)
         if self.backbone is not None and self.cache is not None:
             device = "cpu" if self.trainer is None else self.trainer.strategy.root_device
             self.patches.prior_image = cached_prior(self.backbone, self.patches, self.cache, device)
+            self.digest()
+            self.patches.surroundings = None  # several times as large as the patches, and never asked for again
 
     def digest(self) -> str:
         """SHA-256 of the training patches, in their order: what a training saw."""

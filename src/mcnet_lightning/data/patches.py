@@ -22,11 +22,16 @@ CHUNK = 1024  # patches observed at once
 class TrainingSet(Dataset[dict[str, Any]]):
     """N patches or images in memory. Indexing with a list of positions gives a batch: `observation`, `index`, and with
     a frozen backbone its output `prior_image`. Whole images also give `images`, what was observed.
+
+    surroundings: the same patches with `margin` pixels around them, for a backbone to see; of its output that margin
+    is cut off. None: it sees the patches alone.
     """
 
     observation: Observation
     images: Tensor | None = None
     prior_image: Tensor | None = None  # (N, C, P, P)
+    surroundings: Observation | None = None
+    margin: int = 0
 
     def __len__(self) -> int:
         return len(self.observation)
@@ -40,29 +45,44 @@ class TrainingSet(Dataset[dict[str, Any]]):
         more = {"images": self.images, "prior_image": self.prior_image}
         return batch | {name: tensor[index] for name, tensor in more.items() if tensor is not None}
 
+    @property
+    def seen(self) -> Observation:
+        """What a backbone sees of every patch."""
+        return self.observation if self.surroundings is None else self.surroundings
+
     def digest(self) -> str:
         """SHA-256 of what a backbone sees: the content key of everything computed from it."""
-        seen = {name: self.observation.inputs[name] for name in sorted(self.observation.inputs)}
-        more = {name: tensor for name, tensor in seen.items() if name not in ("start", "measurement")}
+        inputs = {name: self.seen.inputs[name] for name in sorted(self.seen.inputs)}
+        more = {name: tensor for name, tensor in inputs.items() if name not in ("start", "measurement")}
         digest = hashlib.sha256()
-        for tensor in more.values() or (self.observation.start, self.observation.measurement):
+        for tensor in more.values() or (self.seen.start, self.seen.measurement):
             digest.update(str(tuple(tensor.shape)).encode() + tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
 
 def cut_patches(
-    images: Iterable[Tensor], problem: Problem, size: int, stride: int, seed: int, limit: int | None = None
+    images: Iterable[Tensor],
+    problem: Problem,
+    size: int,
+    stride: int,
+    seed: int,
+    limit: int | None = None,
+    margin: int = 0,
 ) -> TrainingSet:
     """Patches (size x size, every `stride` pixels) of images (C, H, W), each in one random orientation.
 
     The same seed gives the same patches in the same orientations. `limit` keeps a random subset of that many.
+    `margin` pixels around each are left in its `surroundings`; b is of the patch alone, in any case.
     """
     multiple = problem.patch_multiple()
-    if size % multiple:
-        raise DataError(f"data.patch_size={size} is no multiple of scale={multiple}; use {size - size % multiple}")
-    cut = [_grid(image, size, stride) for image in images if min(image.shape[-2:]) >= size]
+    for key, pixels in (("patch_size", size), ("patch_margin", margin)):
+        if pixels % multiple:
+            raise DataError(f"data.{key}={pixels} is no multiple of scale={multiple}; use {pixels - pixels % multiple}")
+    window = size + 2 * margin
+    cut = [_grid(image, window, stride) for image in images if min(image.shape[-2:]) >= window]
     if not cut:
-        raise DataError(f"no training image is as large as data.patch_size={size}; use smaller patches")
+        wanted = f"data.patch_size={size}" + (f" with data.patch_margin={margin} around it" if margin else "")
+        raise DataError(f"no training image is as large as {wanted}; use smaller patches")
     generator = torch.Generator().manual_seed(seed)
     patches = torch.cat(cut)
     keep = torch.randperm(len(patches), generator=generator)[:limit]
@@ -71,7 +91,16 @@ def cut_patches(
     for orientation in range(8):
         chosen = turns == orientation
         patches[chosen] = orient(patches[chosen], orientation)
-    return TrainingSet(_observed(patches, problem, seed))
+    if not margin:
+        return TrainingSet(_observed(patches, problem, seed))
+    inner = _observed(without_margin(patches, margin), problem, seed)
+    return TrainingSet(inner, surroundings=_observed(patches, problem, seed), margin=margin)
+
+
+def without_margin(images: Tensor, margin: int) -> Tensor:
+    """(..., H, W) without `margin` pixels on each side."""
+    height, width = images.shape[-2:]
+    return images[..., margin : height - margin, margin : width - margin]
 
 
 def whole_images(images: Sequence[Tensor], problem: Problem, seed: int, limit: int | None = None) -> TrainingSet:

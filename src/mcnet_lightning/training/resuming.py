@@ -20,7 +20,7 @@ Identity = dict[str, Any]  # what a run and the checkpoint that it goes on from 
 LAST = Path("checkpoints") / "last.ckpt"
 # what a training starts with: a checkpoint brings its own
 START = ("layer", "denoiser", "beta", "initial_weights")
-PATCHES = ("seed", "data.train", "data.patch_size", "data.patch_stride", "data.max_patches")
+PATCHES = ("seed", "data.train", "data.patch_size", "data.patch_stride", "data.patch_margin", "data.max_patches")
 MEASURING = ("data.test", "method", "pictures", "tv", "wavelet", "pnp")  # what is measured afterwards
 LABELS = {"backbone_sha256": "SHA-256 of the backbone's weights"}
 
