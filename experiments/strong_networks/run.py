@@ -29,11 +29,44 @@ CELLS |= {
         *COMMON,
         *FFDNET,
         "solver.tolerance=1e-4",
+        "solver.max_evaluations=200",
         "backbone=rcan",
         "scale=2",
         f"data={dataset}",
     ]
     for dataset in ("set5", "set14")
+}
+CELLS |= {
+    f"dctlsa_x{scale}_{dataset}": [
+        *COMMON,
+        "backbone=spandrel",
+        f"backbone.weights=weights/dctlsa/dctlsa_x{scale}.pth",
+        "layer.weights=bundled:dctlsa",
+        "epsilon=0",
+        f"scale={scale}",
+        f"data={dataset}",
+    ]
+    for scale in (2, 3, 4)
+    for dataset in ("set5", "set14")
+}
+# the authors' own pictures of Set5, which a folder of published results holds, with LR as it was measured
+LAYERS = {"published": "weights/mcnet_published/mcnet_rcan_x{}.pth", "rcan": "bundled:rcan", "rdn": "bundled:rdn"}
+CELLS |= {
+    f"pictures_{network}_x{scale}_{layer}": [
+        *COMMON,
+        "protocol=standard",
+        "operator.boundary=replicate",
+        "data=pairs",
+        f"data.hr=sr_results/HR/Set5/x{scale}",
+        f"data.lr=sr_results/LRBI/Set5/x{scale}",
+        "backbone=precomputed",
+        f"backbone.root=sr_results/{network.upper()}/Set5/x{scale}",
+        f"layer.weights={LAYERS[layer].format(scale)}",
+        f"scale={scale}",
+        "epsilon=0.1",
+    ]
+    for network, layer in (("rcan", "published"), ("rcan", "rcan"), ("rdn", "rdn"))
+    for scale in (2, 3, 4)
 }
 
 if __name__ == "__main__":
