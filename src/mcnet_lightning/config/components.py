@@ -111,9 +111,10 @@ def foresee(conf: Path, config_name: str, overrides: list[str]) -> None:
     defaults = yaml.load((conf / f"{config_name}.yaml").read_text(), LOADER)["defaults"]
     chosen = {group: option for each in defaults if isinstance(each, dict) for group, option in each.items()}
     chosen |= {word.partition("=")[0]: word.partition("=")[2] for word in overrides}
+    resolved = OmegaConf.create(chosen)
     for group in [group for group in chosen if group in registered() or (conf / group).is_dir()]:
         try:
-            option = OmegaConf.create(chosen)[group]  # one that goes with the problem is written ${usual:...}
+            option = resolved[group]  # one that goes with the problem is written ${usual:...}
         except OmegaConfBaseException:
             continue  # whatever is wrong is said when it is composed
         path = conf / group / f"{option}.yaml"
