@@ -27,7 +27,7 @@ from mcnet_lightning.sweeps.content import code_version
 
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 COLUMNS = ("layer", "scale", "tolerance", "psnr_y", "evaluations", "residual", "code")
-MOST = 10  # images of a larger set, evenly over it
+MOST = 5  # images of a larger set, evenly over it
 OUTPUT = Path(__file__).resolve().parent / "results" / "layers_float64.csv"
 
 
