@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from mcnet_lightning import config
+from mcnet_lightning.cli import arguments
 from mcnet_lightning.cli.help_page import REFUSED, UNUSED, USUAL
 from mcnet_lightning.cli.launch import launch, launch_subcommand
 from mcnet_lightning.config.checking import compose_config
@@ -128,7 +129,6 @@ def written() -> list[Path]:
         ("scale=2,3", "add -m"),
         ("-m scale=2,7", "scale=7: 'scale' takes one of 2, 3, 4"),
         ("-m scale=range(2,6)", "scale=5: 'scale' takes one of 2, 3, 4"),
-        ("-m seed=range(0,17) epsilon=0,-1", "epsilon=-1"),
         ("-m backbone=srcnn,bicubic backbone.weights=bundled", "backbone=bicubic has no key 'weights'"),
         ("hydra/launcher=nope", "hydra/launcher/nope"),
     ],
@@ -143,6 +143,16 @@ def test_wrong_words_get_one_sentence_and_nothing_is_written(
     assert error.count("\n") == 1
     assert answer in error
     assert not task.configs
+    assert not written()
+
+
+def test_a_large_sweep_is_checked_value_by_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(arguments, "MAX_COMPOSED_JOBS", 3)
+    task, code = run("-m seed=0,1 epsilon=0,-1")
+    assert (code, task.configs) == (2, [])
+    assert "epsilon=-1" in capsys.readouterr().err
     assert not written()
 
 

@@ -257,7 +257,7 @@ def scipy_projection(matrix: Tensor, q: Tensor, b: Tensor, epsilon: float) -> tu
     return q - torch.from_numpy(right.T[:, :few] @ (inverse * residual)[:few]), least
 
 
-@pytest.mark.parametrize("case", [*range(100), *(pytest.param(k, marks=pytest.mark.slow) for k in range(100, 200))])
+@pytest.mark.parametrize("case", [*range(60), *(pytest.param(k, marks=pytest.mark.slow) for k in range(60, 200))])
 def test_random_matrices_by_three_methods_agree_or_all_say_no(case: int) -> None:
     torch.manual_seed(case)
     kind, channels, batch = case % 5, 1 + (case % 7 == 0), 1 + 2 * (case % 3 == 0)

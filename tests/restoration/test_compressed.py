@@ -72,7 +72,7 @@ def test_noise_that_is_known_is_an_epsilon(photograph: Image.Image, tmp_path: Pa
     assert not (tmp_path / "no").exists()
 
 
-@pytest.mark.parametrize("quality", [90, 60, 30])
+@pytest.mark.parametrize("quality", [90, pytest.param(60, marks=pytest.mark.slow), 30])
 def test_a_jpeg_is_enlarged_better_than_by_interpolation(tmp_path: Path, quality: int) -> None:
     skimage = pytest.importorskip("skimage")
     operator = BicubicDownsample(2)
