@@ -129,7 +129,7 @@ class MeasurementDataModule(pl.LightningDataModule):
         if self.backbone is not None and self.cache is not None:
             device = "cpu" if self.trainer is None else self.trainer.strategy.root_device
             self.patches.prior_image = cached_prior(self.backbone, self.patches, self.cache, device)
-            self.digest()
+            self.digest()  # kept from now on: it is of what the backbone saw
             self.patches.surroundings = None  # several times as large as the patches, and never asked for again
 
     def digest(self) -> str:
