@@ -250,6 +250,22 @@ def test_sample_that_keeps_running_away_is_damped() -> None:
     assert relative_error(found, fixed_point) <= 1e-9
 
 
+@pytest.mark.parametrize("mixing", [1.0, 0.4])
+def test_sample_that_stalls_without_memory_is_damped_and_no_other(mixing: float) -> None:
+    """Eigenvalues -1.02, whose residual grows for hundreds of steps before it counts as running away, and 0.5."""
+    fixed_point, eigenvalue = start(2), torch.tensor([-1.02, 0.5], dtype=torch.float64).view(2, 1, 1, 1)
+    near = fixed_point + 1e-3 * torch.randn_like(fixed_point)
+
+    def T(y: Tensor) -> Tensor:
+        return fixed_point + eigenvalue * (y - fixed_point)
+
+    found, stats = PicardSolver(tolerance=1e-10, max_evaluations=120, mixing=mixing).solve(T, near)
+    assert stats.converged.all()
+    assert relative_error(found, fixed_point) <= 1e-9
+    steps = stats.trace[1:, 1] / stats.trace[:-1, 1]
+    assert torch.allclose(steps[steps.isfinite()], torch.tensor(1 - mixing / 2, dtype=torch.float64), rtol=1e-3)
+
+
 def test_weights_minimise_the_combined_residual() -> None:
     residuals = torch.randn(1, 4, 9, dtype=torch.float64)
     gram = (residuals @ residuals.transpose(1, 2)).numpy()

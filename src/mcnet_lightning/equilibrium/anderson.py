@@ -12,6 +12,7 @@ from mcnet_lightning.equilibrium.stats import Outcome, SolveStats
 RESTART_GROWTH = 10.0  # a residual this many times the smallest so far empties the history
 DAMPED_AFTER = 3  # restarts after which a sample is left to damped Picard iteration
 DAMPING = 0.5
+PATIENCE = 5  # evaluations in a row without a smaller residual, after which an iteration without memory is damped
 LARGEST_COEFFICIENT = 1e8  # beyond it the small system counts as singular
 
 
@@ -36,6 +37,7 @@ class Run:
         self.newest = np.full(batch, -1)
         self.restarts = np.zeros(batch, dtype=int)
         self.smallest = np.full(batch, np.inf)
+        self.stale = np.zeros(batch, dtype=int)  # evaluations since the smallest
         # results
         self.best = self.state.clone()
         self.best_residual = np.full(batch, np.inf)
@@ -65,6 +67,9 @@ class Run:
         runaway = rows[residual > RESTART_GROWTH * self.smallest[rows]]
         self.filled[runaway] = False  # it goes on from the best iterate
         self.restarts[runaway] += 1
+        self.stale[rows] = np.where(residual < self.smallest[rows], 0, self.stale[rows] + 1)
+        if self.history_size == 1:
+            self.restarts[rows[self.stale[rows] >= PATIENCE]] = DAMPED_AFTER
         self.smallest[rows] = np.fmin(self.smallest[rows], residual)
         return residual
 
@@ -115,7 +120,7 @@ class Run:
         if restarted.any():
             state = self._instead(state, rows[restarted], self.best)
         if damped.any():
-            state = self._instead(state, rows[damped], torch.lerp(self.state, self.value, DAMPING))
+            state = self._instead(state, rows[damped], torch.lerp(self.state, self.value, min(DAMPING, self.mixing)))
         self.state = state if len(rows) == len(state) else self._instead(self.state, rows, state)
 
     def result(self) -> tuple[Tensor, SolveStats]:

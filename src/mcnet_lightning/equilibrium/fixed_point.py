@@ -75,7 +75,8 @@ class AndersonSolver:
 class PicardSolver(AndersonSolver):
     """y <- y + mixing (T(y) - y): Anderson without memory, in full precision throughout.
 
-    mixing: relaxation in (0, 1]
+    mixing: relaxation in (0, 1]; 1/2 at most from where a sample's residual has not fallen for five evaluations, as it
+            does not where T reverses some direction without contracting it
     """
 
     max_evaluations: Count = 500
