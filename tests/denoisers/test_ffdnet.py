@@ -77,8 +77,9 @@ def test_no_command_trains_on_it(tmp_path: Path) -> None:
     assert isinstance(layer.denoiser, FFDNet)
     assert layer.denoiser.noise_level == 0.3
     assert layer.prior_weight.item() == pytest.approx(0.2)
-    with pytest.raises(ConfigError, match="not trained on here"):
-        build_layer(compose_config("train", words))
+    for denoiser in (words[1], "layer.weights=bundled:dncnn17"):
+        with pytest.raises(ConfigError, match=r"is a denoiser.*denoiser\.weights="):
+            build_layer(compose_config("train", [words[0], denoiser]))
 
 
 def test_a_level_that_is_no_share_and_a_chain_that_is_none_are_refused(tmp_path: Path) -> None:

@@ -191,10 +191,13 @@ def test_file_from_before_the_format_is_read_with_beta_in_units_of_its_penalty(t
     torch.testing.assert_close(x, bound)
 
 
-def test_denoiser_is_no_layer(tmp_path: Path) -> None:
-    save_denoiser(tmp_path / "denoiser.safetensors", dncnn(own_layer()), {})
-    with pytest.raises(WeightsError, match="holds a denoiser, not a layer"):
-        load_layer(tmp_path / "denoiser.safetensors")
+def test_denoiser_becomes_the_R_of_an_untrained_layer(tmp_path: Path) -> None:
+    original = own_layer()
+    save_denoiser(tmp_path / "denoiser.safetensors", dncnn(original), {})
+    layer = load_layer(tmp_path / "denoiser.safetensors")
+    layer.set_prior_weight(original.prior_weight.item())
+    assert torch.allclose(estimate(layer), estimate(original), atol=1e-5)
+    assert dncnn(load_layer("bundled:dncnn17", "rcan", 3)).hyperparameters["depth"] == 17
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "ckpt"])

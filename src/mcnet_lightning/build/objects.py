@@ -13,12 +13,12 @@ from mcnet_lightning.build.components import arguments_of, guarded, make, requir
 from mcnet_lightning.config.commands import AUTO
 from mcnet_lightning.config.components import find
 from mcnet_lightning.config.outline import is_own
-from mcnet_lightning.denoisers import BiasedDnCNN, DnCNN
+from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files.downloads import cache_folder
 from mcnet_lightning.files.weights import read_weights
-from mcnet_lightning.model.layer_files import load_denoiser, load_layer
+from mcnet_lightning.model.layer_files import holds_denoiser, load_denoiser, load_layer
 from mcnet_lightning.operators import MeasurementOperator, check_adjoint
 from mcnet_lightning.problems import Problem
 
@@ -78,18 +78,13 @@ def build_layer(config: DictConfig, problem: Problem | None = None) -> Equilibri
                 f"layer.prior_weight={config.layer.prior_weight:g} is where a fresh layer's beta starts, and "
                 f"layer.weights={config.layer.weights} brings its own; give beta={config.layer.prior_weight:g} instead"
             )
-        layer = load_layer(
-            config.layer.weights,
-            config.backbone.name,
-            scale_or_problem(config, problem),
-            classes=allowed_classes(config),
-            noise_level=config.layer.noise_level,
-        )
-        if "trainer" in config and isinstance(layer.denoiser, BiasedDnCNN):
+        which = (config.layer.weights, config.backbone.name, scale_or_problem(config, problem))
+        if "trainer" in config and holds_denoiser(*which):
             raise ConfigError(
-                f"layer.weights={config.layer.weights} is a denoiser that others have published, and is not trained "
-                "on here; use it in evaluate, or leave layer.weights out"
+                f"layer.weights={config.layer.weights} is a denoiser, and no layer to be trained further; start "
+                "from one of ours with denoiser.weights=, and use those of others in evaluate"
             )
+        layer = load_layer(*which, classes=allowed_classes(config), noise_level=config.layer.noise_level)
     if config.get("beta") not in (None, AUTO):
         layer.set_prior_weight(config.beta, config.layer.prior_weight_floor)
     layer.solver = build_solver(config)

@@ -21,8 +21,8 @@ class Layer:
         "none",
         "bundled (the layer named like the backbone), bundled:NAME (in the package: "
         + ", ".join(BUNDLED_LAYERS)
-        + "), a path (own checkpoint, published format, or a published denoiser, DnCNN or FFDNet, as R), or none: "
-        "train starts afresh, evaluate uses no layer",
+        + "), a path (own checkpoint, published format), a denoiser as R (bundled:dncnn17, or a path: ours, "
+        "published DnCNN or FFDNet), or none: train starts afresh, evaluate uses no layer",
         path="file",
         words=("bundled", "none"),
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.denoisers.ffdnet import read_published
-from mcnet_lightning.equilibrium import EquilibriumLayer
+from mcnet_lightning.equilibrium import Denoiser, EquilibriumLayer
 from mcnet_lightning.equilibrium.denoiser import PlainDenoiser, copied
 from mcnet_lightning.errors import ConfigError, WeightsError
 from mcnet_lightning.files.weights import (
@@ -49,9 +49,9 @@ def load_layer(
 
     scale: or the name of a problem that has none, such as "mri", where layers for other problems may be tried, too.
     weights: "bundled" (for `backbone` and `scale`), "bundled:NAME" (assets/layers/NAME_xSCALE), or a path to our
-    safetensors, a training checkpoint, the published format, or a denoiser that others have published (a DnCNN with
-    biases, an FFDNet), which becomes R as it is, untrained, at beta = 0.05. Solver settings are those of the library;
-    `layer.solver.tolerance` is writable.
+    safetensors, a training checkpoint or the published format. Also a denoiser, ours (a path, "bundled:dncnn17") or
+    published by others (a DnCNN with biases, an FFDNet), which becomes R as it is, untrained, at beta = 0.05. Solver
+    settings are those of the library; `layer.solver.tolerance` is writable.
     denoiser: where the layer was trained on a network that is not of this package, its class, or an instance of the
     same shape (which is copied). No class is imported because a file says so.
     classes: others that the file may name.
@@ -60,12 +60,26 @@ def load_layer(
     Raises WeightsError if there is none, or if it was made for another scale or on another denoiser.
     """
     file = read_weights(layer_path(str(weights), backbone, scale))
+    plain = _plain_denoiser(file, noise_level)
+    if plain is not None:
+        return EquilibriumLayer(plain)
     file.require_kind("layer")
     file.require_scale(scale)
-    published = None if PUBLISHED_BETA in file.tensors else read_published(file, noise_level)
-    if published is not None:
-        return EquilibriumLayer(published)
     return _layer_of(file, denoiser, classes)
+
+
+def holds_denoiser(weights: str | Path, backbone: str, scale: int | str) -> bool:
+    """Whether `load_layer` finds a denoiser alone, to be R as it is."""
+    return _plain_denoiser(read_weights(layer_path(str(weights), backbone, scale))) is not None
+
+
+def _plain_denoiser(file: WeightFile, noise_level: float = 0.06) -> Denoiser | None:
+    """The denoiser of a file that holds nothing else, and no layer: ours, or in the format of others."""
+    if PUBLISHED_BETA in file.tensors:
+        return None
+    if file.metadata.get("kind") == "denoiser":
+        return load_denoiser(file.path)
+    return read_published(file, noise_level)
 
 
 def save_layer(path: str | Path, layer: EquilibriumLayer, metadata: dict[str, Any]) -> None:
@@ -207,6 +221,8 @@ def layer_path(weights: str, backbone: str, scale: int | str) -> Path:
     name = bundled_name(weights, backbone)
     if isinstance(scale, str) and name != backbone and is_bundled_file("layer", name):  # as in bundled:paper_x2
         return bundled_path("layer", name)
+    if is_bundled_file("denoiser", name):
+        return bundled_path("denoiser", name)
     return bundled_path("layer", f"{name}_{variant(scale)}", _training_command(name, backbone, scale))
 
 
