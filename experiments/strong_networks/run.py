@@ -9,8 +9,9 @@ sys.path.insert(0, str(HERE.parent))
 from running import experiment
 
 COMMON = ["protocol.dequantise=midpoint", "method=[backbone,backbone+projection,mcnet]"]
-# a strong denoiser at a large beta; half of it gains a little more on held-out images, in many more evaluations
-FFDNET = ["layer.weights=weights/ffdnet/ffdnet_gray.pth", "layer.noise_level=0.04", "beta=4", "epsilon=0"]
+# denoisers as they are; half the beta gains a little more with FFDNet on held-out images, in many more evaluations
+FFDNET = ["layer.weights=weights/ffdnet/ffdnet_gray.pth", "layer.noise_level=0.04", "solver.tolerance=1e-4"]
+DENOISERS = {"ffdnet": FFDNET, "dncnn17": ["layer.weights=bundled:dncnn17", "solver.tolerance=1e-3"]}
 CELLS = {
     f"{network}_x{scale}_{dataset}_epsilon{epsilon}": [
         *COMMON,
@@ -25,15 +26,17 @@ CELLS = {
     for epsilon in (0, 0.1)
 }
 CELLS |= {
-    f"rcan_x2_{dataset}_ffdnet": [
+    f"rcan_x2_{dataset}_{name}": [
         *COMMON,
-        *FFDNET,
-        "solver.tolerance=1e-4",
+        *words,
+        "beta=4",
+        "epsilon=0",
         "solver.max_evaluations=200",
         "backbone=rcan",
         "scale=2",
         f"data={dataset}",
     ]
+    for name, words in DENOISERS.items()
     for dataset in ("set5", "set14")
 }
 CELLS |= {
