@@ -198,6 +198,8 @@ def test_denoiser_becomes_the_R_of_an_untrained_layer(tmp_path: Path) -> None:
     layer.set_prior_weight(original.prior_weight.item())
     assert torch.allclose(estimate(layer), estimate(original), atol=1e-5)
     assert dncnn(load_layer("bundled:dncnn17", "rcan", 3)).hyperparameters["depth"] == 17
+    with pytest.raises(WeightsError, match="no layer 'dncnn17_x3' is bundled"):
+        load_layer("bundled", "dncnn17", 3)  # a backbone that happens to have its name
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "ckpt"])

@@ -221,7 +221,7 @@ def layer_path(weights: str, backbone: str, scale: int | str) -> Path:
     name = bundled_name(weights, backbone)
     if isinstance(scale, str) and name != backbone and is_bundled_file("layer", name):  # as in bundled:paper_x2
         return bundled_path("layer", name)
-    if is_bundled_file("denoiser", name):
+    if weights != BUNDLED and is_bundled_file("denoiser", name):  # asked for by name, not because a backbone has it
         return bundled_path("denoiser", name)
     return bundled_path("layer", f"{name}_{variant(scale)}", _training_command(name, backbone, scale))
 
