@@ -8,9 +8,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from mcnet_lightning.files.weights import ASSETS, read_weights, write_weights
+import torch
+
+from mcnet_lightning.files.weights import ASSETS, WeightFile, read_weights, write_weights
+from mcnet_lightning.model.layer_files import ON_BUNDLED
 
 LARGEST = 4 * 10**5  # bytes; what is larger is stored in half precision, but for single numbers such as beta
+WITHIN = "denoiser."  # the tensors of a layer's denoiser
 
 
 def bundle(run: Path, kind: str, name: str) -> None:
@@ -20,7 +24,12 @@ def bundle(run: Path, kind: str, name: str) -> None:
     weights = read_weights(source)
     weights.require_kind(kind)
     card = (run / "MODEL_CARD.md").read_text()
-    if source.stat().st_size < LARGEST:
+    if kind == "layer" and (denoiser := denoiser_of(weights)) is not None:
+        own = {key: tensor for key, tensor in weights.tensors.items() if not key.startswith(WITHIN)}
+        named = {ON_BUNDLED: denoiser.path.stem, f"{ON_BUNDLED}_sha256": denoiser.sha256}
+        write_weights(folder / f"{name}.safetensors", own, {**weights.metadata, **named})
+        card += f"\nIts denoiser is the bundled {denoiser.path.stem}, which this file names and does not repeat.\n"
+    elif source.stat().st_size < LARGEST:
         shutil.copyfile(source, folder / f"{name}.safetensors")
     else:
         halved = {key: tensor.half() if tensor.ndim else tensor for key, tensor in weights.tensors.items()}
@@ -34,6 +43,18 @@ def bundle(run: Path, kind: str, name: str) -> None:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def denoiser_of(layer: WeightFile) -> WeightFile | None:
+    """The bundled denoiser that a layer holds unchanged, if there is one."""
+    held = {key.removeprefix(WITHIN): tensor for key, tensor in layer.tensors.items() if key.startswith(WITHIN)}
+    for path in sorted((ASSETS / "denoisers").glob("*.safetensors")):
+        file = read_weights(path)
+        if file.tensors.keys() == held.keys() and all(
+            torch.equal(held[key], file.tensors[key].float()) for key in held
+        ):
+            return file
+    return None
 
 
 if __name__ == "__main__":

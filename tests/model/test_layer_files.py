@@ -13,7 +13,7 @@ from torch import nn
 from mcnet_lightning.denoisers import DnCNN
 from mcnet_lightning.equilibrium import AndersonSolver, EquilibriumLayer, MeasurementBall
 from mcnet_lightning.errors import WeightsError
-from mcnet_lightning.files.weights import read_weights, write_weights
+from mcnet_lightning.files.weights import bundled_path, read_weights, write_weights
 from mcnet_lightning.model.layer_files import describe_layer, load_denoiser, load_layer, save_denoiser, save_layer
 from mcnet_lightning.operators import BicubicDownsample
 
@@ -59,6 +59,35 @@ def test_stored_layer_is_small_and_can_be_trained_on(tmp_path: Path) -> None:
     loaded.denoiser.normalise()
     assert loaded.denoiser.norms is not None
     assert (loaded.denoiser.eval()(image) - before).norm() <= 0.02 * before.norm()  # the norms are estimated anew
+
+
+def test_relaxation_is_kept_and_older_readers_refuse_the_file(tmp_path: Path) -> None:
+    original = own_layer()
+    original.relaxation = 0.7
+    save_layer(tmp_path / "layer.safetensors", original, {"scale": 2})
+    loaded = load_layer(tmp_path / "layer.safetensors")
+    assert loaded.relaxation == 0.7
+    assert torch.equal(estimate(loaded), estimate(original))
+    assert describe_layer(loaded)["format"] == 2
+    description = {**describe_layer(own_layer()), "relaxation": 1.5}
+    write_weights(tmp_path / "off.safetensors", own_layer().state_dict(), {"layer": json.dumps(description)})
+    with pytest.raises(WeightsError, match="relaxation"):
+        load_layer(tmp_path / "off.safetensors")
+
+
+def test_a_layer_may_name_a_bundled_denoiser_instead_of_holding_it(tmp_path: Path) -> None:
+    whole = EquilibriumLayer(load_denoiser("bundled:dncnn17"), prior_weight=2.0, relaxation=0.7)
+    own = {name: tensor for name, tensor in whole.state_dict().items() if not name.startswith("denoiser.")}
+    digest = read_weights(bundled_path("denoiser", "dncnn17")).sha256
+    header = {"kind": "layer", "format": 2, "layer": json.dumps(describe_layer(whole)), "bundled_denoiser": "dncnn17"}
+    for name, said in (("right", digest), ("wrong", digest[::-1])):
+        write_weights(tmp_path / f"{name}.safetensors", own, {**header, "bundled_denoiser_sha256": said})
+    assert torch.equal(estimate(load_layer(tmp_path / "right.safetensors")), estimate(whole))
+    with pytest.raises(WeightsError, match="another version of the bundled denoiser dncnn17"):
+        load_layer(tmp_path / "wrong.safetensors")
+    write_weights(tmp_path / "none.safetensors", own, {**header, "bundled_denoiser": "nonesuch"})
+    with pytest.raises(WeightsError, match="nonesuch"):
+        load_layer(tmp_path / "none.safetensors")
 
 
 def test_folded_layer_round_trip(tmp_path: Path) -> None:
@@ -168,9 +197,9 @@ def test_files_say_their_format_and_newer_ones_are_refused(tmp_path: Path) -> No
     save_denoiser(tmp_path / "denoiser.safetensors", dncnn(own_layer()), {})
     for name in ("layer", "denoiser"):
         assert read_weights(tmp_path / f"{name}.safetensors").metadata["format"] == "1"
-    description = {**describe_layer(own_layer()), "format": 2}
+    description = {**describe_layer(own_layer()), "format": 3}
     write_weights(tmp_path / "new.safetensors", own_layer().state_dict(), {"layer": json.dumps(description)})
-    with pytest.raises(WeightsError, match="format 2, and this mcnet_lightning reads up to 1"):
+    with pytest.raises(WeightsError, match="format 3, and this mcnet_lightning reads up to 2"):
         load_layer(tmp_path / "new.safetensors")
 
 

@@ -1,11 +1,19 @@
 """The paper's trainings, by name: what `train experiment=paper_NETWORK_xSCALE` stands for."""
 
+from pathlib import Path
+
 import pytest
+import torch
 from composing_once import compose
+from sweep_commands import make_pictures
+from training_commands import checkpoint, run
 
 from mcnet_lightning.build import build_epsilon, build_layer
+from mcnet_lightning.denoisers import DnCNN
+from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import ConfigError
+from mcnet_lightning.model.layer_files import save_layer
 
 LEVELS = {"srcnn": None, "rdn": 0.1, "rcan": 0.1}  # an l2 radius of 0.1, as published, binds no patch of 48 x 48
 
@@ -50,3 +58,30 @@ def test_beta_of_a_trained_layer_is_not_started_anew() -> None:
         build_layer(compose("train", words))
     layer = build_layer(compose("train", ["layer=fresh", "layer.prior_weight=0.3"]))
     assert layer.prior_weight.item() == pytest.approx(0.3)
+
+
+def test_relaxation_is_the_file_s_unless_said(tmp_path: Path) -> None:
+    save_layer(tmp_path / "a.safetensors", EquilibriumLayer(DnCNN(2, 4), relaxation=0.5), {"scale": 2})
+    words = [f"layer.weights={tmp_path / 'a.safetensors'}"]
+    assert build_layer(compose("evaluate", words)).relaxation == 0.5
+    assert build_layer(compose("evaluate", [*words, "layer.relaxation=1"])).relaxation == 1
+    assert build_layer(compose("train", ["layer=fresh", "layer.relaxation=0.8"])).relaxation == 0.8
+    with pytest.raises(ConfigError, match=r"layer\.relaxation"):
+        compose("train", ["layer.relaxation=1.2"])
+
+
+@pytest.mark.parametrize("norms", [1.0, 3.0])
+def test_only_what_was_normalised_is_normalised_again(
+    tmp_path: Path, norms: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pictures(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MCNET_CACHE", str(tmp_path / "cache"))
+    network = DnCNN(2, 4)
+    network.fold()
+    with torch.no_grad():
+        network.weights[1].mul_(norms)
+    save_layer(tmp_path / "start.safetensors", EquilibriumLayer(network), {"scale": 2})
+    run("train", "layer.weights=start.safetensors", "trainer.max_steps=1", folder="run")
+    kept = checkpoint("run")["state_dict"]
+    assert any("norms" in name for name in kept) == (norms == 1)

@@ -87,6 +87,8 @@ def build_layer(config: DictConfig, problem: Problem | None = None) -> Equilibri
         layer = load_layer(*which, classes=allowed_classes(config), noise_level=config.layer.noise_level)
     if config.get("beta") not in (None, AUTO):
         layer.set_prior_weight(config.beta, config.layer.prior_weight_floor)
+    if config.layer.relaxation is not None:
+        layer.relaxation = config.layer.relaxation
     layer.solver = build_solver(config)
     if config.get("backward") is not None:  # of commands that train
         made = make("backward", config.backward)

@@ -33,6 +33,14 @@ class Layer:
         minimum=0.0,
     )
     prior_weight_floor: float = key(0.015, "beta never falls below this: where the map contracts", minimum=0.0)
+    relaxation: float | None = key(
+        None,
+        "g of (1 - g) v + g R(v), which takes the place of R(v); below 1 it makes the iteration of an R with no bound "
+        "converge; null: as the layer's file says, 1 elsewhere",
+        minimum=0.0,
+        maximum=1.0,
+        exclusive_minimum=True,
+    )
     noise_level: float = key(
         0.06, "of the noise that an FFDNet of weights takes away, in units of 1", minimum=0.0, maximum=1.0
     )

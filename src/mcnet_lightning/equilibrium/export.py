@@ -23,14 +23,14 @@ class FixedIterationLayer(nn.Module):
         super().__init__()
         if iterations < 1:
             raise ConfigError(f"iterations={iterations} must be at least 1")
-        self.denoiser, self.iterations = layer.denoiser, iterations
+        self.denoiser, self.relaxation, self.iterations = layer.denoiser, layer.relaxation, iterations
         self.matrices = _AxisMatrices(operator, image_size, layer.prior_weight.dtype)
         self.register_buffer("prior_weight", layer.prior_weight.detach().clone())
 
     def forward(self, prior_image: Tensor, measurement: Tensor) -> Tensor:
         """(B, 1, H, W) and (B, 1, h, w) to (B, 1, H, W)."""
         ball = _AffineSet(self.matrices, measurement)
-        step = DouglasRachfordMap(self.denoiser, ball, prior_image, self.prior_weight)
+        step = DouglasRachfordMap(self.denoiser, ball, prior_image, self.prior_weight, relaxation=self.relaxation)
         state = prior_image
         for _ in range(self.iterations):
             state = step(state)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +32,9 @@ class EquilibriumLayer(nn.Module):
     """x = X(y*), y* = T(y*): the image that agrees with b, stays near w by beta, and that the denoiser leaves alone.
 
     denoiser: R, any image-to-image module; `layer.denoiser` is a `Denoiser` in any case. prior_weight is
-    beta = floor + softplus(raw), learned. After a backward pass `backward_stats` holds the stats of the adjoint solve.
+    beta = floor + softplus(raw), learned. relaxation: g in (0, 1], which puts (1 - g) Id + g R in the place of R: the
+    iteration of an R with no bound on its Lipschitz constant converges where g is small enough; it acts like R with
+    beta / g, nearly. After a backward pass `backward_stats` holds the stats of the adjoint solve.
     """
 
     prior_weight_floor: Tensor
@@ -43,8 +46,12 @@ class EquilibriumLayer(nn.Module):
         prior_weight_floor: float = 0.0,
         solver: AndersonSolver | None = None,
         backward_solver: AdjointSolver | Unrolled | None = None,
+        relaxation: float = 1.0,
     ) -> None:
         super().__init__()
+        if not 0 < relaxation <= 1:
+            raise ConfigError(f"relaxation={relaxation} must be above 0 and at most 1; 1 leaves the denoiser as it is")
+        self.relaxation = relaxation
         self.denoiser = as_denoiser(denoiser)
         self.solver = solver or AndersonSolver()
         self.backward_solver = backward_solver or GMRES()
@@ -78,7 +85,15 @@ class EquilibriumLayer(nn.Module):
     ) -> DouglasRachfordMap:
         """T for these samples, with the denoiser's weights bound once."""
         ball = MeasurementBall(measurement, operator, epsilon)
-        return DouglasRachfordMap(self.denoiser.bind(), ball, prior_image, self.prior_weight, self.watch)
+        return DouglasRachfordMap(
+            self.denoiser.bind(), ball, prior_image, self.prior_weight, self.watch, self.relaxation
+        )
+
+    def certificate(self) -> dict[str, Any]:
+        """Sound bounds of the denoiser as it acts, relaxed, if there are any; its layers' are those of R."""
+        found = self.denoiser.certificate()
+        name, g = "denoiser_lipschitz_bound", self.relaxation
+        return {**found, name: 1 - g + g * found[name]} if name in found else found
 
     def forward(
         self,

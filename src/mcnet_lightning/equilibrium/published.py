@@ -29,7 +29,7 @@ class ADMMMap:
 
     def __call__(self, pair: Tensor) -> Tensor:
         estimate, dual = pair.chunk(2, dim=1)
-        denoised = self.splitting.denoise(estimate + dual)
+        denoised = self.splitting.denoised(estimate + dual)
         estimate = self.splitting.estimate(denoised - dual)
         return torch.cat([estimate, dual + estimate - denoised], dim=1)
 

@@ -59,6 +59,7 @@ def _key(
         "protocol": [problem.label, problem.operator_name],
         "epsilon": build_epsilon(config).stated,
         "backbone": backbone.spec.identity,
+        "relaxation": layer.relaxation,
         "seed": config.seed,
     }
     digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ TRAINED_ON = {
     "dctlsa": "backbone=spandrel backbone.weights=dctlsa_x{scale}.pth scale={scale}",
 }
 OWN_DENOISERS = (DnCNN,)  # what a file may name
-FORMAT = 1  # of the files that are written; those without a number, from before, are read too
+FORMAT = 2  # the newest that is read; files without a number, from before, are read too
+PLAIN, RELAXED = 1, FORMAT  # what is written: a relaxation would be left out in silence by those that read 1 only
+ON_BUNDLED = "bundled_denoiser"  # of a layer's file without a denoiser of its own: which one of the package's it has
 PUBLISHED_PREFIXES = ("f.dncnn.dncnn.", "dncnn.")
 PUBLISHED_BETA = "f.alpha"
 CHECKPOINT_PREFIX = "model.layer."  # the LightningModule's name of the layer; its frozen backbone is in no checkpoint
@@ -59,7 +62,7 @@ def load_layer(
 
     Raises WeightsError if there is none, or if it was made for another scale or on another denoiser.
     """
-    file = read_weights(layer_path(str(weights), backbone, scale))
+    file = _whole(read_weights(layer_path(str(weights), backbone, scale)))
     plain = _plain_denoiser(file, noise_level)
     if plain is not None:
         return EquilibriumLayer(plain)
@@ -82,12 +85,26 @@ def _plain_denoiser(file: WeightFile, noise_level: float = 0.06) -> Denoiser | N
     return read_published(file, noise_level)
 
 
+def _whole(file: WeightFile) -> WeightFile:
+    """The file with its denoiser in it, which one on a bundled denoiser only names, by SHA-256."""
+    name = file.metadata.get(ON_BUNDLED)
+    if name is None:
+        return file
+    other = read_weights(bundled_path("denoiser", str(name)))
+    if other.sha256 != file.metadata.get(f"{ON_BUNDLED}_sha256"):
+        raise WeightsError(
+            f"{file.path} is of a layer on another version of the bundled denoiser {name}; use the mcnet_lightning "
+            "that it came with"
+        )
+    return replace(file, tensors={**{f"denoiser.{key}": value for key, value in other.tensors.items()}, **file.tensors})
+
+
 def save_layer(path: str | Path, layer: EquilibriumLayer, metadata: dict[str, Any]) -> None:
     """Writes safetensors that `load_layer` reads: the convolutions as they act, spectral normalisation folded into
     them. `metadata` (backbone, scale, ...) travels in the header.
     """
     folded = copied(layer).eval().fold()
-    header = {"kind": "layer", "format": FORMAT, "layer": json.dumps(describe_layer(folded)), **metadata}
+    header = {"kind": "layer", "format": PLAIN, "layer": json.dumps(describe_layer(folded)), **metadata}
     write_weights(path, _on_their_own(folded), header)
 
 
@@ -104,7 +121,8 @@ def describe_layer(layer: EquilibriumLayer) -> dict[str, Any]:
             f"{_class_path(network)}.hyperparameters holds more than names with numbers, words and lists of them, and "
             "cannot be stored; leave the rest out"
         ) from None
-    return {"format": FORMAT, "class": _class_path(network), "denoiser": arguments}
+    plain = {"format": PLAIN, "class": _class_path(network), "denoiser": arguments}
+    return plain if layer.relaxation == 1 else {**plain, "format": RELAXED, "relaxation": layer.relaxation}
 
 
 def load_denoiser(weights: str | Path, bundled: str = "dncnn6") -> DnCNN:
@@ -130,7 +148,7 @@ def save_denoiser(path: str | Path, denoiser: DnCNN, metadata: dict[str, Any]) -
     """Writes safetensors that `load_denoiser` reads, spectral normalisation folded in."""
     folded = copied(denoiser).eval()
     folded.fold()
-    header = {"kind": "denoiser", "format": FORMAT, "denoiser": json.dumps(folded.hyperparameters), **metadata}
+    header = {"kind": "denoiser", "format": PLAIN, "denoiser": json.dumps(folded.hyperparameters), **metadata}
     write_weights(path, folded.state_dict(), header)
 
 
@@ -146,7 +164,8 @@ def _layer_of(
         k.removeprefix(CHECKPOINT_PREFIX): v for k, v in file.tensors.items() if k.startswith(CHECKPOINT_PREFIX)
     }
     try:
-        layer = EquilibriumLayer(_denoiser_of(file, stored, denoiser, classes))
+        network, relaxation = _denoiser_of(file, stored, denoiser, classes), float(stored.get("relaxation", 1.0))
+        layer = EquilibriumLayer(network, relaxation=relaxation)
         penalty = float(stored.get("penalty", 1.0))  # of files from before: rho, in whose units beta is now
         if not 0 < penalty < float("inf"):
             raise ValueError(f"penalty {penalty}")
@@ -165,7 +184,7 @@ def _denoiser_of(
     classes: Sequence[type[nn.Module]] = (),
 ) -> nn.Module:
     """The denoiser that a file describes, with tensors still to be loaded: of this package, or `given`."""
-    if int(stored.get("format", FORMAT)) > FORMAT:
+    if int(stored.get("format", PLAIN)) > FORMAT:
         raise WeightsError(
             f"{file.path} is of format {stored['format']}, and this mcnet_lightning reads up to {FORMAT}; update it"
         )

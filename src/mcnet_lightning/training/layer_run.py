@@ -18,6 +18,7 @@ from mcnet_lightning.build import (
     build_problem,
     scale_or_problem,
 )
+from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.evaluation.command import build_ladder
 from mcnet_lightning.evaluation.failures import Failures
@@ -25,7 +26,7 @@ from mcnet_lightning.evaluation.records import MEAN, Record
 from mcnet_lightning.evaluation.runs import evaluate_ladder
 from mcnet_lightning.evaluation.settling import settle
 from mcnet_lightning.evaluation.tables import markdown_ladder, write_metrics
-from mcnet_lightning.files.weights import BUNDLED
+from mcnet_lightning.files.weights import bundled_name, is_bundled
 from mcnet_lightning.files.writer import is_first_process
 from mcnet_lightning.model.layer_files import describe_layer, load_layer, save_layer
 from mcnet_lightning.model.mcnet import MCNet
@@ -37,6 +38,8 @@ from mcnet_lightning.training.loggers import one_wandb_run
 from mcnet_lightning.training.model_card import UNMEASURED, write_model_card
 from mcnet_lightning.training.recording import record_results
 from mcnet_lightning.training.resuming import Identity, described, take_up
+
+NORMALISED = 1.1  # norms of convolutions that were spectrally normalised are at most a few percent above 1
 
 
 def train_layer(config: DictConfig) -> None:
@@ -63,7 +66,7 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     backbone = build_backbone(config, problem)
     layer = build_layer(config, problem)
     if config.denoiser.get("spectral_norm", True):
-        layer.denoiser.normalise()
+        _normalise(layer, config.layer.weights)
     model = MCNet(backbone, layer, None)
     data = build_data(config, problem, backbone)
     test_images = data.test_images()  # first: what cannot be measured, or by which method, must not cost a training
@@ -134,26 +137,39 @@ def _identity(header: dict[str, Any], model: MCNet) -> Identity:
     return described(kind="layer", **{name: header[name] for name in kept if name in header}, denoiser=shape)
 
 
+def _normalise(layer: EquilibriumLayer, weights: str) -> None:
+    """Puts spectral normalisation back, but not on a trained denoiser that never had it: it would be another one."""
+    largest = max(layer.certificate().get("layer_norm_bounds", [0.0])) if weights != "none" else 0.0
+    if largest <= NORMALISED:
+        layer.denoiser.normalise()
+    else:
+        print(
+            f"layer.weights={weights} was trained without spectral normalisation (norms up to {largest:.1f}) and goes "
+            "on without: its convergence is monitored, not guaranteed"
+        )
+
+
 def _start(config: DictConfig) -> str:
     """What the layer was before, in words."""
     layer, denoiser = config.layer.weights, config.denoiser.weights
     if layer != "none":
-        return "the bundled layer" if layer == BUNDLED else f"layer {Path(layer).parent.name}/{Path(layer).name}"
-    if denoiser == "none":
-        return "random weights"
-    return (
-        "the bundled denoiser"
-        if denoiser == BUNDLED
-        else f"denoiser {Path(denoiser).parent.name}/{Path(denoiser).name}"
-    )
+        return _named("layer", layer)
+    return "random weights" if denoiser == "none" else _named("denoiser", denoiser)
+
+
+def _named(what: str, weights: str) -> str:
+    if is_bundled(weights):
+        return f"the bundled {what} {bundled_name(weights, '')}".rstrip()
+    return f"{what} {Path(weights).parent.name}/{Path(weights).name}"
 
 
 def _card(model: MCNet, means: list[Record]) -> list[str]:
-    certificate = model.layer.denoiser.certificate()
-    beta = model.layer.prior_weight.item()
+    certificate = model.layer.certificate()
+    beta, relaxation = model.layer.prior_weight.item(), model.layer.relaxation
     return [
         *(markdown_ladder(means, beta) if means else [f"beta {beta:.4f}; {UNMEASURED}."]),
         "",
+        *([f"R is relaxed by {relaxation:g}.", ""] if relaxation != 1 else []),
         "Upper bounds of the layers' norms: "
         + ", ".join(f"{bound:.3f}" for bound in certificate.get("layer_norm_bounds", []))
         + f"; of the denoiser's Lipschitz constant: {certificate.get('denoiser_lipschitz_bound', float('nan')):.3f}.",

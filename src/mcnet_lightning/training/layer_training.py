@@ -125,7 +125,7 @@ class LayerTraining(Training):
         shown = (self.headline.kind, "gain", "gain_over_projection")
         self.log_dict({f"val/{name}": means[name].float() for name in shown}, prog_bar=True)
         self.log_dict({f"val/{name}": value.float() for name, value in means.items() if name not in shown})
-        certificate = self.model.layer.denoiser.certificate()
+        certificate = self.model.layer.certificate()
         if certificate:
             self.log("val/denoiser_lipschitz_bound", certificate["denoiser_lipschitz_bound"])
 
@@ -149,7 +149,7 @@ class LayerTraining(Training):
 
     def certificate(self) -> dict[str, Any]:
         """Sound upper bounds of the denoiser, and the local estimates (from below) of the last validation."""
-        return {**self.model.layer.denoiser.certificate(), **self.local_estimates}
+        return {**self.model.layer.certificate(), **self.local_estimates}
 
     @contextmanager
     def _divergence_named(self, where: str = "") -> Iterator[None]:
