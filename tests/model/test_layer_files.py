@@ -83,6 +83,8 @@ def test_a_layer_may_name_a_bundled_denoiser_instead_of_holding_it(tmp_path: Pat
     for name, said in (("right", digest), ("wrong", digest[::-1])):
         write_weights(tmp_path / f"{name}.safetensors", own, {**header, "bundled_denoiser_sha256": said})
     assert torch.equal(estimate(load_layer(tmp_path / "right.safetensors")), estimate(whole))
+    image = torch.rand(1, 1, 8, 8)
+    assert torch.equal(load_denoiser(tmp_path / "right.safetensors")(image), whole.denoiser(image))
     with pytest.raises(WeightsError, match="another version of the bundled denoiser dncnn17"):
         load_layer(tmp_path / "wrong.safetensors")
     write_weights(tmp_path / "none.safetensors", own, {**header, "bundled_denoiser": "nonesuch"})

@@ -130,7 +130,7 @@ def load_denoiser(weights: str | Path, bundled: str = "dncnn6") -> DnCNN:
     or any layer's file.
     """
     path = bundled_path("denoiser", bundled_name(weights, bundled)) if is_bundled(weights) else weights
-    file = read_weights(path)
+    file = _whole(read_weights(path))
     if file.metadata.get("kind") == "layer" or PUBLISHED_BETA in file.tensors:
         denoiser = _layer_of(file).denoiser
         if not isinstance(denoiser, DnCNN):
