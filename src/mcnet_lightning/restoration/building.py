@@ -26,7 +26,7 @@ from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.equilibrium.epsilon import LEVELS, Epsilon
 from mcnet_lightning.errors import ConfigError
 from mcnet_lightning.files import file_digest
-from mcnet_lightning.model.layer_files import layer_path
+from mcnet_lightning.model.layer_paths import layer_path
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.problems import Problem
 from mcnet_lightning.problems.deblurring import Deblurring

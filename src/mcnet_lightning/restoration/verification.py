@@ -14,7 +14,7 @@ from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.errors import CertificateError, WeightsError, printable
 from mcnet_lightning.files import file_digest
 from mcnet_lightning.files.weights import OFFICIAL, is_bundled
-from mcnet_lightning.model.layer_files import layer_path
+from mcnet_lightning.model.layer_paths import layer_path
 from mcnet_lightning.operators import MeasurementOperator
 from mcnet_lightning.restoration.agreement import agreement
 from mcnet_lightning.restoration.certificate import SEAL, describe, seal
