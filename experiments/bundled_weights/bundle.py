@@ -50,9 +50,7 @@ def denoiser_of(layer: WeightFile) -> WeightFile | None:
     held = {key.removeprefix(WITHIN): tensor for key, tensor in layer.tensors.items() if key.startswith(WITHIN)}
     for path in sorted((ASSETS / "denoisers").glob("*.safetensors")):
         file = read_weights(path)
-        if file.tensors.keys() == held.keys() and all(
-            torch.equal(held[key], file.tensors[key].float()) for key in held
-        ):
+        if file.tensors.keys() == held.keys() and all(torch.equal(held[key], file.tensors[key]) for key in held):
             return file
     return None
 

@@ -70,9 +70,10 @@ def test_relaxation_is_the_file_s_unless_said(tmp_path: Path) -> None:
         compose("train", ["layer.relaxation=1.2"])
 
 
+@pytest.mark.parametrize("kind", ["layer", "denoiser"])
 @pytest.mark.parametrize("norms", [1.0, 3.0])
 def test_only_what_was_normalised_is_normalised_again(
-    tmp_path: Path, norms: float, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, norms: float, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_pictures(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -81,7 +82,8 @@ def test_only_what_was_normalised_is_normalised_again(
     network.fold()
     with torch.no_grad():
         network.weights[1].mul_(norms)
-    save_layer(tmp_path / "start.safetensors", EquilibriumLayer(network), {"scale": 2})
-    run("train", "layer.weights=start.safetensors", "trainer.max_steps=1", folder="run")
+    save_layer(tmp_path / "start.safetensors", EquilibriumLayer(network), {"scale": 2})  # the denoiser's, too
+    words = {"layer": [], "denoiser": ["layer.weights=none", "denoiser.depth=2", "denoiser.channels=4"]}[kind]
+    run("train", *words, f"{kind}.weights=start.safetensors", "trainer.max_steps=1", folder="run")
     kept = checkpoint("run")["state_dict"]
     assert any("norms" in name for name in kept) == (norms == 1)

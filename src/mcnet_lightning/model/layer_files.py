@@ -26,8 +26,8 @@ from mcnet_lightning.files.weights import (
 from mcnet_lightning.model.layer_paths import layer_path
 
 OWN_DENOISERS = (DnCNN,)  # what a file may name
-FORMAT = 2  # the newest that is read; files without a number, from before, are read too
-PLAIN, RELAXED = 1, FORMAT  # what is written: a relaxation would be left out in silence by those that read 1 only
+FORMAT = 2  # the newest that is read, of relaxed layers; files without a number, from before, are read too
+PLAIN = 1  # of all other files, so that those who read no more can read them
 ON_BUNDLED = "bundled_denoiser"  # of a layer's file without a denoiser of its own: which one of the package's it has
 PUBLISHED_PREFIXES = ("f.dncnn.dncnn.", "dncnn.")
 PUBLISHED_BETA = "f.alpha"
@@ -116,7 +116,7 @@ def describe_layer(layer: EquilibriumLayer) -> dict[str, Any]:
             "cannot be stored; leave the rest out"
         ) from None
     plain = {"format": PLAIN, "class": _class_path(network), "denoiser": arguments}
-    return plain if layer.relaxation == 1 else {**plain, "format": RELAXED, "relaxation": layer.relaxation}
+    return plain if layer.relaxation == 1 else {**plain, "format": FORMAT, "relaxation": layer.relaxation}
 
 
 def load_denoiser(weights: str | Path, bundled: str = "dncnn6") -> DnCNN:

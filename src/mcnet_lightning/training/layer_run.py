@@ -66,7 +66,7 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     backbone = build_backbone(config, problem)
     layer = build_layer(config, problem)
     if config.denoiser.get("spectral_norm", True):
-        _normalise(layer, config.layer.weights)
+        _normalise(layer, config)
     model = MCNet(backbone, layer, None)
     data = build_data(config, problem, backbone)
     test_images = data.test_images()  # first: what cannot be measured, or by which method, must not cost a training
@@ -137,15 +137,16 @@ def _identity(header: dict[str, Any], model: MCNet) -> Identity:
     return described(kind="layer", **{name: header[name] for name in kept if name in header}, denoiser=shape)
 
 
-def _normalise(layer: EquilibriumLayer, weights: str) -> None:
+def _normalise(layer: EquilibriumLayer, config: DictConfig) -> None:
     """Puts spectral normalisation back, but not on a trained denoiser that never had it: it would be another one."""
-    largest = max(layer.certificate().get("layer_norm_bounds", [0.0])) if weights != "none" else 0.0
+    trained = any(weights not in ("none", None) for weights in (config.layer.weights, config.denoiser.weights))
+    largest = max(layer.denoiser.certificate().get("layer_norm_bounds", [0.0])) if trained else 0.0
     if largest <= NORMALISED:
         layer.denoiser.normalise()
     else:
         print(
-            f"layer.weights={weights} was trained without spectral normalisation (norms up to {largest:.1f}) and goes "
-            "on without: its convergence is monitored, not guaranteed"
+            f"{_start(config)} was trained without spectral normalisation (norms up to {largest:.1f}) and goes on "
+            "without: its convergence is monitored, not guaranteed"
         )
 
 
