@@ -1,6 +1,7 @@
 """DnCNN (Zhang et al., TIP 2017) without batch norm, spectrally normalised: the learned prior R."""
 
 import math
+import warnings
 from functools import cache, partial
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
@@ -18,6 +19,7 @@ from mcnet_lightning.errors import ConfigError
 Parameterisation = Literal["noise_residual", "averaged", "direct"]
 Rescale = Literal["none", "per_sample"]
 KERNEL = 3
+NORMALISED = 1.1  # norms of convolutions that were spectrally normalised are at most a few percent above 1
 PUBLISHED_MARGIN = 0.09375  # the published models stretch [min, max] of their input to [-m/2, 1 + m/2]
 
 
@@ -116,11 +118,25 @@ class DnCNN(Denoiser):
         self.norms = None
 
     def normalise(self) -> None:
-        """Puts spectral normalisation back on what `fold` left, to train on. No effect where it is on, and on published
-        models, which rescale their input.
+        """Puts spectral normalisation back on what `fold` left, to train on. No effect where it is on, on published
+        models, which rescale their input, and, with a warning, on convolutions that were trained without it: divided
+        by their norms they would be another network.
         """
-        if self.norms is None and self.rescale == "none":
-            self.norms = self._new_norms()
+        if self.norms is not None or self.rescale != "none":
+            return
+        norms = self._new_norms()
+        with torch.no_grad():
+            largest = max(
+                float(weight.norm() / norm(weight).norm()) for norm, weight in zip(norms, self.weights, strict=True)
+            )
+        if largest <= NORMALISED:
+            self.norms = norms
+        else:
+            warnings.warn(
+                f"the denoiser was trained without spectral normalisation (norms up to {largest:.1f}) and goes on "
+                "without: convergence is monitored, not guaranteed",
+                stacklevel=2,
+            )
 
     @torch.no_grad()
     def certificate(self) -> dict[str, Any]:

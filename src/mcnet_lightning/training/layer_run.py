@@ -18,7 +18,6 @@ from mcnet_lightning.build import (
     build_problem,
     scale_or_problem,
 )
-from mcnet_lightning.equilibrium import EquilibriumLayer
 from mcnet_lightning.equilibrium.epsilon import Epsilon
 from mcnet_lightning.evaluation.command import build_ladder
 from mcnet_lightning.evaluation.failures import Failures
@@ -38,8 +37,6 @@ from mcnet_lightning.training.loggers import one_wandb_run
 from mcnet_lightning.training.model_card import UNMEASURED, write_model_card
 from mcnet_lightning.training.recording import record_results
 from mcnet_lightning.training.resuming import Identity, described, take_up
-
-NORMALISED = 1.1  # norms of convolutions that were spectrally normalised are at most a few percent above 1
 
 
 def train_layer(config: DictConfig) -> None:
@@ -66,7 +63,7 @@ def _train_and_measure(config: DictConfig, folder: Path) -> tuple[list[Record], 
     backbone = build_backbone(config, problem)
     layer = build_layer(config, problem)
     if config.denoiser.get("spectral_norm", True):
-        _normalise(layer, config)
+        layer.denoiser.normalise()
     model = MCNet(backbone, layer, None)
     data = build_data(config, problem, backbone)
     test_images = data.test_images()  # first: what cannot be measured, or by which method, must not cost a training
@@ -135,19 +132,6 @@ def _identity(header: dict[str, Any], model: MCNet) -> Identity:
     kept = ("scale", "protocol", "operator", "backbone", "backbone_sha256")
     shape = describe_layer(model.layer)["denoiser"]
     return described(kind="layer", **{name: header[name] for name in kept if name in header}, denoiser=shape)
-
-
-def _normalise(layer: EquilibriumLayer, config: DictConfig) -> None:
-    """Puts spectral normalisation back, but not on a trained denoiser that never had it: it would be another one."""
-    trained = any(weights not in ("none", None) for weights in (config.layer.weights, config.denoiser.weights))
-    largest = max(layer.denoiser.certificate().get("layer_norm_bounds", [0.0])) if trained else 0.0
-    if largest <= NORMALISED:
-        layer.denoiser.normalise()
-    else:
-        print(
-            f"{_start(config)} was trained without spectral normalisation (norms up to {largest:.1f}) and goes on "
-            "without: its convergence is monitored, not guaranteed"
-        )
 
 
 def _start(config: DictConfig) -> str:
